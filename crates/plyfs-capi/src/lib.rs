@@ -1,0 +1,1 @@
+//! The C door to plyfs: libplyfs and include/plyfs.h

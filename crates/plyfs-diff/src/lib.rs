@@ -1,0 +1,1 @@
+//! Directory trees to OCI changesets and back: apply, changes, export, tar-split

@@ -1,0 +1,1 @@
+//! A crash-safe key/value log shared by many processes

@@ -1,0 +1,1 @@
+//! OverlayFS mounts: probing the kernel, planning, mounting, unmounting, mountinfo

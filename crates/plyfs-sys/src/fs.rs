@@ -1,0 +1,345 @@
+//! Files and directories by descriptor and name.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::io::Errno;
+
+use crate::{CallError, Result};
+
+pub use rustix::fs::{FileType, Gid, Stat, StatVfs, Timespec, Timestamps, Uid};
+
+/// How deep [`remove_tree`] and other walks may go before they refuse: a name costs a byte, `PATH_MAX` bounds
+/// what the kernel would resolve, but a tree built by descriptor can be deeper.
+pub const MAX_DEPTH: usize = 4096;
+
+const DIR: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Adds call and name to the errno of a rustix result.
+fn named<T>(call: &'static str, name: impl AsRef<OsStr>, result: rustix::io::Result<T>) -> Result<T> {
+    result.map_err(|errno| CallError::new(call, name, errno))
+}
+
+/// Opens the directory at a path given by the caller of the library; symbolic links are followed.
+pub fn open_dir(path: impl AsRef<Path>) -> Result<OwnedFd> {
+    let path = path.as_ref();
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    named("open", path, fs::open(path, flags, Mode::empty()))
+}
+
+/// Opens the directory `name` below `dir` for reading; a symbolic link is refused.
+pub fn open_dir_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<OwnedFd> {
+    let name = name.as_ref();
+    named("openat", name, fs::openat(dir, name, DIR, Mode::empty()))
+}
+
+/// Opens `name` below `dir`; close-on-exec and no-follow are added.
+pub fn open_at(dir: impl AsFd, name: impl AsRef<OsStr>, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    let name = name.as_ref();
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    named("openat", name, fs::openat(dir, name, flags, mode))
+}
+
+/// Creates the file `name` below `dir`, which must not exist, for reading and writing.
+pub fn create_file_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Result<OwnedFd> {
+    open_at(dir, name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
+}
+
+/// Opens a relative path of several components that may not leave `dir`, by `openat2(2)`.
+///
+/// A race with a rename (`EAGAIN`) is retried a bounded number of times.
+pub fn open_beneath(dir: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd> {
+    let path = path.as_ref();
+    let resolve = resolve | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    for _ in 0..64 {
+        match fs::openat2(dir.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) => {}
+            result => return named("openat2", path, result),
+        }
+    }
+    Err(CallError::new("openat2", path, Errno::AGAIN))
+}
+
+/// Makes the directory `name` below `dir` and gives it exactly `mode`, whatever the umask is.
+pub fn make_dir_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Result<()> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    named("mkdirat", name, fs::mkdirat(dir, name, mode))?;
+    named("fchmodat", name, fs::chmodat(dir, name, mode, AtFlags::empty()))
+}
+
+/// Makes the directory `name` as [`make_dir_at`] does, or accepts the directory that is there.
+pub fn ensure_dir_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Result<()> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    match make_dir_at(dir, name, mode) {
+        Err(error) if error.errno() == Errno::EXIST => open_dir_at(dir, name).map(drop),
+        result => result,
+    }
+}
+
+/// The status of `name` below `dir` itself, never of what a symbolic link points to.
+pub fn stat_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<Stat> {
+    let name = name.as_ref();
+    named("fstatat", name, fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW))
+}
+
+/// The status of `name` below `dir`, or `None` when there is no such name.
+pub fn try_stat_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<Option<Stat>> {
+    match stat_at(dir, name) {
+        Err(error) if error.is_not_found() => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// The status of an open descriptor.
+pub fn stat(fd: impl AsFd) -> Result<Stat> {
+    let fd = fd.as_fd();
+    fs::fstat(fd).map_err(|errno| CallError::new("fstat", number(fd), errno))
+}
+
+/// The extended status of `name` below `dir`; with an empty name, of `dir` itself.
+pub fn statx_at(dir: impl AsFd, name: impl AsRef<OsStr>, mask: StatxFlags) -> Result<Statx> {
+    let name = name.as_ref();
+    named("statx", name, fs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH, mask))
+}
+
+/// Bytes and inodes of the file system that holds `fd`.
+pub fn statvfs(fd: impl AsFd) -> Result<StatVfs> {
+    let fd = fd.as_fd();
+    fs::fstatvfs(fd).map_err(|errno| CallError::new("fstatvfs", number(fd), errno))
+}
+
+/// The magic number of the file system that holds `fd`, as `statfs(2)` lists them.
+pub fn filesystem_magic(fd: impl AsFd) -> Result<u64> {
+    let fd = fd.as_fd();
+    let status = fs::fstatfs(fd).map_err(|errno| CallError::new("fstatfs", number(fd), errno))?;
+    #[allow(clippy::cast_sign_loss, reason = "magic numbers are bit patterns")]
+    Ok(status.f_type as u64)
+}
+
+/// The target of the symbolic link `name` below `dir`, of any length.
+pub fn read_link_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<OsString> {
+    let name = name.as_ref();
+    let target: CString = named("readlinkat", name, fs::readlinkat(dir, name, Vec::new()))?;
+    Ok(OsString::from_vec(target.into_bytes()))
+}
+
+/// Makes the symbolic link `name` below `dir`.
+pub fn symlink_at(target: impl AsRef<OsStr>, dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
+    let name = name.as_ref();
+    named("symlinkat", name, fs::symlinkat(target.as_ref(), dir, name))
+}
+
+/// Links `from` itself, symbolic link or not, as `to`.
+pub fn link_at(from_dir: impl AsFd, from: impl AsRef<OsStr>, to_dir: impl AsFd, to: impl AsRef<OsStr>) -> Result<()> {
+    let to = to.as_ref();
+    named("linkat", to, fs::linkat(from_dir, from.as_ref(), to_dir, to, AtFlags::empty()))
+}
+
+/// Makes the device, FIFO or socket `name` below `dir`; the umask applies to `mode`.
+pub fn make_node_at(dir: impl AsFd, name: impl AsRef<OsStr>, kind: FileType, mode: Mode, device: u64) -> Result<()> {
+    let name = name.as_ref();
+    named("mknodat", name, fs::mknodat(dir, name, kind, mode, device))
+}
+
+/// Removes the name of anything but a directory.
+pub fn unlink_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
+    let name = name.as_ref();
+    named("unlinkat", name, fs::unlinkat(dir, name, AtFlags::empty()))
+}
+
+/// Removes an empty directory.
+pub fn remove_dir_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
+    let name = name.as_ref();
+    named("rmdir", name, fs::unlinkat(dir, name, AtFlags::REMOVEDIR))
+}
+
+/// Renames, replacing what is at `to` as `rename(2)` does.
+pub fn rename_at(from_dir: impl AsFd, from: impl AsRef<OsStr>, to_dir: impl AsFd, to: impl AsRef<OsStr>) -> Result<()> {
+    let to = to.as_ref();
+    named("renameat", to, fs::renameat(from_dir, from.as_ref(), to_dir, to))
+}
+
+/// Renames, failing with `EEXIST` when `to` is taken.
+pub fn rename_new_at(
+    from_dir: impl AsFd,
+    from: impl AsRef<OsStr>,
+    to_dir: impl AsFd,
+    to: impl AsRef<OsStr>,
+) -> Result<()> {
+    let to = to.as_ref();
+    named("renameat2", to, fs::renameat_with(from_dir, from.as_ref(), to_dir, to, RenameFlags::NOREPLACE))
+}
+
+/// Changes the owner of `name` itself.
+pub fn chown_at(dir: impl AsFd, name: impl AsRef<OsStr>, uid: u32, gid: u32) -> Result<()> {
+    let name = name.as_ref();
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    named("fchownat", name, fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW))
+}
+
+/// Sets access and modification time of `name` itself.
+pub fn set_times_at(dir: impl AsFd, name: impl AsRef<OsStr>, times: &Timestamps) -> Result<()> {
+    let name = name.as_ref();
+    named("utimensat", name, fs::utimensat(dir, name, times, AtFlags::SYMLINK_NOFOLLOW))
+}
+
+/// Changes the mode of `name`, which is not a symbolic link, without following one that a race put there.
+///
+/// `fchmodat2(2)` exists since Linux 6.6; before, the name is pinned with `O_PATH` and changed through
+/// `/proc/self/fd`.
+pub fn chmod_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Result<()> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    match fchmodat2(dir, name, mode) {
+        Err(Errno::NOSYS) => {}
+        result => return named("fchmodat2", name, result),
+    }
+    let pinned = open_at(dir, name, OFlags::PATH, Mode::empty())?;
+    if FileType::from_raw_mode(stat(&pinned)?.st_mode) == FileType::Symlink {
+        return Err(CallError::new("fchmodat2", name, Errno::OPNOTSUPP));
+    }
+    named("chmod", name, fs::chmod(proc_path(&pinned), mode))
+}
+
+/// Calls `fchmodat2(2)` with `AT_SYMLINK_NOFOLLOW`; neither std, nix nor rustix has it.
+#[allow(unsafe_code)]
+fn fchmodat2(dir: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> rustix::io::Result<()> {
+    let name = CString::new(name.as_bytes()).map_err(|_| Errno::INVAL)?;
+    // SAFETY: `dir` is open for the call's duration, `name` is NUL-terminated and outlives it, and the kernel
+    // writes to neither.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_fchmodat2,
+            dir.as_raw_fd(),
+            name.as_ptr(),
+            mode.as_raw_mode(),
+            libc::AT_SYMLINK_NOFOLLOW,
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO))
+}
+
+/// Flushes the data and metadata of a file, or the entries of a directory, to the disk.
+pub fn sync(fd: impl AsFd) -> Result<()> {
+    let fd = fd.as_fd();
+    fs::fsync(fd).map_err(|errno| CallError::new("fsync", number(fd), errno))
+}
+
+/// Flushes the whole file system that holds `fd`; a write error since `fd` was opened is returned.
+pub fn sync_filesystem(fd: impl AsFd) -> Result<()> {
+    let fd = fd.as_fd();
+    fs::syncfs(fd).map_err(|errno| CallError::new("syncfs", number(fd), errno))
+}
+
+/// The `/proc/self/fd` name of a descriptor, for calls that take only paths.
+#[must_use]
+pub fn proc_path(fd: impl AsFd) -> std::path::PathBuf {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()).into()
+}
+
+/// One name in a directory and the type its entry states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// The name, any bytes but `/` and NUL.
+    pub name: OsString,
+    /// The type as the directory records it; [`FileType::Unknown`] on file systems without `d_type`.
+    pub kind: FileType,
+    /// The inode number the directory states; below a mount point it is the covered directory's.
+    pub inode: u64,
+}
+
+/// The entries of an open directory but `.` and `..`, sorted bytewise.
+///
+/// The descriptor's position is not used: the directory is opened anew.
+pub fn read_dir(dir: impl AsFd) -> Result<Vec<DirEntry>> {
+    let read = || fs::Dir::new(fs::openat(dir, ".", DIR, Mode::empty())?)?.collect::<rustix::io::Result<Vec<_>>>();
+    let mut entries: Vec<_> = named("getdents64", ".", read())?
+        .into_iter()
+        .filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
+        .map(|entry| DirEntry {
+            name: OsString::from_vec(entry.file_name().to_bytes().to_vec()),
+            kind: entry.file_type(),
+            inode: entry.ino(),
+        })
+        .collect();
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// Removes `name` and, when it is a directory, everything below it; a missing name is fine.
+///
+/// Symbolic links are removed, never followed; other file systems mounted inside stop it with `EBUSY`.
+pub fn remove_tree(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
+    remove_below(dir.as_fd(), name.as_ref(), 0)
+}
+
+fn remove_below(dir: BorrowedFd<'_>, name: &OsStr, depth: usize) -> Result<()> {
+    match unlink_at(dir, name) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.is_not_found() => return Ok(()),
+        // Linux says EISDIR, POSIX allows EPERM.
+        Err(error) if matches!(error.errno(), Errno::ISDIR | Errno::PERM) => {}
+        Err(error) => return Err(error),
+    }
+    if depth > MAX_DEPTH {
+        return Err(CallError::new("unlinkat", name, Errno::LOOP));
+    }
+    let inner = open_dir_at(dir, name)?;
+    for entry in read_dir(&inner)? {
+        remove_below(inner.as_fd(), &entry.name, depth + 1)?;
+    }
+    match remove_dir_at(dir, name) {
+        Err(error) if error.is_not_found() => Ok(()),
+        result => result,
+    }
+}
+
+fn number(fd: BorrowedFd<'_>) -> String {
+    format!("[{}]", fd.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remove_tree_removes_links_but_not_what_they_point_to() {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        std::fs::create_dir_all(temp.path().join("tree/inner")).expect("directories");
+        std::fs::write(temp.path().join("kept"), "kept").expect("a file");
+        std::os::unix::fs::symlink("../kept", temp.path().join("tree/link")).expect("a link");
+        let dir = open_dir(temp.path()).expect("open");
+
+        remove_tree(&dir, "tree").expect("removed");
+        remove_tree(&dir, "tree").expect("a missing tree is fine");
+
+        assert_eq!(read_dir(&dir).expect("list").len(), 1, "only the file outside the tree is left");
+    }
+
+    #[test]
+    fn chmod_refuses_a_symbolic_link() {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(temp.path().join("target"), "").expect("a file");
+        std::os::unix::fs::symlink("target", temp.path().join("link")).expect("a link");
+        let dir = open_dir(temp.path()).expect("open");
+        let before = stat_at(&dir, "target").expect("stat").st_mode;
+
+        let error = chmod_at(&dir, "link", Mode::from_raw_mode(0o4777)).expect_err("a link has no mode");
+
+        assert_eq!(error.errno(), Errno::OPNOTSUPP);
+        assert_eq!(stat_at(&dir, "target").expect("stat").st_mode, before);
+    }
+
+    #[test]
+    fn a_path_that_leaves_the_root_is_refused() {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let dir = open_dir(temp.path()).expect("open");
+        let error = open_beneath(&dir, "../etc", OFlags::PATH, ResolveFlags::empty()).expect_err("left the root");
+        assert_eq!(error.errno(), Errno::XDEV);
+    }
+}

@@ -1,0 +1,1 @@
+//! The whole job of a container layer store as a library

@@ -1,0 +1,2 @@
+//! Chores of the plyfs workspace.
+fn main() {}
