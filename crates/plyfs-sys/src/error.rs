@@ -64,6 +64,56 @@ impl ErrorKind {
         Self::Io,
     ];
 
+    /// The name of the kind as all doors spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "NotFound",
+            Self::Exists => "Exists",
+            Self::InvalidInput => "InvalidInput",
+            Self::InUse => "InUse",
+            Self::Busy => "Busy",
+            Self::Corrupt => "Corrupt",
+            Self::Unsupported => "Unsupported",
+            Self::NoSpace => "NoSpace",
+            Self::NoInodes => "NoInodes",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::Permission => "Permission",
+            Self::Cancelled => "Cancelled",
+            Self::TimedOut => "TimedOut",
+            Self::Conflict => "Conflict",
+            Self::ReadOnly => "ReadOnly",
+            Self::Poisoned => "Poisoned",
+            Self::Io => "Io",
+        }
+    }
+
+    /// The number of the kind: the exit code of the command and the status of the C door.
+    ///
+    /// Numbers are never reused. 0 is success, 1 any failure without a kind, 2 a wrong command line.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        match self {
+            Self::NotFound => 3,
+            Self::Exists => 4,
+            Self::InvalidInput => 5,
+            Self::InUse => 6,
+            Self::Busy => 7,
+            Self::Corrupt => 8,
+            Self::Unsupported => 9,
+            Self::NoSpace => 10,
+            Self::NoInodes => 11,
+            Self::QuotaExceeded => 12,
+            Self::Permission => 13,
+            Self::Cancelled => 14,
+            Self::TimedOut => 15,
+            Self::Conflict => 16,
+            Self::ReadOnly => 17,
+            Self::Poisoned => 18,
+            Self::Io => 19,
+        }
+    }
+
     /// The kind an errno means where nothing more is known.
     ///
     /// `ENOSPC` is [`Self::NoSpace`]; whether inodes ran out instead only `statfs` can tell.
