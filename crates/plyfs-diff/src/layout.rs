@@ -1,0 +1,30 @@
+//! Every magic name and number of changesets and of overlay directories, in one place.
+//!
+//! Names are bytes: archives and file systems hold any bytes but NUL and, within one component, `/`.
+
+/// The prefix of a whiteout in an archive: `.wh.name` hides `name` (rule 1).
+pub(crate) const WHITEOUT_PREFIX: &[u8] = b".wh.";
+
+/// The prefix of AUFS' bookkeeping, which only [`OPAQUE_MARKER`] survives (rule 5).
+pub(crate) const WHITEOUT_META_PREFIX: &[u8] = b".wh..wh.";
+
+/// The name that makes the directory it lies in opaque (rule 2).
+pub(crate) const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
+
+/// The value of the opaque attribute that hides what lower layers have below the directory (rule 13).
+pub(crate) const OPAQUE_VALUE: &[u8] = b"y";
+
+/// The value of the opaque attribute that says the directory holds whiteouts made of attributes (rule 15).
+pub(crate) const XWHITEOUTS_VALUE: &[u8] = b"x";
+
+/// File capabilities (rule 22).
+pub(crate) const CAPABILITY: &[u8] = b"security.capability";
+
+/// The PAX keyword prefix of an extended attribute.
+pub(crate) const PAX_XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
+
+/// The unit of a tar archive.
+pub(crate) const BLOCK: usize = 512;
+
+/// How much of a file or an archive is in memory at a time.
+pub(crate) const BUFFER: usize = 256 * 1024;
