@@ -22,6 +22,8 @@ pub enum SkipReason {
     Socket,
     /// The caller may not make device nodes here (rule 41).
     Device,
+    /// The name begins with `.wh.`, which would mean a deletion.
+    Name,
     /// The extended attribute cannot be represented, or is not to leave or enter a layer (rules 19, 21, 24).
     Attribute(OsString),
 }
@@ -44,6 +46,7 @@ impl fmt::Display for SkipReason {
         match self {
             Self::Socket => f.write_str("a socket cannot be archived"),
             Self::Device => f.write_str("a device node cannot be made here"),
+            Self::Name => f.write_str("the name would mean a deletion"),
             Self::Attribute(name) => write!(f, "the attribute {name:?} cannot be kept"),
         }
     }

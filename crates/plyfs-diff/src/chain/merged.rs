@@ -130,10 +130,8 @@ impl Merged {
         let mut names = BTreeMap::new();
         for part in &self.dirs {
             for entry in fs::read_dir(&part.fd).map_err(failed)? {
-                if !names.contains_key(&entry.name) {
-                    let is_shown = !self.hides(part, &entry).map_err(failed)?;
-                    names.insert(entry.name, is_shown);
-                }
+                let is_shown = !self.hides(part, &entry).map_err(failed)?;
+                names.entry(entry.name).or_insert(is_shown);
             }
         }
         Ok(names.into_iter().filter_map(|(name, is_shown)| is_shown.then_some(name)).collect())

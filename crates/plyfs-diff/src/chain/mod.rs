@@ -17,7 +17,8 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 
 pub(crate) use attributes::copy_directory_attributes;
-pub(crate) use marks::{DirMarks, is_metacopy, is_whiteout, is_whiteout_device};
+pub(crate) use marks::{DirMarks, is_metacopy, is_whiteout};
+pub(crate) use merged::redirected;
 pub use merged::{Entry, Found, Merged};
 
 use crate::{Dialect, Error, ErrorKind, Result};

@@ -1,0 +1,122 @@
+//! Whether two entries are the same to whoever looks at the tree.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use plyfs_sys::fs::{self, FileType, Stat};
+use plyfs_sys::{CallError, xattr};
+use rustix::fs::{Mode, OFlags};
+
+use crate::layout::{BUFFER, CAPABILITY};
+use crate::{Dialect, Entry, Error, Merged, Result, chain, upper};
+
+/// An entry of the upper.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Upper<'a> {
+    pub(super) dir: BorrowedFd<'a>,
+    pub(super) name: &'a OsStr,
+    pub(super) stat: &'a Stat,
+    /// From the root, for messages.
+    pub(super) path: &'a Path,
+    pub(super) dialect: Dialect,
+}
+
+impl Upper<'_> {
+    /// Says whether a directory differs from the one it covers; its length and time say nothing (rule 30).
+    pub(super) fn differs_from_directory(&self, lower: &Merged) -> Result<bool> {
+        let Some((_, dir)) = lower.parts().next() else { return Ok(true) };
+        let Some(stat) = lower.stat()? else { return Ok(true) };
+        if facts(self.stat) != facts(&stat) {
+            return Ok(true);
+        }
+        let capability = OsStr::from_bytes(CAPABILITY);
+        let below = xattr::get(dir, capability).map_err(|error| self.failed(error))?;
+        Ok(self.capability()? != below)
+    }
+
+    /// Says whether anything but a directory differs from what it covers.
+    pub(super) fn differs_from(&self, lower: &Entry) -> Result<bool> {
+        let below = lower.stat();
+        if facts(self.stat) != facts(below)
+            || self.stat.st_size != below.st_size
+            || !is_same_time(self.stat, below)
+            || self.capability()? != lower.xattr(OsStr::from_bytes(CAPABILITY))?
+        {
+            return Ok(true);
+        }
+        match FileType::from_raw_mode(self.stat.st_mode) {
+            FileType::RegularFile => self.content_differs(lower),
+            FileType::Symlink => {
+                let target = fs::read_link_at(self.dir, self.name).map_err(|error| self.failed(error))?;
+                Ok(target != lower.read_link()?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Compares the bytes of two files of one length.
+    fn content_differs(&self, lower: &Entry) -> Result<bool> {
+        // A FIFO put there since would block the open without O_NONBLOCK.
+        let upper = fs::open_at(self.dir, self.name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
+        let upper = upper.map_err(|error| self.failed(error))?;
+        // What was copied up without content has the content of what it covers.
+        if chain::is_metacopy(&upper, self.dialect).map_err(|error| self.failed(error))? {
+            return Ok(false);
+        }
+        let length = usize::try_from(self.stat.st_size).unwrap_or(BUFFER).clamp(1, BUFFER);
+        let same = is_same_content(File::from(upper), File::from(lower.open()?), length);
+        same.map(|same| !same).map_err(|error| Error::io(format!("compare {:?}", self.path), error))
+    }
+
+    fn capability(&self) -> Result<Option<Vec<u8>>> {
+        let value = xattr::get_at(self.dir.as_fd(), self.name, OsStr::from_bytes(CAPABILITY));
+        value.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: CallError) -> Error {
+        upper::failed(self.path, error)
+    }
+}
+
+/// What of an inode shows whatever its type is.
+fn facts(stat: &Stat) -> (u32, u32, u32, u64) {
+    (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_rdev)
+}
+
+/// Times are the same when either side was kept in whole seconds only and the seconds agree (rule 30).
+fn is_same_time(a: &Stat, b: &Stat) -> bool {
+    let is_coarse = a.st_mtime_nsec == 0 || b.st_mtime_nsec == 0;
+    a.st_mtime == b.st_mtime && (is_coarse || a.st_mtime_nsec == b.st_mtime_nsec)
+}
+
+/// Compares two files in pieces of `length` bytes.
+fn is_same_content(mut a: impl Read, mut b: impl Read, length: usize) -> io::Result<bool> {
+    let (mut left, mut right) = (vec![0; length], vec![0; length]);
+    loop {
+        let length = fill(&mut a, &mut left)?;
+        if length != fill(&mut b, &mut right)? || left[..length] != right[..length] {
+            return Ok(false);
+        }
+        if length == 0 {
+            return Ok(true);
+        }
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(mut file: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}

@@ -1,0 +1,92 @@
+//! Which extended attributes leave in a changeset.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use plyfs_sys::xattr;
+
+use crate::layout::CAPABILITY;
+use crate::upper::{changed, failed};
+use crate::{Dialect, Result, SkipReason, Skipped};
+
+/// The attributes of an open file that a changeset carries; others that would be missed are reported.
+pub(super) fn carried(
+    fd: impl AsFd,
+    path: &Path,
+    dialect: Dialect,
+    skipped: &mut Vec<Skipped>,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let fd = fd.as_fd();
+    let mut kept = Vec::new();
+    for name in xattr::list(fd).map_err(|error| failed(path, error))? {
+        match fate(name.as_bytes(), dialect) {
+            Fate::Stays => {}
+            Fate::Missed => skipped.push(Skipped::new(path, SkipReason::Attribute(name))),
+            Fate::Carried => {
+                let value = xattr::get(fd, &name).map_err(|error| failed(path, error))?;
+                kept.push((name.as_bytes().to_vec(), value.ok_or_else(|| changed(path))?));
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// Reports the attributes of an inode that is neither directory nor regular file: a changeset carries none of those.
+pub(super) fn missed(dir: BorrowedFd<'_>, path: &Path, dialect: Dialect, skipped: &mut Vec<Skipped>) -> Result<()> {
+    let name = path.file_name().expect("only entries below the root have a name");
+    let names = xattr::list_at(dir, name).map_err(|error| failed(path, error))?;
+    let missed = names.into_iter().filter(|name| fate(name.as_bytes(), dialect) != Fate::Stays);
+    skipped.extend(missed.map(|name| Skipped::new(path, SkipReason::Attribute(name))));
+    Ok(())
+}
+
+/// What becomes of an attribute on the way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is in the archive.
+    Carried,
+    /// It is of this store or this machine, and nobody misses it.
+    Stays,
+    /// It belongs to the tree and no changeset may or can hold it.
+    Missed,
+}
+
+fn fate(name: &[u8], dialect: Dialect) -> Fate {
+    if Dialect::owns(name) {
+        // An escaped mark is what a mount shows as content (rule 20). It would act as a mark in a store whose tool does
+        // not escape, so it does not leave either (rule 19).
+        let is_escaped =
+            name.strip_prefix(dialect.prefix().as_bytes()).is_some_and(|rest| rest.starts_with(b"overlay."));
+        return if is_escaped { Fate::Missed } else { Fate::Stays };
+    }
+    if name == CAPABILITY || name.starts_with(b"user.") {
+        // A PAX keyword ends at its first equals sign (rule 24).
+        return if name.contains(&b'=') { Fate::Missed } else { Fate::Carried };
+    }
+    if name.starts_with(b"security.") { Fate::Stays } else { Fate::Missed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_19_to_24_say_which_attributes_leave() {
+        for (name, trusted, user) in [
+            ("user.color", Fate::Carried, Fate::Carried),
+            ("security.capability", Fate::Carried, Fate::Carried),
+            ("security.selinux", Fate::Stays, Fate::Stays),
+            ("trusted.overlay.opaque", Fate::Stays, Fate::Stays),
+            ("user.overlay.origin", Fate::Stays, Fate::Stays),
+            ("trusted.overlay.overlay.opaque", Fate::Missed, Fate::Stays),
+            ("user.overlay.overlay.opaque", Fate::Stays, Fate::Missed),
+            ("user.a=b", Fate::Missed, Fate::Missed),
+            ("system.posix_acl_access", Fate::Missed, Fate::Missed),
+            ("trusted.other", Fate::Missed, Fate::Missed),
+        ] {
+            assert_eq!(fate(name.as_bytes(), Dialect::Trusted), trusted, "{name} in a trusted store");
+            assert_eq!(fate(name.as_bytes(), Dialect::User), user, "{name} in a user store");
+        }
+    }
+}

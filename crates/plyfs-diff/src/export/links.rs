@@ -1,0 +1,41 @@
+//! Which names of one archive are the same inode.
+
+use std::collections::HashMap;
+
+use plyfs_sys::fs::Stat;
+
+/// The first names of inodes whose other names are still to come (rule 37).
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    first: HashMap<(u64, u64), First>,
+}
+
+#[derive(Debug)]
+struct First {
+    name: Vec<u8>,
+    /// How many more names the inode may have; when all were met it is forgotten.
+    left: u64,
+}
+
+impl Links {
+    /// The name the inode was archived under before, or `None` when `name` is its first.
+    ///
+    /// Inodes are compared with their device. Whiteouts must not be asked about: the kernel links all of a mount
+    /// to one inode (rule 16).
+    pub(super) fn earlier(&mut self, stat: &Stat, name: &[u8]) -> Option<Vec<u8>> {
+        if stat.st_nlink < 2 {
+            return None;
+        }
+        let inode = (stat.st_dev, stat.st_ino);
+        let Some(first) = self.first.get_mut(&inode) else {
+            let left = stat.st_nlink - 1;
+            self.first.insert(inode, First { name: name.to_vec(), left });
+            return None;
+        };
+        first.left -= 1;
+        if first.left > 0 {
+            return Some(first.name.clone());
+        }
+        self.first.remove(&inode).map(|first| first.name)
+    }
+}

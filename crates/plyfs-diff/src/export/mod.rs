@@ -1,0 +1,73 @@
+//! An upper directory as an OCI changeset.
+//!
+//! The same tree gives the same bytes: the walk is lexical, names compare bytewise, and nothing of the machine, the
+//! moment or the file system enters. The archive is complete or the export is an error: what changes under the reader
+//! is [`ErrorKind::Conflict`], what lies elsewhere in the chain is [`ErrorKind::Unsupported`], and what no archive can
+//! hold is in [`Exported::skipped`].
+
+mod attributes;
+mod header;
+mod links;
+mod walk;
+mod writer;
+
+use std::io::Write;
+use std::os::fd::AsFd;
+
+use crate::{Chain, Digest, Result, Skipped};
+
+/// How to export; the default is the tree as it is.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ExportOptions {
+    clamp_mtime: Option<i64>,
+}
+
+impl ExportOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Writes times later than this many seconds after the epoch as this, as `SOURCE_DATE_EPOCH` asks for.
+    #[must_use]
+    pub fn clamp_mtime(mut self, seconds: i64) -> Self {
+        self.clamp_mtime = Some(seconds);
+        self
+    }
+}
+
+/// What an archive that was written is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exported {
+    /// The digest of the archive, which is uncompressed.
+    pub diff_id: Digest,
+    /// The length of the archive in bytes.
+    pub size: u64,
+    /// What is in the tree and not in the archive.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Writes the changeset that turns `chain` into what a mount of `upper` over it shows.
+///
+/// With [`Chain::empty`] this archives a plain directory. Parents come before what is in them, siblings are sorted
+/// bytewise. The entry `./` is written only where owner, mode or attributes of the root differ from those of the chain's
+/// root, 0755 root:root where there is none (rule 53).
+///
+/// - Whiteouts become empty files named `.wh.<name>`, with no mode, no owner and no time (rules 12, 15); those that hide
+///   nothing, because their directory is opaque, are left out (rule 11).
+/// - An opaque directory is followed by its marker where it hides something of the chain, and always when the chain
+///   [is unknown](Chain::unknown) (rules 13, 14).
+/// - `user.*` attributes and file capabilities are kept byte for byte, OverlayFS' own and security labels never leave
+///   (rules 19, 22, 23); other attributes, names that begin with `.wh.`, and sockets are reported as skipped.
+///
+/// Nothing is synced; `out` is flushed. The upper must not be written to meanwhile: what changes under the reader is
+/// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the path (rule 28).
+#[doc(alias = "Diff")]
+pub fn export(upper: impl AsFd, chain: &Chain, out: impl Write, options: &ExportOptions) -> Result<Exported> {
+    let mut walk = walk::Walk::new(chain, out, options);
+    walk.tree(upper.as_fd())?;
+    walk.finish()
+}

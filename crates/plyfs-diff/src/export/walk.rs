@@ -1,0 +1,229 @@
+//! The walk over an upper: what each entry becomes in the archive.
+//!
+//! Beside the upper goes the chain: for every directory the walk knows what the chain shows at the same path, which is
+//! what an opaque directory hides and what a whiteout can mean.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use plyfs_sys::fs::{self, FileType, Stat};
+
+use super::header::{Header, Kind};
+use super::links::Links;
+use super::writer::Writer;
+use super::{ExportOptions, Exported, attributes};
+use crate::layout::{OPAQUE_MARKER, WHITEOUT_PREFIX};
+use crate::upper::{self, Directory, changed, failed};
+use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped, chain};
+
+/// The name of the root's own entry.
+const ROOT: &[u8] = b"./";
+
+/// Mode, owner and group of a root that no layer says anything about (rule 53).
+const PLAIN_ROOT: (u32, u32, u32) = (0o755, 0, 0);
+
+/// An export under way.
+pub(super) struct Walk<'a, W: Write> {
+    chain: &'a Chain,
+    dialect: Dialect,
+    options: &'a ExportOptions,
+    archive: Writer<W>,
+    links: Links,
+    skipped: Vec<Skipped>,
+}
+
+/// A directory of the upper, and what the chain shows in its place.
+struct Level {
+    dir: Directory,
+    lower: Option<Merged>,
+    depth: usize,
+}
+
+impl<'a, W: Write> Walk<'a, W> {
+    pub(super) fn new(chain: &'a Chain, out: W, options: &'a ExportOptions) -> Self {
+        let (archive, dialect) = (Writer::new(out), chain.dialect());
+        Self { chain, dialect, options, archive, links: Links::default(), skipped: Vec::new() }
+    }
+
+    /// Archives everything below `upper`, and the root itself where it says something.
+    pub(super) fn tree(&mut self, upper: BorrowedFd<'_>) -> Result<()> {
+        let dir = Directory::root(upper, self.dialect)?;
+        let root = Level { dir, lower: Some(self.chain.root()?), depth: 0 };
+        let header = self.directory_header(ROOT.to_vec(), &root.dir)?;
+        if self.root_differs(&root, &header)? {
+            self.archive.header(&header)?;
+        }
+        self.inside(&root)
+    }
+
+    /// Ends the archive.
+    pub(super) fn finish(self) -> Result<Exported> {
+        let (diff_id, size) = self.archive.finish()?;
+        Ok(Exported { diff_id, size, skipped: self.skipped })
+    }
+
+    /// Archives that a directory is opaque, if it is, and what is in it; fails if it changed meanwhile.
+    fn inside(&mut self, level: &Level) -> Result<()> {
+        if level.depth > fs::MAX_DEPTH {
+            let limit = format!("the tree is more than {} directories deep", fs::MAX_DEPTH);
+            return Err(Error::new(ErrorKind::InvalidInput, limit));
+        }
+        if level.dir.marks.is_opaque && self.hides_something(level)? {
+            self.mark(level, OPAQUE_MARKER)?;
+        }
+        for entry in level.dir.read_dir()? {
+            self.entry(level, &entry.name)?;
+        }
+        level.dir.ensure_unchanged()
+    }
+
+    /// Archives one name of a directory. Whether it is a whiteout is asked before anything else.
+    fn entry(&mut self, level: &Level, name: &OsStr) -> Result<()> {
+        let stat = level.dir.stat_at(name)?;
+        if level.dir.is_whiteout(name, &stat, self.dialect)? {
+            return self.whiteout(level, name);
+        }
+        let path = level.dir.path.join(name);
+        if name.as_bytes().starts_with(WHITEOUT_PREFIX) {
+            self.skip(path, SkipReason::Name);
+            return Ok(());
+        }
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => self.subdirectory(level, name, stat),
+            FileType::Socket => {
+                self.skip(path, SkipReason::Socket);
+                Ok(())
+            }
+            kind => self.leaf(level, &path, &stat, kind),
+        }
+    }
+
+    /// Writes a deletion, unless the directory is opaque: then there is nothing below it to hide (rule 11).
+    fn whiteout(&mut self, level: &Level, name: &OsStr) -> Result<()> {
+        if level.dir.marks.is_opaque {
+            return Ok(());
+        }
+        self.mark(level, &[WHITEOUT_PREFIX, name.as_bytes()].concat())
+    }
+
+    /// Writes an entry that only its name makes what it is: nothing in it may tell one machine from another (rule 12).
+    fn mark(&mut self, level: &Level, name: &[u8]) -> Result<()> {
+        let path = level.dir.path.join(OsStr::from_bytes(name));
+        self.archive.header(&Header::new(Kind::File, path.as_os_str().as_bytes().to_vec()))
+    }
+
+    fn subdirectory(&mut self, parent: &Level, name: &OsStr, stat: Stat) -> Result<()> {
+        let dir = parent.dir.subdirectory(name, stat, self.dialect)?;
+        let level = Level { dir, lower: parent.lower_of(name)?, depth: parent.depth + 1 };
+        let name = [level.dir.path.as_os_str().as_bytes(), b"/"].concat();
+        let header = self.directory_header(name, &level.dir)?;
+        self.archive.header(&header)?;
+        self.inside(&level)
+    }
+
+    /// Archives anything but a directory: its content, or a link to the name its inode was archived under before.
+    fn leaf(&mut self, level: &Level, path: &Path, stat: &Stat, kind: FileType) -> Result<()> {
+        let name = path.as_os_str().as_bytes().to_vec();
+        if let Some(link) = self.links.earlier(stat, &name) {
+            let header = Header { link, ..self.header(Kind::HardLink, name, stat) };
+            return self.archive.header(&header);
+        }
+        if kind == FileType::RegularFile {
+            return self.file(level, path, name, stat);
+        }
+        let mut header = match kind {
+            FileType::Symlink => self.header(Kind::Symlink, name, stat),
+            FileType::Fifo => self.header(Kind::Fifo, name, stat),
+            FileType::CharacterDevice => self.header(Kind::CharacterDevice, name, stat),
+            FileType::BlockDevice => self.header(Kind::BlockDevice, name, stat),
+            _ => return Err(Error::new(ErrorKind::Unsupported, format!("{path:?} is of no known type"))),
+        };
+        if kind == FileType::Symlink {
+            header.link = level.read_link(path)?;
+        }
+        if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+            header.device = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        }
+        attributes::missed(level.dir.fd.as_fd(), path, self.dialect, &mut self.skipped)?;
+        self.archive.header(&header)
+    }
+
+    fn file(&mut self, level: &Level, path: &Path, name: Vec<u8>, stat: &Stat) -> Result<()> {
+        let file = File::from(upper::open(level.dir.fd.as_fd(), path, stat)?);
+        if chain::is_metacopy(&file, self.dialect).map_err(|error| failed(path, error))? {
+            let message = format!("the content of {path:?} lies in a lower layer");
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let mut header = self.header(Kind::File, name, stat);
+        header.size = u64::try_from(stat.st_size).map_err(|_| changed(path))?;
+        header.xattrs = attributes::carried(&file, path, self.dialect, &mut self.skipped)?;
+        self.archive.header(&header)?;
+        self.archive.content(&file, path, header.size)?;
+        upper::ensure_unchanged(&file, path, stat)
+    }
+
+    fn directory_header(&mut self, name: Vec<u8>, dir: &Directory) -> Result<Header> {
+        let mut header = self.header(Kind::Directory, name, &dir.stat);
+        header.xattrs = attributes::carried(&dir.fd, &dir.path, self.dialect, &mut self.skipped)?;
+        Ok(header)
+    }
+
+    /// The header of an entry, with what every kind takes from its inode (rule 35).
+    fn header(&self, kind: Kind, name: Vec<u8>, stat: &Stat) -> Header {
+        let mut header = Header::new(kind, name);
+        header.mode = stat.st_mode & 0o7777;
+        (header.uid, header.gid) = (stat.st_uid, stat.st_gid);
+        header.mtime = self.options.clamp_mtime.map_or(stat.st_mtime, |latest| stat.st_mtime.min(latest));
+        header
+    }
+
+    /// Says whether an opaque directory has anything to hide; where nobody can look, it may (rule 14).
+    fn hides_something(&self, level: &Level) -> Result<bool> {
+        if !self.chain.is_known() {
+            return Ok(true);
+        }
+        level.lower.as_ref().map_or(Ok(false), |lower| Ok(!lower.read_dir()?.is_empty()))
+    }
+
+    /// Says whether a reader of the archive may get another root without an entry for it (rule 53).
+    ///
+    /// Its times do not count: they move whenever something is made in the root.
+    fn root_differs(&self, root: &Level, header: &Header) -> Result<bool> {
+        if !self.chain.is_known() {
+            return Ok(true);
+        }
+        let Some(lower) = root.lower.as_ref().and_then(Merged::uppermost) else {
+            return Ok((header.mode, header.uid, header.gid) != PLAIN_ROOT || !header.xattrs.is_empty());
+        };
+        let dot = Path::new(".");
+        let stat = fs::stat(lower).map_err(|error| failed(dot, error))?;
+        let xattrs = attributes::carried(lower, dot, self.dialect, &mut Vec::new())?;
+        let inherited = (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid);
+        Ok((header.mode, header.uid, header.gid) != inherited || header.xattrs != xattrs)
+    }
+
+    fn skip(&mut self, path: PathBuf, reason: SkipReason) {
+        self.skipped.push(Skipped::new(path, reason));
+    }
+}
+
+impl Level {
+    /// What the chain shows under a subdirectory of this one; an opaque directory lets nothing through.
+    fn lower_of(&self, name: &OsStr) -> Result<Option<Merged>> {
+        let Some(lower) = self.lower.as_ref().filter(|_| !self.dir.marks.is_opaque) else { return Ok(None) };
+        match lower.lookup(name)? {
+            Some(Found::Directory(merged)) => Ok(Some(merged)),
+            _ => Ok(None),
+        }
+    }
+
+    fn read_link(&self, path: &Path) -> Result<Vec<u8>> {
+        let name = path.file_name().expect("only entries below the root are links");
+        let target = fs::read_link_at(&self.dir.fd, name).map_err(|error| failed(path, error))?;
+        Ok(target.as_bytes().to_vec())
+    }
+}

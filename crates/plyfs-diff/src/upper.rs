@@ -1,0 +1,104 @@
+//! Reading an upper directory so that a change under the reader is noticed (rule 28).
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use plyfs_sys::CallError;
+use plyfs_sys::fs::{self, Stat};
+use rustix::fs::{Mode, OFlags};
+
+use crate::chain::{self, DirMarks};
+use crate::{Dialect, Error, ErrorKind, Result};
+
+/// The failure of a call on `path`; what was listed a moment ago and is gone has changed under the reader.
+pub(crate) fn failed(path: &Path, error: CallError) -> Error {
+    if error.is_not_found() {
+        return changed(path).because(error);
+    }
+    Error::call(format!("read {path:?}"), error)
+}
+
+/// The refusal to answer with half of one state and half of another.
+pub(crate) fn changed(path: &Path) -> Error {
+    Error::new(ErrorKind::Conflict, format!("{path:?} changed while it was read"))
+}
+
+/// Opens what `stat` described, a directory or a regular file, and nothing that took its place.
+pub(crate) fn open(dir: BorrowedFd<'_>, path: &Path, stat: &Stat) -> Result<OwnedFd> {
+    let name = path.file_name().expect("only entries below the root are opened by name");
+    // A FIFO put there since would block the open without O_NONBLOCK.
+    let fd = fs::open_at(dir, name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
+    let fd = fd.map_err(|error| failed(path, error))?;
+    ensure_unchanged(&fd, path, stat)?;
+    Ok(fd)
+}
+
+/// Fails when an open file is not what `stat` said, or no longer.
+///
+/// Reading moves only the access time; every other change moves the change time, whatever it does to the others.
+pub(crate) fn ensure_unchanged(fd: impl AsFd, path: &Path, stat: &Stat) -> Result<()> {
+    let now = fs::stat(fd).map_err(|error| failed(path, error))?;
+    let facts = |stat: &Stat| {
+        let times = (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
+        (stat.st_dev, stat.st_ino, stat.st_mode, stat.st_size, times)
+    };
+    if facts(&now) == facts(stat) { Ok(()) } else { Err(changed(path)) }
+}
+
+/// An open directory of an upper.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub(crate) fd: OwnedFd,
+    /// Relative to the root, without a slash at the end; empty for the root.
+    pub(crate) path: PathBuf,
+    pub(crate) stat: Stat,
+    pub(crate) marks: DirMarks,
+}
+
+impl Directory {
+    /// Opens the root of an upper.
+    pub(crate) fn root(upper: impl AsFd, dialect: Dialect) -> Result<Self> {
+        let dot = Path::new(".");
+        let fd = fs::open_dir_at(upper, dot).map_err(|error| failed(dot, error))?;
+        let stat = fs::stat(&fd).map_err(|error| failed(dot, error))?;
+        Self::with_marks(fd, PathBuf::new(), stat, dialect)
+    }
+
+    /// Opens the subdirectory that `stat` described.
+    pub(crate) fn subdirectory(&self, name: &OsStr, stat: Stat, dialect: Dialect) -> Result<Self> {
+        let path = self.path.join(name);
+        let fd = open(self.fd.as_fd(), &path, &stat)?;
+        Self::with_marks(fd, path, stat, dialect)
+    }
+
+    /// Reads the marks; a directory whose lower content lies under another name is refused (rule 25).
+    fn with_marks(fd: OwnedFd, path: PathBuf, stat: Stat, dialect: Dialect) -> Result<Self> {
+        let marks = DirMarks::read(&fd, dialect).map_err(|error| failed(&path, error))?;
+        if marks.is_redirected {
+            return Err(chain::redirected(&path));
+        }
+        Ok(Self { fd, path, stat, marks })
+    }
+
+    /// The names in it, sorted bytewise.
+    pub(crate) fn read_dir(&self) -> Result<Vec<fs::DirEntry>> {
+        fs::read_dir(&self.fd).map_err(|error| failed(&self.path, error))
+    }
+
+    /// The status of one name in it.
+    pub(crate) fn stat_at(&self, name: &OsStr) -> Result<Stat> {
+        fs::stat_at(&self.fd, name).map_err(|error| failed(&self.path.join(name), error))
+    }
+
+    /// Says whether a name in it is a whiteout, in either form.
+    pub(crate) fn is_whiteout(&self, name: &OsStr, stat: &Stat, dialect: Dialect) -> Result<bool> {
+        let answer = chain::is_whiteout(&self.fd, name, stat, self.marks, dialect);
+        answer.map_err(|error| failed(&self.path.join(name), error))
+    }
+
+    /// Fails when something was made or removed in it, or it was changed itself, since it was opened.
+    pub(crate) fn ensure_unchanged(&self) -> Result<()> {
+        ensure_unchanged(&self.fd, &self.path, &self.stat)
+    }
+}
