@@ -1,6 +1,23 @@
 //! Test support shared by the crates: peers, real images, comparing trees.
 //!
 //! Nothing here ships. Each crate's tests depend on it to ask other people's tools what is right, instead of asking
-//! plyfs itself.
+//! plyfs itself; so nothing here uses a plyfs crate.
+//!
+//! | module | what it gives a test |
+//! |---|---|
+//! | [`require`] | `require_root!()`, `require_tool!("podman")`: a loud skip, a failure under CI |
+//! | [`temp`] | directories on a real file system, mounts that end with their guard |
+//! | [`process`] | programs with bounded time, readable failures, `kill -9` |
+//! | [`tree`] | what a directory holds, entry by entry, and where two differ |
+//! | [`oci`] | images written by hand: any number of layers, any bytes |
+//! | [`peers`] | podman, buildah, skopeo, umoci and dockerd over private storage |
+//!
+//! Its functions panic where a library would return an error: a test has nobody to hand one to, and the panic names
+//! the caller's line.
 
+pub mod oci;
+pub mod peers;
+pub mod process;
 pub mod require;
+pub mod temp;
+pub mod tree;
