@@ -1,2 +1,50 @@
-//! Chores of the plyfs workspace.
-fn main() {}
+//! Chores of the plyfs workspace, run as `cargo xtask COMMAND`; one file per command.
+//!
+//! Nothing links this crate. It reads the tree as text and starts other people's programs, and everything it makes
+//! lies in the target directory, except the header, which is committed.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who started it")]
+
+mod demo;
+mod header;
+mod run;
+mod setup;
+mod suites;
+mod tally;
+mod test;
+mod tidy;
+mod tree;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Chores of the plyfs workspace
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what the tests need, build, and run every suite
+    Test(test::Args),
+    /// Show the whole job on an image of real software: load, 100 containers, changes, commit, save
+    Demo(demo::Args),
+    /// Write include/plyfs.h from the C door
+    Header(header::Args),
+    /// Check what no compiler checks: first lines, stray words, dependency arrows
+    Tidy,
+    /// Install what the tests need and stop
+    Setup,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Test(args) => test::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Header(args) => header::run(&args),
+        Command::Tidy => tidy::run(),
+        Command::Setup => setup::run(),
+    }
+}

@@ -1,0 +1,101 @@
+//! libplyfs as a program outside this workspace would find it: header, library and pkg-config file in one prefix.
+//!
+//! The examples see only this prefix, so one that works here works after an installation.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::geteuid;
+
+use super::Session;
+use crate::run;
+use crate::tree;
+
+/// A prefix with libplyfs in it, and an image archive for the examples to load.
+#[derive(Debug)]
+pub(super) struct Stage {
+    prefix: PathBuf,
+    /// An OCI archive with one small image.
+    pub(super) archive: PathBuf,
+}
+
+impl Stage {
+    /// Builds the library and lays it out; `log` keeps the output of the build.
+    pub(super) fn build(session: &Session, log: &str) -> Result<Self> {
+        session.build(log)?;
+        let prefix = session.scratch("stage")?;
+        for dir in ["include", "lib/pkgconfig"] {
+            fs::create_dir_all(prefix.join(dir)).with_context(|| format!("create {}/{dir}", prefix.display()))?;
+        }
+        let copy = |from: PathBuf, to: &str| {
+            fs::copy(&from, prefix.join(to)).with_context(|| format!("copy {}", from.display())).map(drop)
+        };
+        copy(tree::header(), "include/plyfs.h")?;
+        copy(tree::target().join("debug/libplyfs_capi.so"), "lib/libplyfs.so")?;
+        let pc = pkg_config(&prefix.to_string_lossy(), env!("CARGO_PKG_VERSION"));
+        fs::write(prefix.join("lib/pkgconfig/plyfs.pc"), pc).context("write plyfs.pc")?;
+        let archive = prefix.join("image.tar");
+        let stage = Self { prefix, archive };
+        stage.make_archive()?;
+        Ok(stage)
+    }
+
+    /// Lets a command find the library through pkg-config, and at run time.
+    pub(super) fn show(&self, command: &mut Command) {
+        command.env("PKG_CONFIG_PATH", self.prefix.join("lib/pkgconfig"));
+        command.env("LD_LIBRARY_PATH", self.prefix.join("lib"));
+    }
+
+    /// What pkg-config answers for libplyfs.
+    pub(super) fn flags(&self) -> Result<Vec<String>> {
+        let mut pkg_config = run::command("pkg-config");
+        self.show(&mut pkg_config);
+        let flags = run::output(pkg_config.args(["--cflags", "--libs", "plyfs"]))?;
+        Ok(flags.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// The arguments every example takes: a store that does not exist yet, and an image archive.
+    pub(super) fn arguments(&self, example: &str) -> Result<[PathBuf; 2]> {
+        if !geteuid().is_root() {
+            bail!("not root: the examples mount");
+        }
+        Ok([self.prefix.join(format!("store-{example}")), self.archive.clone()])
+    }
+
+    /// An image of one layer with one file, made by the command that stands beside the library.
+    fn make_archive(&self) -> Result<()> {
+        let rootfs = self.prefix.join("rootfs");
+        fs::create_dir_all(rootfs.join("etc")).context("create the root of the image")?;
+        fs::write(rootfs.join("etc/motd"), "hello\n").context("write etc/motd")?;
+        let plyfs = || {
+            let mut plyfs = run::command(tree::target().join("debug/plyfs"));
+            plyfs.arg("--quiet").arg("--root").arg(self.prefix.join("store-of-image"));
+            plyfs
+        };
+        run::check(plyfs().arg("import").arg(&rootfs).arg("example:1"))?;
+        run::check(plyfs().args(["save", "example:1", "--format", "oci-archive", "-o"]).arg(&self.archive))
+    }
+}
+
+/// The text of plyfs.pc.
+fn pkg_config(prefix: &str, version: &str) -> String {
+    format!(
+        "prefix={prefix}\n\nName: plyfs\nDescription: Container layer storage on OverlayFS\nVersion: {version}\n\
+         Cflags: -I${{prefix}}/include\nLibs: -L${{prefix}}/lib -lplyfs\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pkg_config_file_points_into_its_prefix() {
+        let text = pkg_config("/opt/plyfs", "1.2.3");
+        for line in ["prefix=/opt/plyfs", "Version: 1.2.3", "Cflags: -I${prefix}/include"] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing:\n{text}");
+        }
+    }
+}
