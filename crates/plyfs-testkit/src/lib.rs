@@ -11,10 +11,18 @@
 //! | [`tree`] | what a directory holds, entry by entry, and where two differ |
 //! | [`oci`] | images written by hand: any number of layers, any bytes |
 //! | [`peers`] | podman, buildah, skopeo, umoci and dockerd over private storage |
+//! | [`images`] | real images by buildah, images of 400 layers, images spoilt in every way |
+//!
+//! # What the machine needs
+//!
+//! Debian's `podman buildah skopeo umoci docker.io containerd runc conmon crun netavark fuse-overlayfs libcap2-bin attr
+//! procps libc-bin`, and a temporary directory on ext4, xfs or btrfs: `TMPDIR`, else `/tmp`, else `/var/tmp`. As root
+//! for most of it, `CAP_SYS_RESOURCE` not needed.
 //!
 //! Its functions panic where a library would return an error: a test has nobody to hand one to, and the panic names
 //! the caller's line.
 
+pub mod images;
 pub mod oci;
 pub mod peers;
 pub mod process;

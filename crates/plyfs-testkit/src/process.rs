@@ -16,7 +16,6 @@ pub const LIMIT: Duration = Duration::from_secs(300);
 
 /// What a program left behind: how it ended and what it said.
 #[derive(Debug)]
-#[must_use = "a program's failure is only seen by asking for it"]
 pub struct Ran {
     /// The program and its arguments, for messages.
     pub command: String,
@@ -71,12 +70,14 @@ impl Ran {
 }
 
 /// Runs a program to its end, at most [`LIMIT`], with nothing on standard input.
+#[must_use = "a program's failure is only seen by asking for it"]
 #[track_caller]
 pub fn run(command: &mut Command) -> Ran {
     Process::spawn(command).wait_within(LIMIT)
 }
 
 /// Runs a program to its end, at most [`LIMIT`], reading `input` (a file, or a pipe's end).
+#[must_use = "a program's failure is only seen by asking for it"]
 #[track_caller]
 pub fn run_reading(command: &mut Command, input: impl Into<Stdio>) -> Ran {
     Process::spawn_reading(command, input).wait_within(LIMIT)
@@ -139,6 +140,7 @@ impl Process {
     }
 
     /// Waits for the end; a program that takes longer than `limit` is killed with its group, and the test panics.
+    #[must_use = "a program's failure is only seen by asking for it"]
     #[track_caller]
     pub fn wait_within(mut self, limit: Duration) -> Ran {
         if !self.ends_within(limit) {

@@ -109,6 +109,7 @@ impl Docker {
     }
 
     /// Runs `script` with the image's shell in a new container called `name`, which is kept.
+    #[must_use = "a program's failure is only seen by asking for it"]
     #[track_caller]
     pub fn run_in(&self, image: &str, name: &str, script: &str) -> Ran {
         run(self.command().args(["run", "--network=none", "--name", name, image, "/bin/sh", "-euc", script]))

@@ -91,6 +91,7 @@ impl Podman {
     }
 
     /// Runs a program in a new container of `image` that is removed afterwards, without a network.
+    #[must_use = "a program's failure is only seen by asking for it"]
     #[track_caller]
     pub fn run(&self, image: &str, program: &[&str]) -> Ran {
         let group = unique_name(self.dir.path());
