@@ -21,7 +21,7 @@ pub fn get(fd: impl AsFd, name: impl AsRef<OsStr>) -> Result<Option<Vec<u8>>> {
 
 /// The value of `name` on `entry` below `dir`, never through a symbolic link.
 pub fn get_at(dir: impl AsFd, entry: impl AsRef<OsStr>, name: impl AsRef<OsStr>) -> Result<Option<Vec<u8>>> {
-    let (path, name) = (entry_path(dir, entry), name.as_ref());
+    let (path, name) = (entry_path(&dir, entry), name.as_ref());
     value(name, |buffer| rustix::fs::lgetxattr(&path, name, buffer))
 }
 
@@ -33,7 +33,7 @@ pub fn list(fd: impl AsFd) -> Result<Vec<OsString>> {
 
 /// The attribute names of `entry` below `dir`, sorted, never through a symbolic link.
 pub fn list_at(dir: impl AsFd, entry: impl AsRef<OsStr>) -> Result<Vec<OsString>> {
-    let path = entry_path(dir, entry);
+    let path = entry_path(&dir, entry);
     names(|buffer| rustix::fs::llistxattr(&path, buffer))
 }
 
@@ -46,7 +46,7 @@ pub fn set(fd: impl AsFd, name: impl AsRef<OsStr>, value: &[u8]) -> Result<()> {
 
 /// Sets `name` on `entry` below `dir`, never through a symbolic link.
 pub fn set_at(dir: impl AsFd, entry: impl AsRef<OsStr>, name: impl AsRef<OsStr>, value: &[u8]) -> Result<()> {
-    let (path, name) = (entry_path(dir, entry), name.as_ref());
+    let (path, name) = (entry_path(&dir, entry), name.as_ref());
     rustix::fs::lsetxattr(path, name, value, XattrFlags::empty())
         .map_err(|errno| CallError::new("lsetxattr", name, errno))
 }
@@ -61,7 +61,9 @@ pub fn remove(fd: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
 }
 
 /// A path whose every component but the last is a held descriptor: `/proc/self/fd/N/entry`.
-fn entry_path(dir: impl AsFd, entry: impl AsRef<OsStr>) -> PathBuf {
+///
+/// The descriptor is borrowed: one taken by value would be closed before the path is used.
+fn entry_path(dir: &impl AsFd, entry: impl AsRef<OsStr>) -> PathBuf {
     fs::proc_path(dir).join(entry.as_ref())
 }
 
@@ -115,5 +117,16 @@ mod tests {
         assert_eq!(get_at(&dir, "file", "user.long").expect("get"), Some(long));
         assert_eq!(get_at(&dir, "file", "user.none").expect("get"), None);
         assert_eq!(list_at(&dir, "file").expect("list"), ["user.long"]);
+    }
+    #[test]
+    fn a_directory_given_by_value_stays_open_for_the_call() {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(temp.path().join("file"), "").expect("a file");
+        let open = || fs::open_dir(temp.path()).expect("open");
+
+        set_at(open(), "file", "user.name", b"value").expect("set");
+
+        assert_eq!(get_at(open(), "file", "user.name").expect("get").as_deref(), Some(&b"value"[..]));
+        assert_eq!(list_at(open(), "file").expect("list"), ["user.name"]);
     }
 }
