@@ -62,18 +62,16 @@ impl Directory {
         let dot = Path::new(".");
         let fd = fs::open_dir_at(upper, dot).map_err(|error| failed(dot, error))?;
         let stat = fs::stat(&fd).map_err(|error| failed(dot, error))?;
-        Self::with_marks(fd, PathBuf::new(), stat, dialect)
+        let marks = DirMarks::read(&fd, dialect).map_err(|error| failed(dot, error))?;
+        // The kernel merges the roots of all layers whatever marks they carry.
+        let marks = DirMarks { is_opaque: false, is_redirected: false, ..marks };
+        Ok(Self { fd, path: PathBuf::new(), stat, marks })
     }
 
-    /// Opens the subdirectory that `stat` described.
+    /// Opens the subdirectory that `stat` described; one whose lower content lies under another name is refused (rule 25).
     pub(crate) fn subdirectory(&self, name: &OsStr, stat: Stat, dialect: Dialect) -> Result<Self> {
         let path = self.path.join(name);
         let fd = open(self.fd.as_fd(), &path, &stat)?;
-        Self::with_marks(fd, path, stat, dialect)
-    }
-
-    /// Reads the marks; a directory whose lower content lies under another name is refused (rule 25).
-    fn with_marks(fd: OwnedFd, path: PathBuf, stat: Stat, dialect: Dialect) -> Result<Self> {
         let marks = DirMarks::read(&fd, dialect).map_err(|error| failed(&path, error))?;
         if marks.is_redirected {
             return Err(chain::redirected(&path));

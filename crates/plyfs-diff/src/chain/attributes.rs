@@ -30,12 +30,12 @@ pub(crate) fn copy_directory_attributes(from: impl AsFd, to: impl AsFd) -> Resul
         }
     }
     rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode)).map_err(|errno| named("fchmod", errno))?;
-    Ok(times(&stat))
+    Ok(times_of(&stat))
 }
 
 /// The access and modification times of an inode, as `utimensat(2)` takes them.
 #[allow(clippy::useless_conversion, reason = "the widths differ between architectures")]
-fn times(stat: &Stat) -> Timestamps {
+pub(crate) fn times_of(stat: &Stat) -> Timestamps {
     let time = |seconds, nanoseconds: u64| Timespec {
         tv_sec: seconds,
         tv_nsec: nanoseconds.try_into().expect("the kernel keeps nanoseconds below 1e9"),

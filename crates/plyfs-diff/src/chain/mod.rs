@@ -11,13 +11,12 @@ mod attributes;
 mod marks;
 mod merged;
 
-use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
-pub(crate) use attributes::copy_directory_attributes;
-pub(crate) use marks::{DirMarks, is_metacopy, is_whiteout};
+pub(crate) use attributes::{copy_directory_attributes, times_of};
+pub(crate) use marks::{DirMarks, is_metacopy, is_whiteout, is_whiteout_device};
 pub(crate) use merged::redirected;
 pub use merged::{Entry, Found, Merged};
 
@@ -89,13 +88,12 @@ impl Chain {
     /// itself is found as a directory.
     pub fn lookup(&self, path: impl AsRef<Path>) -> Result<Option<Found>> {
         let path = path.as_ref();
+        if path.components().any(|component| component == Component::ParentDir) {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("{path:?} leaves the root")));
+        }
         let mut found = Found::Directory(self.root()?);
         for component in path.components() {
-            let name: &OsStr = match component {
-                Component::Normal(name) => name,
-                Component::CurDir | Component::RootDir => continue,
-                _ => return Err(Error::new(ErrorKind::InvalidInput, format!("{path:?} leaves the root"))),
-            };
+            let Component::Normal(name) = component else { continue };
             let Found::Directory(merged) = found else { return Ok(None) };
             match merged.lookup(name)? {
                 Some(next) => found = next,

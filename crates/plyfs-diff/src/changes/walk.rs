@@ -75,8 +75,7 @@ impl Changes {
         }
         let dialect = chain.dialect();
         let root = Directory::root(upper, dialect)?;
-        let is_opaque = root.marks.is_opaque;
-        let root = Level::compare(root, Some(chain.root()?), is_opaque, 0, dialect)?;
+        let root = Level::compare(root, Some(chain.root()?), false, 0, dialect)?;
         Ok(Self { levels: vec![root], dialect })
     }
 
