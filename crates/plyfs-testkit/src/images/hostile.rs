@@ -10,6 +10,8 @@ use crate::oci::{EntryType, LayerTar};
 pub const ESCAPED: &str = "plyfs-escaped";
 
 /// Layers that must be refused: there is no honest reading of them.
+///
+/// podman takes those that climb, for its chroot makes them harmless; a library that shares its caller's root cannot.
 #[must_use]
 pub fn refused() -> Vec<(&'static str, Vec<u8>)> {
     let up = |depth: usize| format!("{}{ESCAPED}", "../".repeat(depth));

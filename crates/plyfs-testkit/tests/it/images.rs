@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::Command;
 
-use plyfs_testkit::images::{self, NOT_UTF8, PRE_EPOCH, awkward, cache_dir, many_layers, small, spoil};
-use plyfs_testkit::oci::{Plain, read_archive};
+use plyfs_testkit::images::{NOT_UTF8, PRE_EPOCH, awkward, cache_dir, hostile, many_layers, small, spoil};
+use plyfs_testkit::oci::{LayerTar, Plain, read_archive};
 use plyfs_testkit::peers::{Docker, Podman, skopeo, umoci_unpack};
 use plyfs_testkit::process::{output, run};
 use plyfs_testkit::temp::TempDir;
@@ -100,20 +101,24 @@ fn root_the_small_image_starts_programs_everywhere() {
 }
 
 #[test]
-fn root_images_of_many_layers_mount_whole_and_in_order() {
+fn root_images_of_many_layers_are_whole_and_in_order_mounted_and_unpacked() {
     require_root!();
-    require_tool!("podman");
-    let podman = Podman::new();
-    for n in [3, 129, 400] {
-        let image = many_layers(n);
-        podman.load(&image.docker_archive());
-        let mount = podman.mount(image.name());
-        let read = |name: &str| std::fs::read_to_string(mount.path().join(name)).ok();
+    require_tool!("podman", "umoci");
+    let check = |root: &Path, n: usize| {
+        let read = |name: &str| std::fs::read_to_string(root.join(name)).ok();
         assert_eq!(read("top"), Some((n - 1).to_string()));
         assert_eq!(read("layers/0").as_deref(), Some("0"));
         assert_eq!(read(&format!("layers/{}", n - 1)), Some((n - 1).to_string()));
         assert_eq!(read("layers/9"), None, "deleted by layer 10, or never made");
+    };
+    let podman = Podman::new();
+    for n in [3, 129] {
+        let image = many_layers(n);
+        podman.load(&image.docker_archive());
+        check(podman.mount(image.name()).path(), n);
     }
+    let (image, dir) = (many_layers(400), TempDir::new());
+    check(&umoci_unpack(&image.oci_layout(), image.tag(), &dir.join("bundle")), 400);
 }
 
 #[test]
@@ -133,7 +138,7 @@ fn every_spoilt_archive_is_refused_by_skopeo_and_the_good_one_is_not() {
     let image = many_layers(3);
     for (kind, good) in [("docker-archive", image.docker_archive()), ("oci-archive", image.oci_archive())] {
         let dir = TempDir::new();
-        let copy = |archive: &std::path::Path, name: &str| {
+        let copy = |archive: &Path, name: &str| {
             let to = format!("dir:{}", dir.join(name).display());
             run(skopeo().args(["copy", "-q", &format!("{kind}:{}", archive.display()), &to]))
         };
@@ -150,16 +155,47 @@ fn every_spoilt_archive_is_refused_by_skopeo_and_the_good_one_is_not() {
 }
 
 #[test]
-fn root_podman_refuses_or_contains_every_hostile_layer() {
+fn a_name_that_climbs_leaves_the_directory_of_a_credulous_unpacker() {
+    let dir = TempDir::new();
+    let target = dir.dir("target");
+    let (what, layer) = hostile::refused().swap_remove(0);
+    std::fs::write(dir.join("layer.tar"), layer).expect("it is ours");
+    output(Command::new("tar").arg("-C").arg(&target).arg("-xPf").arg(dir.join("layer.tar")));
+    assert!(dir.join(hostile::ESCAPED).exists(), "{what}: the attack is none");
+}
+
+#[test]
+fn a_file_through_a_link_leaves_the_directory_of_a_credulous_unpacker() {
+    let dir = TempDir::new();
+    let (target, outside) = (dir.dir("target"), dir.dir("outside"));
+    let layer = LayerTar::new().symlink("out", "../outside").file(format!("out/{}", hostile::ESCAPED), "x").finish();
+    std::fs::write(dir.join("layer.tar"), layer).expect("it is ours");
+    output(Command::new("tar").arg("-C").arg(&target).arg("-xPf").arg(dir.join("layer.tar")));
+    assert!(outside.join(hostile::ESCAPED).exists());
+}
+
+#[test]
+fn root_podman_takes_no_broken_layer_and_keeps_every_attack_inside() {
     require_root!();
     require_tool!("podman");
-    let podman = Podman::new();
-    let dir = TempDir::new();
-    for (n, (_, layer)) in images::hostile::refused().into_iter().chain(images::hostile::contained()).enumerate() {
+    let (podman, dir) = (Podman::new(), TempDir::new());
+    let load = |n: usize, layer: Vec<u8>| {
         let archive = dir.join(format!("{n}.tar"));
         Plain::new(&format!("localhost/hostile:{n}"), vec![layer]).write_docker_archive(&archive);
-        let _ = run(podman.command().args(["load", "-q", "-i"]).arg(&archive));
-        assert!(!std::path::Path::new("/tmp").join(images::hostile::ESCAPED).exists());
+        run(podman.command().args(["load", "-q", "-i"]).arg(&archive))
+    };
+    let accepted: Vec<_> = hostile::refused()
+        .into_iter()
+        .enumerate()
+        .filter_map(|(n, (what, layer))| load(n, layer).status.success().then_some(what))
+        .collect();
+    // podman unpacks in a chroot, where climbing ends at the root, and passes a root entry over.
+    let harmless = |what: &&str| what.contains("climb") || what.starts_with("a root");
+    assert!(accepted.iter().all(harmless), "{accepted:?}");
+    assert!(!Path::new("/tmp").join(hostile::ESCAPED).exists());
+    for (n, (what, layer)) in hostile::contained().into_iter().enumerate() {
+        let _ = load(100 + n, layer);
+        assert!(!Path::new("/tmp").join(hostile::ESCAPED).exists(), "{what}");
     }
 }
 
