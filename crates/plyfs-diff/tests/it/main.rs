@@ -1,0 +1,11 @@
+//! The crate from outside, with the kernel and other people's tools as judges.
+
+#![allow(missing_docs, unreachable_pub, reason = "an integration test has no public interface")]
+
+mod chain;
+mod changes;
+mod export_entries;
+mod export_marks;
+mod export_oracles;
+mod layers;
+mod model;
