@@ -138,3 +138,22 @@ fn attributes(options: &MountOptions) -> MountAttrFlags {
     ];
     choices.into_iter().filter_map(|(chosen, flag)| chosen.then_some(flag)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_the_kernels_own_words_are_read_back() {
+        plyfs_testkit::require_root!();
+        let context = Context::open().expect("a context");
+        assert_eq!(context.log(), "", "nothing has failed yet");
+        context.set("no-such-option", "x".as_ref()).expect_err("unknown");
+        context.flag("nor-such-flag").expect_err("unknown");
+        assert_eq!(
+            context.log(),
+            "overlay: Unknown parameter 'no-such-option'; overlay: Unknown parameter 'nor-such-flag'"
+        );
+        assert_eq!(context.log(), "", "each line is read once");
+    }
+}

@@ -21,6 +21,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsOpenFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsopen};
 
+use crate::aside::magic_path;
 use crate::layout::{LOWER, LOWER_APPEND, OVERLAY};
 use crate::{Error, Result};
 
@@ -149,17 +150,25 @@ impl Probe<'_> {
     }
 
     fn takes(&self, access: OFlags) -> Result<(), Errno> {
-        let layer = fs::open_at(self.scratch, PROBE_DIRS[0], access | OFlags::DIRECTORY, Mode::empty());
+        self.append(&self.open()?, PROBE_DIRS[0], access)
+    }
+
+    fn append(&self, context: &OwnedFd, name: &str, access: OFlags) -> Result<(), Errno> {
+        let layer = fs::open_at(self.scratch, name, access | OFlags::DIRECTORY, Mode::empty());
         let layer = layer.map_err(|error| error.errno())?;
-        fsconfig_set_fd(self.open()?.as_fd(), LOWER_APPEND, layer.as_fd())
+        fsconfig_set_fd(context.as_fd(), LOWER_APPEND, layer.as_fd())
     }
 
     /// Only a superblock tells: contexts before Linux 6.5 keep any flag and judge it when they are created.
     fn knows(&self, flag: &str) -> Result<(), Errno> {
         let context = self.open()?;
-        let path = crate::aside::magic_path(self.scratch);
-        let [a, b] = PROBE_DIRS.map(|name| path.join(name).display().to_string());
-        fsconfig_set_string(context.as_fd(), LOWER, format!("{a}:{b}"))?;
+        // By descriptor first: the names go through /proc, which may not be there.
+        let appended = PROBE_DIRS.iter().try_for_each(|name| self.append(&context, name, OFlags::RDONLY));
+        if appended.is_err() {
+            let path = magic_path(self.scratch);
+            let [a, b] = PROBE_DIRS.map(|name| path.join(name).display().to_string());
+            fsconfig_set_string(context.as_fd(), LOWER, format!("{a}:{b}"))?;
+        }
         fsconfig_set_flag(context.as_fd(), flag)?;
         fsconfig_create(context.as_fd())
     }

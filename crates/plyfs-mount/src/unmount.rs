@@ -26,23 +26,29 @@ pub enum Unmount {
 /// Nothing mounted, or nothing there at all, is [`ErrorKind::NotFound`].
 pub fn unmount(target: impl AsRef<Path>, how: Unmount) -> Result<()> {
     let target = target.as_ref();
-    let flags = match how {
-        Unmount::Plain => MntFlags::UMOUNT_NOFOLLOW,
-        Unmount::Detach => MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH,
-    };
-    let result = nix::mount::umount2(target, flags).map_err(|errno| CallError::new("umount2", target, from_nix(errno)));
-    result.map_err(|call| match call.errno() {
-        // umount2(2): EINVAL is "not a mount point"; the flags above are always valid.
-        Errno::INVAL => Error::new(ErrorKind::NotFound, format!("nothing is mounted at {target:?}")).because(call),
-        Errno::NOENT => Error::new(ErrorKind::NotFound, format!("no mount point {target:?}")).because(call),
-        Errno::BUSY => Error::new(ErrorKind::Busy, format!("{target:?} is in use")).because(call),
-        _ => Error::mounting(format!("unmount {target:?}"), call),
-    })
+    end(target, target, how)
 }
 
 /// Unmounts what is mounted at `name` below the open directory `parent`; see [`unmount`].
 pub fn unmount_at(parent: impl AsFd, name: impl AsRef<OsStr>, how: Unmount) -> Result<()> {
-    unmount(magic_path(parent).join(name.as_ref()), how)
+    let name = Path::new(name.as_ref());
+    end(&magic_path(parent).join(name), name, how)
+}
+
+/// Unmounts `path`; errors call it `shown`.
+fn end(path: &Path, shown: &Path, how: Unmount) -> Result<()> {
+    let flags = match how {
+        Unmount::Plain => MntFlags::UMOUNT_NOFOLLOW,
+        Unmount::Detach => MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH,
+    };
+    let result = nix::mount::umount2(path, flags).map_err(|errno| CallError::new("umount2", shown, from_nix(errno)));
+    result.map_err(|call| match call.errno() {
+        // umount2(2): EINVAL is "not a mount point"; the flags above are always valid.
+        Errno::INVAL => Error::new(ErrorKind::NotFound, format!("nothing is mounted at {shown:?}")).because(call),
+        Errno::NOENT => Error::new(ErrorKind::NotFound, format!("no mount point {shown:?}")).because(call),
+        Errno::BUSY => Error::new(ErrorKind::Busy, format!("{shown:?} is in use")).because(call),
+        _ => Error::mounting(format!("unmount {shown:?}"), call),
+    })
 }
 
 /// Removes the mount point `name` below `parent`, and with it the mounts on it in every mount namespace (rule 69).

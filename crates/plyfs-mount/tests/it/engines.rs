@@ -259,3 +259,37 @@ fn root_a_mount_point_that_is_missing_or_a_file_is_named() {
     std::fs::write(home.path().join("file"), "").expect("a file");
     assert_eq!(plan.mount_at(home.path().join("file")).expect_err("a file").kind(), ErrorKind::InvalidInput);
 }
+
+#[test]
+fn root_many_threads_mount_at_once_through_every_way() {
+    require_root!();
+    let home = Home::new();
+    let layers = home.layers(200);
+    let ways = home.ways();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (way, features) = &ways[thread % ways.len()];
+            let (home, layers) = (&home, &layers);
+            scope.spawn(move || {
+                for round in 0..5 {
+                    let name = format!("{way}-{thread}-{round}");
+                    let target = home.target(&name);
+                    plain(home.container(&name, layers), features).mount_at(&target).expect("mounted");
+                    assert_eq!(read(target.join("only-199")), "199", "{name}");
+                    // A descriptor's number taken by another thread would show as a foreign or missing layer.
+                    assert_eq!(std::fs::read_dir(&target).expect("a directory").count(), 201, "{name}");
+                    plyfs_mount::unmount(&target, plyfs_mount::Unmount::Plain).expect("unmounted");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn plans_and_what_they_are_made_of_cross_threads() {
+    fn crosses<T: Send + Sync>() {}
+    crosses::<plyfs_mount::Plan>();
+    crosses::<plyfs_mount::Stack>();
+    crosses::<plyfs_mount::Features>();
+    crosses::<plyfs_mount::Error>();
+}
