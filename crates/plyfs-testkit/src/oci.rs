@@ -4,6 +4,7 @@
 
 mod layer;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -165,11 +166,20 @@ impl Plain {
     }
 }
 
-/// Packs members into one plain tar, in the order given.
+/// Packs members into one plain tar, in the order given, each directory before what it holds.
+///
+/// Without entries for directories skopeo cannot unpack the archive unless it is root: it gives those it has to make
+/// up to root.
 #[track_caller]
 pub fn write_archive(to: &Path, members: &[(String, Vec<u8>)]) {
     let mut tar = LayerTar::new();
+    let mut made = BTreeSet::new();
     for (name, content) in members {
+        for (slash, _) in name.match_indices('/') {
+            if made.insert(&name[..slash]) {
+                tar = tar.dir(format!("{}/", &name[..slash]));
+            }
+        }
         tar = tar.file(name, content);
     }
     write_file(to, &tar.finish());
