@@ -10,6 +10,7 @@ mod scratch;
 mod table;
 mod watch;
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     /// How many containers to make
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     containers: u32,
+    /// Use this plyfs instead of building one
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Play, watched by the process that started this one
     #[arg(long, hide = true)]
     watched: bool,
@@ -41,22 +45,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let scratch = Scratch::new();
     if args.watched {
-        watch::unblock()?;
-        return play(&scratch, args.containers);
+        watch::be_watched()?;
+        return play(&scratch, args);
     }
     // Before anything that an interruption would have to clean up.
     setup::java()?;
-    watch::watch(&scratch, args.containers)
+    watch::watch(&scratch)
 }
 
 fn act(title: &str) {
     println!("\n==> {title}");
 }
 
-fn play(scratch: &Scratch, count: u32) -> Result<()> {
-    act("build plyfs");
-    check(cargo().args(["build", "--quiet", "--release", "--locked", "-p", "plyfs-cli"]))?;
-    let binary = tree::target().join("release/plyfs");
+fn play(scratch: &Scratch, args: &Args) -> Result<()> {
+    let count = args.containers;
+    let binary = args.binary.clone().map_or_else(build, Ok)?;
 
     act("make an image of three layers from the software of this machine");
     let archive = scratch.path().join("app.tar");
@@ -112,11 +115,18 @@ fn play(scratch: &Scratch, count: u32) -> Result<()> {
     Ok(())
 }
 
-fn path(path: &std::path::Path) -> Result<&str> {
+/// Builds the command as it is shipped.
+fn build() -> Result<PathBuf> {
+    act("build plyfs");
+    check(cargo().args(["build", "--quiet", "--release", "--locked", "-p", "plyfs-cli"]))?;
+    Ok(tree::target().join("release/plyfs"))
+}
+
+fn path(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{}: not UTF-8", path.display()))
 }
 
-fn file_size(file: &std::path::Path) -> Result<u64> {
+fn file_size(file: &Path) -> Result<u64> {
     Ok(std::fs::metadata(file).with_context(|| format!("stat {}", file.display()))?.len())
 }
 

@@ -14,7 +14,8 @@ mod test;
 mod tidy;
 mod tree;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Chores of the plyfs workspace
@@ -39,12 +40,20 @@ enum Command {
     Setup,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Header(args) => header::run(&args),
         Command::Tidy => tidy::run(),
         Command::Setup => setup::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, whatever the environment says about backtraces.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

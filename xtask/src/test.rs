@@ -16,7 +16,7 @@ use crate::tally::Tally;
 /// Options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run these suites only, in the usual order; `help` lists them
+    /// Run these suites only, in the usual order
     #[arg(long, value_name = "SUITE", num_args = 1.., value_parser = suite_names())]
     only: Vec<String>,
     /// Take the machine as it is and install nothing

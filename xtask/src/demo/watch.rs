@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{SigSet, Signal};
-use rustix::process::{Pid, kill_process_group};
+use rustix::process::{Pid, kill_process_group, set_parent_process_death_signal};
 
 use super::scratch::Scratch;
 use crate::run::command;
@@ -26,20 +26,22 @@ enum Event {
     Signal(Signal),
 }
 
-/// Lets the signals through again that the watcher blocked; a process inherits its mask.
-pub(super) fn unblock() -> Result<()> {
+/// Makes this the process that is watched: signals pass again, since a process inherits its mask, and it does not
+/// outlive its watcher, whose lock says that nobody plays.
+pub(super) fn be_watched() -> Result<()> {
+    set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).context("tie to the watcher")?;
     interruptions().thread_unblock().context("unblock the signals")
 }
 
 /// Plays the demo in a process of its own; when this returns or exits, nothing of it is left.
-pub(super) fn watch(scratch: &Scratch, containers: u32) -> Result<()> {
+pub(super) fn watch(scratch: &Scratch) -> Result<()> {
     let _alone = lock()?;
     // Threads made from here on, and the demo itself, inherit this.
     interruptions().thread_block().context("block the signals")?;
     if scratch.clear()? {
         println!("cleared what an earlier run left");
     }
-    let events = start(containers)?;
+    let events = start()?;
     let end = wait(&events);
     scratch.clear()?;
     println!("\nnothing is left: no mount and no directory below {}", scratch.path().display());
@@ -61,8 +63,8 @@ fn interruptions() -> SigSet {
 
 /// One demo at a time: they share the scratch directory. The lock ends with this process.
 fn lock() -> Result<File> {
-    let path = tree::target().join("demo.lock");
-    fs::create_dir_all(tree::target()).context("create the target directory")?;
+    let path = tree::target().join("xtask/demo.lock");
+    fs::create_dir_all(tree::target().join("xtask")).context("create the directory of the lock")?;
     let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -72,10 +74,10 @@ fn lock() -> Result<File> {
 }
 
 /// Starts the demo, and the two threads that wait for its end and for a signal.
-fn start(containers: u32) -> Result<Watched> {
+fn start() -> Result<Watched> {
     let this = std::env::current_exe().context("find this program")?;
     let mut demo = command(this);
-    demo.args(["demo", "--watched", "--containers", &containers.to_string()]).process_group(0);
+    demo.args(std::env::args_os().skip(1)).arg("--watched").process_group(0);
     let mut child = demo.spawn().context("start the demo")?;
     let group = group_of(&child);
     let (tell, events) = mpsc::channel();
@@ -130,7 +132,7 @@ mod tests {
             interruptions().thread_block().expect("block");
             nix::sys::signal::raise(Signal::SIGHUP).expect("raise");
             assert_eq!(interruptions().wait().expect("wait"), Signal::SIGHUP);
-            unblock().expect("unblock");
+            interruptions().thread_unblock().expect("unblock");
         })
         .join()
         .expect("it ends");

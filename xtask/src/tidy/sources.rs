@@ -16,7 +16,7 @@ const UNSAFE_HOMES: [&str; 2] = ["crates/plyfs-sys", "crates/plyfs-capi"];
 const UNSAFE_FILE_OF: &str = "crates/plyfs-journal";
 
 /// Starts of absolute paths that exist on one machine only, in pieces so that this file does not break its own rule.
-const MACHINE_PATHS: [&str; 3] = [concat!("/", "work/"), concat!("/", "root/"), concat!("/", "home/")];
+const MACHINE_PATHS: [&str; 2] = [concat!("/", "work/"), concat!("/", "root/")];
 
 /// Code that was left for later.
 const UNFINISHED: [(&str, &str); 4] = [
@@ -166,7 +166,7 @@ mod tests {
         }
         for word in PUT_OFF {
             assert_eq!(problems("a.rs", &format!("//! A.\n// {word}: later")).len(), 1, "{word}");
-            assert_eq!(problems("a.rs", &format!("//! A.\n\"{word}XXX\"")), [""; 0], "{word}");
+            assert_eq!(problems("a.rs", &format!("//! A.\n\"{word}{word}\"")), [""; 0], "{word}");
         }
     }
 
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn machine_paths_are_found_where_a_path_starts() {
-        let [work, root, _] = MACHINE_PATHS;
+        let [work, root] = MACHINE_PATHS;
         assert_eq!(problems("a.py", &format!("//! A.\nopen(\"{work}main\")")).len(), 1);
         assert_eq!(problems("a.py", &format!("//! A.\ncd {root}x")).len(), 1);
         assert_eq!(problems("a.rs", &format!("//! A.\n// `<id>{work}inner`, l{root}")), [""; 0]);
