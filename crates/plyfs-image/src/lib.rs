@@ -1,1 +1,6 @@
-//! Container images in and out of a store: docker-archive, OCI archive, OCI layout
+//! Container images in and out of a store: docker-archive, OCI archive, OCI layout.
+
+mod error;
+mod layout;
+
+pub use error::{Error, ErrorKind, Result};
