@@ -1,6 +1,8 @@
 //! Container images in and out of a store: docker-archive, OCI archive, OCI layout.
 
+mod compression;
 mod error;
 mod layout;
 
 pub use error::{Error, ErrorKind, Result};
+pub use compression::Compression;

@@ -1,0 +1,388 @@
+//! How a layer or a whole archive is compressed: told by its content, never by its name or media type.
+//!
+//! A decoder reads to the end of its input: all members of a gzip stream, all frames of a zstd stream, so that
+//! the checksums of all of them are verified and nothing hides behind the first (rule 47). Zero bytes after the
+//! last gzip member are tape padding, as for gzip(1); anything else there is [`ErrorKind::Corrupt`]. An encoder
+//! gives the same bytes for the same input in this version.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::CHUNK;
+
+/// The gzip level of layers that are written: what docker, podman and gzip(1) use.
+const GZIP_LEVEL: u32 = 6;
+/// The zstd level of layers that are written: zstd(1)'s own.
+const ZSTD_LEVEL: i32 = 3;
+/// The largest zstd window accepted, as a power of two: 128 MiB, the limit of zstd(1) without `--memory`.
+const ZSTD_WINDOW_LOG: u32 = 27;
+/// The longest prefix that [`Content::of`] looks at.
+const MAGIC_LEN: usize = 6;
+
+/// How layers are compressed on their way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Plain archives.
+    #[default]
+    None,
+    /// gzip: every tool reads it.
+    Gzip,
+    /// zstd: smaller and several times faster; podman reads it, docker since 23.0.
+    Zstd,
+}
+
+impl Compression {
+    /// What follows the media type of a plain layer.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip => "+gzip",
+            Self::Zstd => "+zstd",
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+impl std::str::FromStr for Compression {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "none" => Ok(Self::None),
+            "gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            _ => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("{} is no compression: none, gzip or zstd", crate::error::shown(text)),
+            )),
+        }
+    }
+}
+
+/// What the first bytes of a stream say it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Plain,
+    Gzip,
+    Zstd,
+    Xz,
+    Bzip2,
+}
+
+impl Content {
+    fn of(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            // A skippable frame: zstd:chunked may start with one.
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// The input of a decoder: the bytes looked at, then the rest.
+type Input<R> = BufReader<io::Chain<io::Cursor<Vec<u8>>, R>>;
+
+/// The plain bytes of a stream that may be compressed.
+///
+/// A failure of the input passes through; what is wrong with the stream itself is an [`ErrorKind::Corrupt`]
+/// inside the `io::Error`.
+pub(crate) enum Decoder<R: Read> {
+    /// Not compressed.
+    Plain(Input<R>),
+    /// In the middle of a gzip member.
+    Gzip(Box<GzDecoder<Input<R>>>),
+    /// After the last gzip member, which the checksum confirmed.
+    GzipEnd,
+    /// zstd; libzstd goes from frame to frame by itself.
+    Zstd(Box<zstd::stream::read::Decoder<'static, Input<R>>>),
+}
+
+impl<R: Read> fmt::Debug for Decoder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Decoder({})", self.name())
+    }
+}
+
+impl<R: Read> Decoder<R> {
+    /// Looks at the first bytes of `input` and chooses; xz and bzip2 are [`ErrorKind::Unsupported`].
+    pub(crate) fn new(mut input: R) -> Result<Self> {
+        let mut start = Vec::with_capacity(MAGIC_LEN);
+        let read = input.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut start);
+        read.map_err(|error| Error::io("read the first bytes", error))?;
+        let content = Content::of(&start);
+        let input = BufReader::with_capacity(CHUNK, io::Cursor::new(start).chain(input));
+        let unsupported = |name| Err(Error::new(ErrorKind::Unsupported, format!("{name} compression")));
+        match content {
+            Content::Plain => Ok(Self::Plain(input)),
+            Content::Gzip => Ok(Self::Gzip(Box::new(GzDecoder::new(input)))),
+            Content::Zstd => {
+                let decoder = zstd::stream::read::Decoder::with_buffer(input).and_then(|mut decoder| {
+                    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                    Ok(decoder)
+                });
+                Ok(Self::Zstd(Box::new(decoder.map_err(|error| Error::io("start a zstd decoder", error))?)))
+            }
+            Content::Xz => unsupported("xz"),
+            Content::Bzip2 => unsupported("bzip2"),
+        }
+    }
+
+    /// Says whether the stream is not compressed.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Plain(_) => "plain",
+            Self::Gzip(_) | Self::GzipEnd => "gzip",
+            Self::Zstd(_) => "zstd",
+        }
+    }
+
+    /// Reads from the current gzip member, or goes on to the next one.
+    fn read_gzip(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Self::Gzip(member) = self else { return Ok(0) };
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let Self::Gzip(member) = std::mem::replace(self, Self::GzipEnd) else { return Ok(0) };
+            let mut rest = member.into_inner();
+            if another_member_follows(&mut rest)? {
+                *self = Self::Gzip(Box::new(GzDecoder::new(rest)));
+            }
+        }
+    }
+}
+
+impl<R: Read> Read for Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = match self {
+            Self::Plain(input) => return input.read(buffer),
+            Self::Gzip(_) | Self::GzipEnd => self.read_gzip(buffer),
+            Self::Zstd(decoder) => decoder.read(buffer),
+        };
+        read.map_err(|error| self.judge(error))
+    }
+}
+
+impl<R: Read> Decoder<R> {
+    /// Tells a failed input, which is passed on, from a stream that is not what it should be.
+    fn judge(&self, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::Interrupted || crate::error::is_from_below(&error) {
+            return error;
+        }
+        let problem = if error.kind() == io::ErrorKind::UnexpectedEof { "cut off" } else { "garbled" };
+        Error::new(ErrorKind::Corrupt, format!("the {} stream is {problem}", self.name())).because(error).into_io()
+    }
+}
+
+/// Says whether more compressed data follows a gzip member; zeros up to the end are padding.
+fn another_member_follows(input: &mut impl BufRead) -> io::Result<bool> {
+    let mut padded = false;
+    loop {
+        let next = input.fill_buf()?;
+        match next {
+            [] => return Ok(false),
+            [0, ..] => padded = true,
+            [0x1f, ..] if !padded => return Ok(true),
+            _ => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "bytes that are no gzip follow the last member",
+                ));
+            }
+        }
+        let zeros = next.iter().take_while(|byte| **byte == 0).count();
+        input.consume(zeros);
+    }
+}
+
+/// A writer that compresses; [`Encoder::finish`] ends the stream.
+pub(crate) enum Encoder<W: Write> {
+    /// Passes bytes on.
+    Plain(W),
+    /// One member without name and time.
+    Gzip(Box<GzEncoder<W>>),
+    /// One frame with a checksum.
+    Zstd(Box<zstd::stream::write::Encoder<'static, W>>),
+}
+
+impl<W: Write> Encoder<W> {
+    /// Starts a stream into `output`.
+    pub(crate) fn new(compression: Compression, output: W) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::None => Self::Plain(output),
+            // GzBuilder leaves name and time out, and states no operating system.
+            Compression::Gzip => {
+                let level = flate2::Compression::new(GZIP_LEVEL);
+                Self::Gzip(Box::new(flate2::GzBuilder::new().mtime(0).write(output, level)))
+            }
+            Compression::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(output, ZSTD_LEVEL)?;
+                encoder.include_checksum(true)?;
+                Self::Zstd(Box::new(encoder))
+            }
+        })
+    }
+
+    /// Writes what ends the stream and gives the output back.
+    pub(crate) fn finish(self) -> io::Result<W> {
+        match self {
+            Self::Plain(output) => Ok(output),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}
+
+impl<W: Write> Write for Encoder<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(output) => output.write(bytes),
+            Self::Gzip(encoder) => encoder.write(bytes),
+            Self::Zstd(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(output) => output.flush(),
+            Self::Gzip(encoder) => encoder.flush(),
+            Self::Zstd(encoder) => encoder.flush(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(compression: Compression, plain: &[u8]) -> Vec<u8> {
+        let mut encoder = Encoder::new(compression, Vec::new()).expect("an encoder");
+        encoder.write_all(plain).expect("memory takes it");
+        encoder.finish().expect("memory takes it")
+    }
+
+    fn unpacked(packed: &[u8]) -> Result<Vec<u8>> {
+        let mut plain = Vec::new();
+        Decoder::new(packed)?.read_to_end(&mut plain).map_err(|error| Error::io("decode", error))?;
+        Ok(plain)
+    }
+
+    fn sample() -> Vec<u8> {
+        (0..700_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect()
+    }
+
+    const ALL: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
+
+    #[test]
+    fn what_is_packed_is_unpacked_whatever_the_compression() {
+        for compression in ALL {
+            for plain in [sample(), Vec::new(), b"x".to_vec()] {
+                let bytes = packed(compression, &plain);
+                assert!(unpacked(&bytes).expect("unpacked") == plain, "{compression}, {} bytes", plain.len());
+            }
+        }
+    }
+
+    #[test]
+    fn packing_twice_gives_the_same_bytes() {
+        for compression in ALL {
+            assert!(packed(compression, &sample()) == packed(compression, &sample()), "{compression}");
+        }
+    }
+
+    #[test]
+    fn all_gzip_members_and_all_zstd_frames_are_read() {
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let both =
+                [packed(compression, b"first "), packed(compression, b""), packed(compression, b"second")].concat();
+            assert_eq!(unpacked(&both).expect("unpacked"), b"first second", "{compression}");
+        }
+    }
+
+    #[test]
+    fn skippable_zstd_frames_are_skipped_wherever_they_stand() {
+        let skippable = [&[0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"toc"].concat();
+        let frame = packed(Compression::Zstd, b"content");
+        let stream = [&skippable[..], &frame, &skippable, &frame, &skippable].concat();
+        assert_eq!(unpacked(&stream).expect("unpacked"), b"contentcontent");
+    }
+
+    #[test]
+    fn zeros_after_gzip_are_padding_and_anything_else_is_not() {
+        let member = packed(Compression::Gzip, b"content");
+        let padded = [&member[..], &[0; 1000]].concat();
+        assert_eq!(unpacked(&padded).expect("padding is fine"), b"content");
+        for tail in [&b"tail"[..], b"\0\0tail", b"\0\x1f\x8b", b"\x1f\x8b", b"\x1ftail of some length"] {
+            let error = unpacked(&[&member[..], tail].concat()).expect_err("no padding");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", tail.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_stream_cut_anywhere_is_corrupt() {
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let whole = packed(compression, &sample()[..5000]);
+            for length in MAGIC_LEN..whole.len() {
+                let error = unpacked(&whole[..length]).expect_err("cut off");
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{compression} cut at {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_flipped_bit_is_noticed() {
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let whole = packed(compression, &sample());
+            for place in [whole.len() / 3, whole.len() / 2, whole.len() - 2] {
+                let mut bad = whole.clone();
+                bad[place] ^= 0x10;
+                assert_eq!(unpacked(&bad).expect_err("garbled").kind(), ErrorKind::Corrupt, "{compression} at {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn xz_and_bzip2_are_refused_by_name() {
+        for (start, name) in [(&b"\xfd7zXZ\0rest"[..], "xz"), (b"BZh91AY", "bzip2")] {
+            let error = unpacked(start).expect_err("refused");
+            assert_eq!((error.kind(), error.to_string().contains(name)), (ErrorKind::Unsupported, true));
+        }
+    }
+
+    #[test]
+    fn a_failing_input_is_not_taken_for_a_garbled_stream() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(Error::new(ErrorKind::Cancelled, "stopped").into_io())
+            }
+        }
+        let start = packed(Compression::Gzip, &sample());
+        let mut decoder = Decoder::new(start[..1000].chain(Broken)).expect("gzip");
+        let error = decoder.read_to_end(&mut Vec::new()).expect_err("the input failed");
+        assert_eq!(Error::io("decode", error).kind(), ErrorKind::Cancelled);
+    }
+}
