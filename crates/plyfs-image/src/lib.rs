@@ -2,6 +2,7 @@
 
 mod compression;
 mod error;
+mod flow;
 mod layout;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,236 @@
+//! One thread makes bytes, another takes them, and never more than a few chunks lie between.
+//!
+//! Decompressing and hashing happen aside from unpacking this way, and a changeset is exported straight into
+//! the layer it becomes. The taker sees the end only after the maker has succeeded: a maker that failed is a
+//! read error, never a shorter stream.
+
+use std::io::{self, Read, Write};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::CHUNK;
+
+/// How many chunks may wait.
+const DEPTH: usize = 4;
+
+/// Runs `make` on a thread of its own and `take` on this one, with a bounded queue of bytes between them.
+///
+/// When both fail, the error is the maker's, unless it only says that nobody takes any more. What `take` leaves
+/// unread is read and dropped, so that the maker ends its checks.
+pub(crate) fn pump<T>(
+    make: impl FnOnce(&mut Inlet) -> Result<()> + Send,
+    take: impl FnOnce(&mut Outlet) -> Result<T>,
+) -> Result<T> {
+    let (full, arriving) = sync_channel(DEPTH);
+    let (empty, returning) = channel();
+    let mut inlet = Inlet { full, returning, chunk: Vec::new() };
+    let mut outlet = Outlet { arriving, empty, chunk: Vec::new(), at: 0, ended: false };
+    std::thread::scope(|scope| {
+        let maker = std::thread::Builder::new().name("plyfs-image".into()).spawn_scoped(scope, move || {
+            make(&mut inlet)?;
+            inlet.end()
+        });
+        let maker = maker.map_err(|error| Error::io("start a thread", error))?;
+        let taken = take(&mut outlet).and_then(|taken| outlet.drain().map(|()| taken));
+        drop(outlet); // a maker that waits for room gives up
+        let made = maker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match (made, taken) {
+            (Ok(()), taken) => taken,
+            (Err(nobody), Err(error)) if is_unwanted(&nobody) => Err(error),
+            (Err(error), _) => Err(error),
+        }
+    })
+}
+
+/// Where the maker writes.
+#[derive(Debug)]
+pub(crate) struct Inlet {
+    full: SyncSender<Option<Vec<u8>>>,
+    returning: Receiver<Vec<u8>>,
+    chunk: Vec<u8>,
+}
+
+impl Inlet {
+    /// Passes on everything `input` has, reading straight into chunks.
+    pub(crate) fn fill_from(&mut self, mut input: impl Read) -> io::Result<()> {
+        loop {
+            let mut chunk = self.fresh_chunk();
+            chunk.resize(CHUNK, 0);
+            let mut filled = 0;
+            while filled < CHUNK {
+                match input.read(&mut chunk[filled..]) {
+                    Ok(0) => break,
+                    Ok(read) => filled += read,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            chunk.truncate(filled);
+            if filled > 0 {
+                self.send(Some(chunk))?;
+            }
+            if filled < CHUNK {
+                return Ok(());
+            }
+        }
+    }
+
+    fn fresh_chunk(&mut self) -> Vec<u8> {
+        self.returning.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK))
+    }
+
+    fn send(&mut self, message: Option<Vec<u8>>) -> io::Result<()> {
+        self.full.send(message).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.flush().and_then(|()| self.send(None)).map_err(|error| Error::io("pass bytes on", error))
+    }
+}
+
+impl Write for Inlet {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.chunk.capacity() == 0 {
+            self.chunk = self.fresh_chunk();
+            self.chunk.clear();
+        }
+        let taken = bytes.len().min(CHUNK - self.chunk.len());
+        self.chunk.extend_from_slice(&bytes[..taken]);
+        if self.chunk.len() == CHUNK {
+            self.flush()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let chunk = std::mem::take(&mut self.chunk);
+        if chunk.is_empty() { Ok(()) } else { self.send(Some(chunk)) }
+    }
+}
+
+/// Where the taker reads.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    arriving: Receiver<Option<Vec<u8>>>,
+    empty: Sender<Vec<u8>>,
+    chunk: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+impl Outlet {
+    fn drain(&mut self) -> Result<()> {
+        io::copy(self, &mut io::sink()).map(drop).map_err(|error| Error::io("read to the end", error))
+    }
+
+    fn next_chunk(&mut self) -> io::Result<()> {
+        let used = std::mem::take(&mut self.chunk);
+        if used.capacity() > 0 {
+            self.empty.send(used).ok(); // a maker that is gone needs no chunks
+        }
+        match self.arriving.recv() {
+            Ok(Some(chunk)) => (self.chunk, self.at) = (chunk, 0),
+            Ok(None) => self.ended = true,
+            Err(_) => return Err(io::Error::new(io::ErrorKind::BrokenPipe, "what makes the bytes has stopped")),
+        }
+        Ok(())
+    }
+}
+
+impl Read for Outlet {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.chunk.len() && !self.ended && !buffer.is_empty() {
+            self.next_chunk()?;
+        }
+        if self.ended {
+            return Ok(0);
+        }
+        let taken = buffer.len().min(self.chunk.len() - self.at);
+        buffer[..taken].copy_from_slice(&self.chunk[self.at..self.at + taken]);
+        self.at += taken;
+        Ok(taken)
+    }
+}
+
+/// Says whether the maker failed only because the taker had stopped.
+fn is_unwanted(error: &Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if inner.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            return error.kind() == ErrorKind::Io;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn io_error(error: io::Error) -> Error {
+        Error::io("test", error)
+    }
+
+    #[test]
+    fn bytes_arrive_whole_and_in_order_whatever_the_pieces() {
+        let bytes: Vec<u8> = (0..3 * CHUNK as u32 + 77).map(|n| (n % 251) as u8).collect();
+        for piece in [1000, CHUNK, CHUNK + 1] {
+            let arrived = pump(
+                |inlet| bytes.chunks(piece).try_for_each(|chunk| inlet.write_all(chunk)).map_err(io_error),
+                |outlet| {
+                    let mut arrived = Vec::new();
+                    outlet.read_to_end(&mut arrived).map(|_| arrived).map_err(io_error)
+                },
+            );
+            assert!(arrived.expect("pumped") == bytes, "pieces of {piece}");
+        }
+        let filled = pump(
+            |inlet| inlet.fill_from(&bytes[..]).map_err(io_error),
+            |outlet| io::copy(outlet, &mut io::sink()).map_err(io_error),
+        );
+        assert_eq!(filled.expect("pumped"), bytes.len() as u64);
+    }
+
+    #[test]
+    fn a_maker_that_fails_is_a_read_error_and_its_reason_is_told() {
+        let mut seen = None;
+        let result = pump(
+            |inlet| {
+                inlet.write_all(&[1; 1000]).map_err(io_error)?;
+                Err(Error::new(ErrorKind::Corrupt, "half way"))
+            },
+            |outlet| {
+                let read = outlet.read_to_end(&mut Vec::new());
+                seen = read.as_ref().err().map(io::Error::kind);
+                read.map_err(io_error)
+            },
+        );
+        assert_eq!(seen, Some(io::ErrorKind::BrokenPipe), "the taker does not see an end");
+        assert_eq!(result.expect_err("the maker failed").to_string(), "half way");
+    }
+
+    #[test]
+    fn a_taker_that_fails_stops_the_maker_and_its_reason_is_told() {
+        let result: Result<()> = pump(
+            |inlet| inlet.fill_from(io::repeat(0)).map_err(io_error),
+            |_| Err(Error::new(ErrorKind::NoSpace, "full")),
+        );
+        assert_eq!(result.expect_err("the taker failed").to_string(), "full");
+    }
+
+    #[test]
+    fn what_the_taker_leaves_is_still_made() {
+        let mut finished = false;
+        pump(
+            |inlet| {
+                inlet.write_all(&vec![0; 20 * CHUNK]).map_err(io_error)?;
+                finished = true;
+                Ok(())
+            },
+            |outlet| outlet.read_exact(&mut [0; 10]).map_err(io_error),
+        )
+        .expect("pumped");
+        assert!(finished, "the maker ran to its end");
+    }
+}
