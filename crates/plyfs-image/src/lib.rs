@@ -1,10 +1,12 @@
 //! Container images in and out of a store: docker-archive, OCI archive, OCI layout.
 
+mod archive;
 mod compression;
 mod digest;
 mod error;
 mod flow;
 mod layout;
+mod members;
 
 pub use error::{Error, ErrorKind, Result};
 pub use compression::Compression;

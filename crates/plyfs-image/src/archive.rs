@@ -1,0 +1,3 @@
+//! Images on their way out.
+
+pub(crate) mod tar;
