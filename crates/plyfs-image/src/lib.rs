@@ -2,10 +2,12 @@
 
 mod archive;
 mod compression;
+mod config;
 mod digest;
 mod error;
 mod flow;
 mod layout;
+mod manifest;
 mod members;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,97 @@
+//! The config of an image that came in, as far as loading depends on it; its bytes are kept as they are.
+
+use plyfs_diff::Digest;
+use serde::Deserialize;
+
+use crate::digest;
+use crate::error::{Error, ErrorKind, Result, shown};
+use crate::layout::MAX_LAYERS;
+use crate::manifest::{or_default, parse};
+
+#[derive(Deserialize)]
+struct Document {
+    #[serde(default, deserialize_with = "or_default")]
+    os: String,
+    rootfs: Option<RootFs>,
+}
+
+/// What the store's record of an image repeats from its config.
+#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// When the image was built, as written.
+    pub created: Option<String>,
+    /// The architecture it is for.
+    pub architecture: Option<String>,
+    /// The operating system it is for.
+    pub os: Option<String>,
+}
+
+/// Reads what the store's record repeats.
+pub(crate) fn facts(bytes: &[u8]) -> Result<Facts> {
+    parse(bytes, "config")
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default, deserialize_with = "or_default")]
+    diff_ids: Vec<String>,
+}
+
+/// The DiffIds a config lists, lowest layer first; their number is that of the manifest's layers.
+///
+/// A config for another operating system is [`ErrorKind::Unsupported`].
+pub(crate) fn diff_ids(bytes: &[u8], layers: usize) -> Result<Vec<Digest>> {
+    let document: Document = parse(bytes, "config")?;
+    if !matches!(document.os.as_str(), "" | "linux") {
+        return Err(Error::new(ErrorKind::Unsupported, format!("config: an image for {}", shown(&document.os))));
+    }
+    let Some(rootfs) = document.rootfs else {
+        return Err(Error::new(ErrorKind::InvalidInput, "config: no rootfs"));
+    };
+    if rootfs.kind != "layers" {
+        return Err(Error::new(ErrorKind::Unsupported, format!("config: a rootfs of type {}", shown(&rootfs.kind))));
+    }
+    if rootfs.diff_ids.len() != layers {
+        let message = format!("config: {} DiffIds for {layers} layers", rootfs.diff_ids.len());
+        return Err(Error::new(ErrorKind::Corrupt, message));
+    }
+    if layers > MAX_LAYERS {
+        let message = format!("config: {layers} layers, and {MAX_LAYERS} are the most");
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    rootfs.diff_ids.iter().map(|text| digest::parse(text, "config: a DiffId")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str, layers: usize) -> ErrorKind {
+        diff_ids(text.as_bytes(), layers).expect_err("refused").kind()
+    }
+
+    #[test]
+    fn a_config_lists_as_many_layers_as_the_manifest() {
+        let digest = Digest::of("x");
+        let text = format!(r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":["{digest}"]}},"unknown":[1]}}"#);
+        assert_eq!(diff_ids(text.as_bytes(), 1).expect("a config"), [digest]);
+        assert_eq!(kind(&text, 0), ErrorKind::Corrupt);
+        assert_eq!(kind(&text, 2), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_config_without_layers_may_say_null() {
+        assert_eq!(diff_ids(br#"{"rootfs":{"type":"layers","diff_ids":null}}"#, 0).expect("a config"), []);
+    }
+
+    #[test]
+    fn what_cannot_be_stacked_here_is_refused() {
+        assert_eq!(kind(r#"{"os":"windows","rootfs":{"type":"layers"}}"#, 0), ErrorKind::Unsupported);
+        assert_eq!(kind(r#"{"rootfs":{"type":"layers+base"}}"#, 0), ErrorKind::Unsupported);
+        assert_eq!(kind(r#"{"rootfs":{"type":"layers","diff_ids":["sha256:../x"]}}"#, 1), ErrorKind::InvalidInput);
+        assert_eq!(kind("{}", 0), ErrorKind::InvalidInput);
+        assert_eq!(kind("no json", 0), ErrorKind::InvalidInput);
+    }
+}
