@@ -3,6 +3,7 @@
 mod archive;
 mod compression;
 mod config;
+mod create;
 mod digest;
 mod error;
 mod flow;
