@@ -1,6 +1,8 @@
 //! Directory trees to OCI changesets and back: apply, changes, export, tar-split.
 
+mod apply;
 pub mod archive;
+mod beneath;
 mod chain;
 mod changes;
 mod dialect;
@@ -8,10 +10,13 @@ mod digest;
 mod error;
 mod export;
 mod layout;
+mod names;
 mod skipped;
+pub mod tar_split;
 mod upper;
 mod usage;
 
+pub use apply::{Applied, ApplyOptions, apply};
 pub use chain::{Chain, Entry, Found, Merged};
 pub use changes::{Change, ChangeKind, Changes, changes};
 pub use dialect::Dialect;

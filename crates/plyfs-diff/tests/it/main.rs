@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, unreachable_pub, reason = "an integration test has no public interface")]
 
+mod apply_entries;
 mod chain;
 mod changes;
 mod export_entries;
@@ -9,3 +10,4 @@ mod export_marks;
 mod export_oracles;
 mod layers;
 mod model;
+mod stack;

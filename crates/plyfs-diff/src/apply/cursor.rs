@@ -1,0 +1,443 @@
+//! Where the applier stands: one directory of the layer, its ancestors held open, and what the lowers have there.
+//!
+//! Every name is found from here, component by component, as inside the root of the merged chain: what the layer itself
+//! has comes first, then the lowers, and symbolic links of either are followed inside that root (rule 52). A directory
+//! that only a lower has is made with that directory's attributes (rule 51). Paths are never handed to the kernel whole,
+//! and a directory once entered is worked on through its descriptor.
+//!
+//! Leaving a directory gives it back its times, so none need be remembered to the end, and the innermost is always first
+//! (rule 49).
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use plyfs_sys::fs::{self, FileType, Stat, Timestamps};
+use plyfs_sys::{CallError, xattr};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+
+use super::metadata::{self, Owner};
+use crate::archive::Time;
+use crate::chain::{DirMarks, copy_directory_attributes, is_whiteout_device, times_of};
+use crate::layout::OPAQUE_VALUE;
+use crate::{Chain, Error, Found, Merged, Result, beneath, names};
+
+/// How many directories are held open at most; those further up are opened again when they are needed.
+const HELD: usize = 64;
+
+/// How many symbolic links one name may lead through, as for the kernel.
+const MAX_LINKS: usize = 40;
+
+/// The mode of a directory that neither the archive nor a lower describes (rules 51, 53).
+const DEFAULT_MODE: u32 = 0o755;
+
+/// The directory the applier stands in.
+pub(super) struct Cursor<'a> {
+    chain: &'a Chain,
+    owner: Owner,
+    /// The root first, then one for each component of `path`.
+    levels: Vec<Level>,
+    path: Vec<u8>,
+}
+
+struct Level {
+    /// `None` once more than [`HELD`] directories lie below it.
+    fd: Option<OwnedFd>,
+    /// Where its path ends in [`Cursor::path`].
+    end: usize,
+    /// What it gets back when it is left, if its times are decided.
+    times: Option<Timestamps>,
+    is_touched: bool,
+    lower: Lower,
+}
+
+/// What of the lowers shows through a directory of the layer.
+#[derive(Clone)]
+enum Lower {
+    /// Nobody has asked yet.
+    Unasked,
+    /// The lowers cannot be looked at.
+    Unknown,
+    /// Nothing: it is new, opaque, or below something that is.
+    Nothing,
+    Directory(Merged),
+}
+
+/// Why a directory is entered.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose {
+    /// Something is made in it; it is made where it is missing, with this time unless a lower has another.
+    Entry(Time),
+    /// A name in it is hidden; where nothing could show through, there is nothing to do.
+    Whiteout(Time),
+}
+
+impl<'a> Cursor<'a> {
+    /// Stands in the root of the layer.
+    pub(super) fn new(root: OwnedFd, chain: &'a Chain, owner: Owner) -> Result<Self> {
+        let merged = chain.root()?;
+        let lower = match (chain.is_known(), merged.uppermost().is_some()) {
+            (false, _) => Lower::Unknown,
+            (true, false) => Lower::Nothing,
+            (true, true) => Lower::Directory(merged),
+        };
+        let root = Level { fd: Some(root), end: 0, times: None, is_touched: true, lower };
+        Ok(Self { chain, owner, levels: vec![root], path: Vec::new() })
+    }
+
+    /// The root of the layer.
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        self.levels[0].fd.as_ref().expect("the root is always held").as_fd()
+    }
+
+    /// The path of the current directory; empty in the root.
+    pub(super) fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// The path of a name in the current directory.
+    pub(super) fn path_of(&self, name: &OsStr) -> Vec<u8> {
+        join(&self.path, name.as_bytes())
+    }
+
+    /// The current directory.
+    pub(super) fn dir(&self) -> BorrowedFd<'_> {
+        self.top().fd.as_ref().expect("the innermost directory is always held").as_fd()
+    }
+
+    /// Says that names in the current directory were changed, so that it gets its times back.
+    pub(super) fn touch(&mut self) {
+        self.top_mut().is_touched = true;
+    }
+
+    /// Decides the times of the current directory.
+    pub(super) fn set_times(&mut self, times: Timestamps) {
+        let top = self.top_mut();
+        top.times = Some(times);
+        top.is_touched = true;
+    }
+
+    /// Goes to the directory a clean path names, making what is missing; `false` where a whiteout has nothing to hide.
+    pub(super) fn enter(&mut self, path: &[u8], purpose: Purpose) -> Result<bool> {
+        if path == self.path {
+            return Ok(true);
+        }
+        let common = self.common(path);
+        self.leave_to(common)?;
+        let rest = path.get(self.path.len()..).unwrap_or_default();
+        let mut ahead: VecDeque<OsString> = components(rest).collect();
+        let mut links = 0;
+        while let Some(name) = ahead.pop_front() {
+            match name.as_bytes() {
+                b"." => {}
+                // Only links say this: clean paths have no such component. The root is its own parent.
+                b".." => self.leave_to(self.levels.len().saturating_sub(2))?,
+                _ => match self.step(&name, purpose)? {
+                    Step::Entered => {}
+                    Step::NothingToHide => return Ok(false),
+                    Step::Link(target) => {
+                        links += 1;
+                        if links > MAX_LINKS {
+                            return Err(names::invalid(path, "leads through too many symbolic links"));
+                        }
+                        if target.as_bytes().starts_with(b"/") {
+                            self.leave_to(0)?;
+                        }
+                        components(target.as_bytes()).rev().for_each(|name| ahead.push_front(name));
+                    }
+                },
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the directory `name` in the current one and goes there.
+    ///
+    /// What was there is gone, but a whiteout: the new directory is opaque then, or what it hid would show (rule 7).
+    pub(super) fn make_dir(&mut self, name: &OsStr, hid_lower: bool) -> Result<()> {
+        let failed = self.failed("make the directory", name);
+        // The mode is set last; until then nobody else looks in.
+        rustix::fs::mkdirat(self.dir(), name, Mode::RWXU)
+            .map_err(|errno| failed(CallError::new("mkdirat", name, errno)))?;
+        self.touch();
+        let fd = fs::open_dir_at(self.dir(), name).map_err(&failed)?;
+        let lower = if hid_lower { Lower::Nothing } else { Lower::Unasked };
+        if hid_lower {
+            self.mark_opaque_fd(fd.as_fd()).map_err(&failed)?;
+        }
+        self.push(name, fd, None, true, lower)
+    }
+
+    /// Goes to the directory `name`, which the layer has.
+    pub(super) fn enter_existing(&mut self, name: &OsStr) -> Result<()> {
+        let failed = self.failed("open", name);
+        let fd = fs::open_dir_at(self.dir(), name).map_err(&failed)?;
+        let stat = fs::stat(&fd).map_err(&failed)?;
+        self.push(name, fd, Some(times_of(&stat)), false, Lower::Unasked)
+    }
+
+    /// What the lowers have for `name` in the current directory; `None` too where they cannot be looked at.
+    pub(super) fn below(&mut self, name: &OsStr) -> Result<Option<Found>> {
+        match self.lower(self.levels.len() - 1)? {
+            Lower::Directory(merged) => merged.lookup(name),
+            Lower::Unasked | Lower::Unknown | Lower::Nothing => Ok(None),
+        }
+    }
+
+    /// Says whether the lowers have `name` in the current directory, or may have it, for all that is known.
+    pub(super) fn may_be_below(&mut self, name: &OsStr) -> Result<bool> {
+        Ok(self.below(name)?.is_some() || matches!(self.top().lower, Lower::Unknown))
+    }
+
+    /// Hides what the lowers have in the current directory, if they may have anything (rule 2).
+    pub(super) fn make_opaque(&mut self) -> Result<()> {
+        if matches!(self.lower(self.levels.len() - 1)?, Lower::Nothing) {
+            return Ok(());
+        }
+        let failed = self.failed("make opaque", OsStr::new(""));
+        self.mark_opaque_fd(self.dir()).map_err(&failed)?;
+        // In an opaque directory whiteouts have nothing to hide and would show as devices (rule 11).
+        remove_whiteouts(self.dir(), 0).map_err(&failed)?;
+        self.touch();
+        self.top_mut().lower = Lower::Nothing;
+        Ok(())
+    }
+
+    /// Goes back to the root, giving every directory its times back.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.leave_to(0)?;
+        let root = self.levels.pop().expect("the root is never left");
+        settle(&root).map_err(|error| Error::call("set the times of the root", error))
+    }
+
+    /// The directory whose attributes the root takes from the lowers; `None` for a base layer.
+    pub(super) fn root_below(&mut self) -> Option<Merged> {
+        match &self.levels[0].lower {
+            Lower::Directory(merged) => Some(merged.clone()),
+            _ => None,
+        }
+    }
+
+    fn step(&mut self, name: &OsStr, purpose: Purpose) -> Result<Step> {
+        let failed = self.failed("open", name);
+        match fs::open_dir_at(self.dir(), name) {
+            Ok(fd) => {
+                let stat = fs::stat(&fd).map_err(&failed)?;
+                self.push(name, fd, Some(times_of(&stat)), false, Lower::Unasked)?;
+                Ok(Step::Entered)
+            }
+            Err(error) if error.is_not_found() => self.step_below(name, purpose),
+            Err(error) if matches!(error.errno(), Errno::NOTDIR | Errno::LOOP) => self.step_over(name, purpose),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Takes a step where the layer has nothing of that name.
+    fn step_below(&mut self, name: &OsStr, purpose: Purpose) -> Result<Step> {
+        let (implied, is_entry) = match purpose {
+            Purpose::Entry(time) => (time, true),
+            Purpose::Whiteout(time) => (time, false),
+        };
+        match self.below(name)? {
+            Some(Found::Symlink(link)) => return link.read_link().map(Step::Link),
+            Some(Found::Directory(merged)) => self.copy_dir(name, merged)?,
+            // A file of a lower is in the way of a directory as little as it is in the way of an entry.
+            _ if is_entry || matches!(self.top().lower, Lower::Unknown) => self.default_dir(name, false, implied)?,
+            _ => return Ok(Step::NothingToHide),
+        }
+        Ok(Step::Entered)
+    }
+
+    /// Takes a step where the layer has something that is not a directory.
+    fn step_over(&mut self, name: &OsStr, purpose: Purpose) -> Result<Step> {
+        let failed = self.failed("open", name);
+        let stat = fs::stat_at(self.dir(), name).map_err(&failed)?;
+        match (FileType::from_raw_mode(stat.st_mode), purpose) {
+            (FileType::Symlink, _) => fs::read_link_at(self.dir(), name).map(Step::Link).map_err(failed),
+            (_, Purpose::Whiteout(_)) => Ok(Step::NothingToHide), // rule 9
+            (_, Purpose::Entry(implied)) if is_whiteout_device(&stat) => {
+                fs::unlink_at(self.dir(), name).map_err(failed)?;
+                self.default_dir(name, true, implied)?; // rule 10
+                Ok(Step::Entered)
+            }
+            _ => Err(names::invalid(&self.path_of(name), "is not a directory, yet entries lie below it")),
+        }
+    }
+
+    /// Makes a directory like the one the lowers show (rule 51) and goes there.
+    fn copy_dir(&mut self, name: &OsStr, merged: Merged) -> Result<()> {
+        self.make_dir(name, false)?;
+        let from = merged.uppermost().expect("a merged directory was found");
+        let failed = self.failed("copy the attributes of", OsStr::new(""));
+        let times = copy_directory_attributes(from, self.dir()).map_err(failed)?;
+        self.set_times(times);
+        self.top_mut().lower = Lower::Directory(merged);
+        Ok(())
+    }
+
+    /// Makes a directory that nothing describes, and goes there.
+    fn default_dir(&mut self, name: &OsStr, hid_lower: bool, time: Time) -> Result<()> {
+        self.make_dir(name, hid_lower)?;
+        let failed = self.failed("set the attributes of", OsStr::new(""));
+        metadata::own(self.dir(), self.owner).map_err(&failed)?;
+        metadata::set_mode(self.dir(), DEFAULT_MODE).map_err(&failed)?;
+        self.set_times(metadata::at(time));
+        Ok(())
+    }
+
+    fn mark_opaque_fd(&self, fd: BorrowedFd<'_>) -> Result<(), CallError> {
+        xattr::set(fd, self.chain.dialect().opaque(), OPAQUE_VALUE)
+    }
+
+    /// What of the lowers shows through level `at`, found out when it is first asked for.
+    fn lower(&mut self, at: usize) -> Result<&Lower> {
+        // From the outermost that is not known yet inwards, without recursion: trees may be deep.
+        let known = (0..=at).rev().find(|&at| !matches!(self.levels[at].lower, Lower::Unasked));
+        let known = known.expect("the root is asked at the start");
+        for at in known + 1..=at {
+            self.levels[at].lower = self.ask(at)?;
+        }
+        Ok(&self.levels[at].lower)
+    }
+
+    fn ask(&self, at: usize) -> Result<Lower> {
+        let parent = &self.levels[at - 1];
+        let name = OsStr::from_bytes(&self.path[parent.end + usize::from(at > 1)..self.levels[at].end]);
+        let found = match &parent.lower {
+            Lower::Nothing | Lower::Unasked => return Ok(Lower::Nothing),
+            Lower::Unknown => Lower::Unknown,
+            Lower::Directory(merged) => match merged.lookup(name)? {
+                Some(Found::Directory(merged)) => Lower::Directory(merged),
+                _ => return Ok(Lower::Nothing),
+            },
+        };
+        let reopened;
+        let fd = match &self.levels[at].fd {
+            Some(fd) => fd,
+            None => {
+                reopened = self.open_level(at)?;
+                &reopened
+            }
+        };
+        let marks = DirMarks::read(fd, self.chain.dialect());
+        let marks = marks.map_err(|error| Error::call(format!("look at {}", names::quoted(&self.path)), error))?;
+        Ok(if marks.is_opaque { Lower::Nothing } else { found })
+    }
+
+    fn push(
+        &mut self,
+        name: &OsStr,
+        fd: OwnedFd,
+        times: Option<Timestamps>,
+        is_touched: bool,
+        lower: Lower,
+    ) -> Result<()> {
+        if let Some(at) = self.levels.len().checked_sub(HELD).filter(|&at| at > 0) {
+            self.let_go(at)?;
+        }
+        self.path = join(&self.path, name.as_bytes());
+        self.levels.push(Level { fd: Some(fd), end: self.path.len(), times, is_touched, lower });
+        Ok(())
+    }
+
+    /// Closes a directory that is still an ancestor; it has its times back.
+    fn let_go(&mut self, at: usize) -> Result<()> {
+        let level = &mut self.levels[at];
+        settle(level).map_err(|error| {
+            Error::call(format!("set the times of {}", names::quoted(&self.path[..level.end])), error)
+        })?;
+        level.is_touched = false;
+        level.fd = None;
+        Ok(())
+    }
+
+    /// Leaves directories until `depth` components are left.
+    fn leave_to(&mut self, depth: usize) -> Result<()> {
+        while self.levels.len() > depth + 1 {
+            if self.top().fd.is_some() {
+                self.let_go(self.levels.len() - 1)?;
+            }
+            self.levels.pop();
+            self.path.truncate(self.top().end);
+        }
+        if self.top().fd.is_none() {
+            let fd = self.open_level(depth)?;
+            self.top_mut().fd = Some(fd);
+        }
+        Ok(())
+    }
+
+    fn open_level(&self, at: usize) -> Result<OwnedFd> {
+        let path = &self.path[..self.levels[at].end];
+        beneath::open_dir(self.root(), path)
+            .map_err(|error| Error::call(format!("open {}", names::quoted(path)), error))
+    }
+
+    /// How many components `path` shares with the current directory's.
+    fn common(&self, path: &[u8]) -> usize {
+        let same = path.iter().zip(&self.path).take_while(|(a, b)| a == b).count();
+        let is_shared = |level: &&Level| level.end <= same && matches!(path.get(level.end), None | Some(b'/'));
+        self.levels[1..].iter().take_while(is_shared).count()
+    }
+
+    fn top(&self) -> &Level {
+        self.levels.last().expect("the root is never left")
+    }
+
+    fn top_mut(&mut self) -> &mut Level {
+        self.levels.last_mut().expect("the root is never left")
+    }
+
+    fn failed(&self, what: &'static str, name: &OsStr) -> impl Fn(CallError) -> Error + use<> {
+        let path = if name.is_empty() { self.path.clone() } else { self.path_of(name) };
+        move |error| Error::call(format!("{what} {}", names::quoted(&path)), error)
+    }
+}
+
+/// Where one component led.
+enum Step {
+    Entered,
+    NothingToHide,
+    Link(OsString),
+}
+
+fn settle(level: &Level) -> Result<(), CallError> {
+    match (&level.fd, &level.times) {
+        (Some(fd), Some(times)) if level.is_touched => metadata::set_times(fd, times),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the whiteouts at and below an open directory.
+fn remove_whiteouts(dir: BorrowedFd<'_>, depth: usize) -> Result<(), CallError> {
+    if depth > fs::MAX_DEPTH {
+        return Err(CallError::new("openat", ".", Errno::LOOP));
+    }
+    for entry in fs::read_dir(dir)? {
+        let is_whiteout = |stat: Stat| is_whiteout_device(&stat);
+        match entry.kind {
+            FileType::Directory => {
+                let inner = fs::open_dir_at(dir, &entry.name)?;
+                let times = times_of(&fs::stat(&inner)?);
+                remove_whiteouts(inner.as_fd(), depth + 1)?;
+                metadata::set_times(&inner, &times)?;
+            }
+            FileType::CharacterDevice | FileType::Unknown if is_whiteout(fs::stat_at(dir, &entry.name)?) => {
+                fs::unlink_at(dir, &entry.name)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = OsString> {
+    let parts = path.split(|&byte| byte == b'/').filter(|part| !part.is_empty());
+    parts.map(|part| OsString::from_vec(part.to_vec()))
+}
+
+fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
+}

@@ -1,0 +1,141 @@
+//! Owner, attributes, mode and times, in the one order that keeps them all (rule 48).
+//!
+//! Chown clears set-id bits and file capabilities, so owner comes first, then attributes, then mode; times are last,
+//! because everything before them counts as a change. Open files are changed through their descriptor, everything else
+//! by name in a held directory and never through a symbolic link (rule 40).
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use plyfs_sys::fs::{self, Gid, Timespec, Timestamps, Uid};
+use plyfs_sys::{CallError, xattr};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+
+use crate::Dialect;
+use crate::archive::{Entry, Kind, Time};
+
+/// Where attributes that belong to a machine rather than to a layer live (rule 23); capabilities are no labels.
+const LABELS: [&[u8]; 2] = [b"security.selinux", b"security.SMACK"];
+
+/// Who owns what nothing describes; `None` leaves it to the caller, who may not give it to anyone else.
+pub(super) type Owner = Option<(u32, u32)>;
+
+/// What an entry is changed through.
+#[derive(Clone, Copy)]
+pub(super) enum Target<'a> {
+    /// An open file or directory.
+    Open(BorrowedFd<'a>),
+    /// A name in a directory: what cannot be opened without side effects.
+    Name(BorrowedFd<'a>, &'a OsStr),
+}
+
+/// Gives `target` what the entry says, but the times of a directory; returns the attributes that were left out.
+pub(super) fn restore(target: Target<'_>, entry: &Entry, tolerant: bool) -> Result<Vec<OsString>, CallError> {
+    target.set_owner(entry.uid, entry.gid)?;
+    let mut dropped = Vec::new();
+    for (name, value) in &entry.xattrs {
+        if !may_carry(name, entry.kind) {
+            dropped.push(OsString::from_vec(name.clone()));
+            continue;
+        }
+        match target.set_xattr(OsStr::from_bytes(name), value) {
+            Err(error) if tolerant && is_unsupported(&error) => dropped.push(OsString::from_vec(name.clone())),
+            result => result?,
+        }
+    }
+    if entry.kind != Kind::Symlink {
+        target.set_mode(entry.mode)?;
+    }
+    if entry.kind != Kind::Directory {
+        target.set_times(&times(entry))?;
+    }
+    Ok(dropped)
+}
+
+/// Removes the attributes that an earlier description left and `entry` does not have.
+pub(super) fn forget_xattrs(dir: BorrowedFd<'_>, entry: &Entry) -> Result<(), CallError> {
+    for name in xattr::list(dir)? {
+        let bytes = name.as_bytes();
+        let is_kept = Dialect::owns(bytes) || is_label(bytes) || entry.xattrs.iter().any(|(given, _)| given == bytes);
+        if !is_kept {
+            xattr::remove(dir, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Access and modification time as the archive gives them (rule 50); without an access time, that of the modification.
+pub(super) fn times(entry: &Entry) -> Timestamps {
+    Timestamps { last_access: timespec(entry.atime.unwrap_or(entry.mtime)), last_modification: timespec(entry.mtime) }
+}
+
+/// Both times at one moment.
+pub(super) fn at(time: Time) -> Timestamps {
+    Timestamps { last_access: timespec(time), last_modification: timespec(time) }
+}
+
+fn timespec(time: Time) -> Timespec {
+    Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds.into() }
+}
+
+pub(super) fn set_times(fd: impl AsFd, times: &Timestamps) -> Result<(), CallError> {
+    rustix::fs::futimens(fd, times).map_err(|errno| CallError::new("futimens", "", errno))
+}
+
+/// Sets exactly this mode, whatever the umask is.
+pub(super) fn set_mode(fd: impl AsFd, mode: u32) -> Result<(), CallError> {
+    rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).map_err(|errno| CallError::new("fchmod", "", errno))
+}
+
+pub(super) fn own(fd: impl AsFd, owner: Owner) -> Result<(), CallError> {
+    let Some((uid, gid)) = owner else { return Ok(()) };
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    rustix::fs::fchown(fd, Some(uid), Some(gid)).map_err(|errno| CallError::new("fchown", "", errno))
+}
+
+impl Target<'_> {
+    pub(super) fn set_owner(self, uid: u32, gid: u32) -> Result<(), CallError> {
+        match self {
+            Self::Open(fd) => own(fd, Some((uid, gid))),
+            Self::Name(dir, name) => fs::chown_at(dir, name, uid, gid),
+        }
+    }
+
+    pub(super) fn set_xattr(self, attribute: &OsStr, value: &[u8]) -> Result<(), CallError> {
+        match self {
+            Self::Open(fd) => xattr::set(fd, attribute, value),
+            Self::Name(dir, name) => xattr::set_at(dir, name, attribute, value),
+        }
+    }
+
+    pub(super) fn set_mode(self, mode: u32) -> Result<(), CallError> {
+        match self {
+            Self::Open(fd) => set_mode(fd, mode),
+            Self::Name(dir, name) => fs::chmod_at(dir, name, Mode::from_raw_mode(mode)),
+        }
+    }
+
+    pub(super) fn set_times(self, times: &Timestamps) -> Result<(), CallError> {
+        match self {
+            Self::Open(fd) => set_times(fd, times),
+            Self::Name(dir, name) => fs::set_times_at(dir, name, times),
+        }
+    }
+}
+
+/// Says whether an attribute enters a layer: not OverlayFS' own (rule 19), no label (rule 23), and `user.*` only where
+/// the kernel keeps such (rule 21).
+fn may_carry(name: &[u8], kind: Kind) -> bool {
+    let has_user_attributes = matches!(kind, Kind::File | Kind::Directory);
+    !Dialect::owns(name) && !is_label(name) && (has_user_attributes || !name.starts_with(b"user."))
+}
+
+pub(super) fn is_label(name: &[u8]) -> bool {
+    LABELS.iter().any(|label| name.starts_with(label))
+}
+
+fn is_unsupported(error: &CallError) -> bool {
+    matches!(error.errno(), Errno::OPNOTSUPP | Errno::PERM)
+}

@@ -1,0 +1,109 @@
+//! An archive made into a layer's directory.
+
+mod applier;
+mod cursor;
+mod links;
+mod metadata;
+mod record;
+mod scratch;
+mod whiteouts;
+
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+
+use plyfs_sys::fs;
+
+use crate::archive::Limits;
+use crate::{Chain, Digest, DigestReader, Error, Result, Skipped, Usage};
+
+/// How to apply an archive; the default is to lose nothing or to fail.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ApplyOptions {
+    limits: Limits,
+    tolerates_attributes: bool,
+}
+
+impl ApplyOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Refuses archives that exceed other limits than the default ones.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Reports attributes that the file system or a lack of privilege refuses, instead of failing (rule 21).
+    #[must_use]
+    pub fn tolerate_attributes(mut self, tolerate: bool) -> Self {
+        self.tolerates_attributes = tolerate;
+        self
+    }
+}
+
+/// What was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// The digest of the uncompressed archive, of every byte to the end of the stream.
+    pub diff_id: Digest,
+    /// How many bytes that were.
+    pub archive_size: u64,
+    /// What the layer costs.
+    pub usage: Usage,
+    /// What the archive has and the layer has not; at most [`Applied::SKIPPED_MOST`] are listed.
+    pub skipped: Vec<Skipped>,
+    /// How much more was left out than is listed.
+    pub skipped_more: u64,
+}
+
+impl Applied {
+    /// How many losses are listed one by one; the memory an archive can make this cost is bounded by it.
+    pub const SKIPPED_MOST: usize = 10_000;
+}
+
+/// Applies an uncompressed layer archive to `layer`, an empty directory over `chain`.
+///
+/// One pass: the stream is read to its end in bounded memory, and its digest, its tar-split record and what the layer costs
+/// come out of it. `tar_split` gets the lines of the record, uncompressed; from them and the layer
+/// [`tar_split::rebuild`](crate::tar_split::rebuild) gives the archive back byte for byte.
+///
+/// - A name is resolved as inside the root of the merged chain, through the symbolic links of the layer and of its lowers;
+///   parents the archive does not describe are copied from the chain, else 0755 root:root (rules 51, 52). `..` that leaves
+///   the root is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput).
+/// - Whiteouts are told by name before type and hide what lower layers have, never what this archive brings, in whatever
+///   order they come (rules 1 to 10). One that hides nothing in a chain that is known leaves no trace (rule 11).
+/// - Of entries with one path the last wins (rule 46). A hard link adds a name and changes nothing else; a target that
+///   only a lower has is copied up (rule 39).
+/// - The root is what an entry `./` says, else what it is in the chain, else 0755 root:root (rule 53).
+/// - Device nodes that may not be made, OverlayFS' own attributes and security labels are reported in
+///   [`Applied::skipped`].
+///
+/// Nothing is synced. After an error the directory holds part of the layer and is to be removed (rule 56).
+#[doc(alias = "ApplyDiff")]
+pub fn apply(
+    archive: impl Read,
+    layer: impl AsFd,
+    chain: &Chain,
+    options: &ApplyOptions,
+    tar_split: Option<&mut dyn Write>,
+) -> Result<Applied> {
+    let mut archive = archive;
+    // One copy of the applier serves every kind of reader.
+    let source: &mut dyn Read = &mut archive;
+    let root = fs::open_dir_at(layer, ".").map_err(|error| Error::call("open the layer", error))?;
+    let (source, skipped) = applier::run(DigestReader::new(source), &root, chain, options, tar_split)?;
+    let (diff_id, archive_size, _) = source.finish();
+    Ok(Applied {
+        diff_id,
+        archive_size,
+        usage: Usage::measure(&root)?,
+        skipped: skipped.listed,
+        skipped_more: skipped.more,
+    })
+}

@@ -1,0 +1,256 @@
+//! The tar-split record of an archive while it is applied.
+//!
+//! A line that stands for a file is right only if the layer still holds the content in the end, and a later entry may
+//! replace any earlier one (rule 46). So the record is kept aside until the archive has ended: in memory while it is
+//! small, in a scratch file beyond. Content that is about to be removed from the layer is copied to a second scratch file,
+//! and its line becomes raw bytes when the record is written out. Memory is bounded by [`SPILL`] and by what was replaced.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use plyfs_sys::fs::Stat;
+use sha2::{Digest as _, Sha256};
+
+use super::scratch;
+use crate::layout::BUFFER;
+use crate::tar_split::{Crc64, Writer};
+use crate::{Error, ErrorKind, Result, names};
+
+/// How much of the record is kept in memory.
+const SPILL: usize = 8 << 20;
+
+const TAG_SEGMENT: u8 = 0;
+const TAG_FILE: u8 = 1;
+
+/// Half a SHA-256 of a path in the layer: short, and nobody finds two paths with one key.
+type Key = [u8; 16];
+
+/// What the archive was, kept until it can be said where its contents are.
+pub(super) struct Record {
+    items: Spool,
+    /// How many file lines there are so far.
+    files: u64,
+    lost: Vec<Lost>,
+    attic: Attic,
+}
+
+/// One path that was taken out of the layer.
+struct Lost {
+    key: Key,
+    /// How many file lines came before.
+    after: u64,
+    /// Where the attic has the content, if it had any.
+    offset: u64,
+}
+
+impl Record {
+    /// Keeps what does not fit in memory on the file system of `layer`.
+    pub(super) fn new(layer: OwnedFd) -> Self {
+        let items = Spool { memory: Vec::new(), file: None, dir: layer };
+        Self { items, files: 0, lost: Vec::new(), attic: Attic::default() }
+    }
+
+    /// Adds raw bytes of the archive.
+    pub(super) fn segment(&mut self, bytes: &[u8]) -> Result<()> {
+        for piece in bytes.chunks(BUFFER) {
+            let length = u32::try_from(piece.len()).expect("a piece is short");
+            self.items.write(&[&[TAG_SEGMENT], &length.to_le_bytes(), piece])?;
+        }
+        Ok(())
+    }
+
+    /// Adds an entry whose content, if any, is now at `path` in the layer; `name` is what the record calls it.
+    pub(super) fn file(&mut self, path: &[u8], name: &[u8], size: u64, crc: u64) -> Result<()> {
+        self.files += 1;
+        let length = u32::try_from(name.len()).map_err(|_| names::invalid(name, "is too long"))?;
+        self.items.write(&[
+            &[TAG_FILE],
+            &key(path),
+            &size.to_le_bytes(),
+            &crc.to_le_bytes(),
+            &length.to_le_bytes(),
+            name,
+        ])
+    }
+
+    /// Says that `path` is about to be taken out of the layer, or described anew; `file` is its content, if it has any.
+    pub(super) fn lose(&mut self, path: &[u8], file: Option<(&File, &Stat)>) -> Result<()> {
+        let offset = match file {
+            Some((file, stat)) => self.attic.keep(file, stat, &self.items.dir, path)?,
+            None => 0,
+        };
+        self.lost.push(Lost { key: key(path), after: self.files, offset });
+        Ok(())
+    }
+
+    /// Writes the lines out.
+    pub(super) fn finish(mut self, out: &mut dyn Write) -> Result<()> {
+        self.lost.sort_by_key(|lost| (lost.key, lost.after));
+        let mut writer = Writer::new(out);
+        let mut items = Items { source: self.items.into_reader()?, bytes: Vec::new() };
+        let mut index = 0;
+        while let Some(item) = items.next()? {
+            match item {
+                Item::Segment => writer.segment(&items.bytes)?,
+                Item::File { key, size, crc } => {
+                    match find(&self.lost, key, index) {
+                        None => writer.file(&items.bytes, size, crc)?,
+                        Some(lost) => self.attic.copy(lost.offset, size, crc, &mut writer)?,
+                    }
+                    index += 1;
+                }
+            }
+        }
+        writer.finish().map(drop)
+    }
+}
+
+/// The first time the path was taken out after its line number `index` was written.
+///
+/// Between two lines of one path it was taken out at least once, so this is never a later line's loss.
+fn find(lost: &[Lost], key: Key, index: u64) -> Option<&Lost> {
+    let at = lost.partition_point(|lost| (lost.key, lost.after) <= (key, index));
+    lost.get(at).filter(|lost| lost.key == key)
+}
+
+fn key(path: &[u8]) -> Key {
+    *Sha256::digest(path).first_chunk().expect("a digest has 32 bytes")
+}
+
+/// Contents that are in the layer no more.
+#[derive(Default)]
+struct Attic {
+    file: Option<File>,
+    end: u64,
+    /// Files kept here that still have a name in the layer: kept once, however often a name of theirs is removed.
+    linked: HashMap<(u64, u64), u64>,
+}
+
+impl Attic {
+    fn keep(&mut self, source: &File, stat: &Stat, dir: &OwnedFd, path: &[u8]) -> Result<u64> {
+        let inode = (stat.st_dev, stat.st_ino);
+        let known = if stat.st_nlink > 1 { self.linked.get(&inode).copied() } else { self.linked.remove(&inode) };
+        if let Some(offset) = known {
+            return Ok(offset);
+        }
+        let failed = |error| Error::io(format!("keep the content of {}", names::quoted(path)), error);
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(scratch::open(dir.as_fd()).map_err(io::Error::from).map_err(failed)?),
+        };
+        let offset = self.end;
+        self.end += io::copy(&mut &*source, file).map_err(failed)?;
+        if stat.st_nlink > 1 {
+            self.linked.insert(inode, offset);
+        }
+        Ok(offset)
+    }
+
+    fn copy(&self, offset: u64, size: u64, crc: u64, writer: &mut Writer<&mut dyn Write>) -> Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        let mut check = Crc64::new();
+        let mut at = 0;
+        while at < size {
+            let length = usize::try_from(size - at).unwrap_or(usize::MAX).min(BUFFER);
+            let file = self.file.as_ref().ok_or_else(changed)?;
+            file.read_exact_at(&mut buffer[..length], offset + at)
+                .map_err(|error| Error::io("read what was replaced in the layer", error))?;
+            check.update(&buffer[..length]);
+            writer.segment(&buffer[..length])?;
+            at += length as u64;
+        }
+        if size > 0 && check.value() != crc {
+            return Err(changed());
+        }
+        Ok(())
+    }
+}
+
+fn changed() -> Error {
+    Error::new(ErrorKind::Conflict, "the layer was written to while the archive was applied")
+}
+
+/// Bytes that are written once, then read once.
+struct Spool {
+    memory: Vec<u8>,
+    file: Option<File>,
+    dir: OwnedFd,
+}
+
+impl Spool {
+    fn write(&mut self, parts: &[&[u8]]) -> Result<()> {
+        parts.iter().for_each(|part| self.memory.extend_from_slice(part));
+        if self.memory.len() < SPILL {
+            return Ok(());
+        }
+        self.spill().map_err(|error| Error::io("keep the tar-split record", error))?;
+        self.memory.clear();
+        Ok(())
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(scratch::open(self.dir.as_fd())?),
+        };
+        file.write_all(&self.memory)
+    }
+
+    fn into_reader(self) -> Result<impl Read> {
+        let failed = |error| Error::io("read the tar-split record back", error);
+        let file: Box<dyn Read> = match self.file {
+            Some(mut file) => {
+                io::Seek::rewind(&mut file).map_err(failed)?;
+                Box::new(BufReader::with_capacity(BUFFER, file))
+            }
+            None => Box::new(io::empty()),
+        };
+        Ok(file.chain(io::Cursor::new(self.memory)))
+    }
+}
+
+enum Item {
+    Segment,
+    File { key: Key, size: u64, crc: u64 },
+}
+
+/// The items of a spool; what belongs to the last one is in `bytes`.
+struct Items<R> {
+    source: R,
+    bytes: Vec<u8>,
+}
+
+impl<R: Read> Items<R> {
+    fn next(&mut self) -> Result<Option<Item>> {
+        self.read().map_err(|error| Error::io("read the tar-split record back", error))
+    }
+
+    fn read(&mut self) -> io::Result<Option<Item>> {
+        let mut tag = [0];
+        if self.source.read(&mut tag)? == 0 {
+            return Ok(None);
+        }
+        let item = if tag == [TAG_FILE] {
+            Item::File {
+                key: self.array()?,
+                size: u64::from_le_bytes(self.array()?),
+                crc: u64::from_le_bytes(self.array()?),
+            }
+        } else {
+            Item::Segment
+        };
+        let length = u32::from_le_bytes(self.array()?) as usize;
+        self.bytes.resize(length, 0);
+        self.source.read_exact(&mut self.bytes)?;
+        Ok(Some(item))
+    }
+
+    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut array = [0; N];
+        self.source.read_exact(&mut array)?;
+        Ok(array)
+    }
+}

@@ -1,0 +1,87 @@
+//! Names in archives, made into paths below the root.
+
+use crate::archive::Limits;
+use crate::{Error, ErrorKind, Result};
+
+/// A path below the root: components joined by single slashes, none of them `.` or `..`; empty for the root itself.
+///
+/// Leading slashes and `./` are dropped, `..` takes a component back as every reader of archives does; one that would
+/// leave the root is refused rather than cut off.
+pub(crate) fn clean(name: &[u8], limits: &Limits) -> Result<Vec<u8>> {
+    let mut path = Vec::with_capacity(name.len());
+    let mut depth = 0;
+    for component in name.split(|&byte| byte == b'/') {
+        match component {
+            b"" | b"." => continue,
+            b".." if path.is_empty() => return Err(invalid(name, "leaves the root")),
+            b".." => {
+                path.truncate(parent(&path).len());
+                depth -= 1;
+                continue;
+            }
+            _ => {}
+        }
+        if depth == limits.depth {
+            return Err(invalid(name, &format!("is deeper than Limits::depth, {}", limits.depth)));
+        }
+        depth += 1;
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(component);
+    }
+    Ok(path)
+}
+
+/// Everything before the last slash; empty where there is none.
+pub(crate) fn parent(path: &[u8]) -> &[u8] {
+    split(path).0
+}
+
+/// Parent and last component.
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (&[], path),
+    }
+}
+
+/// A path in a message: quoted, on one line, cut where nobody would read on.
+pub(crate) fn quoted(name: &[u8]) -> String {
+    const MOST: usize = 256;
+    match name.get(..MOST) {
+        Some(head) => format!("\"{}\"...", head.escape_ascii()),
+        None => format!("\"{}\"", String::from_utf8_lossy(name).escape_debug()),
+    }
+}
+
+pub(crate) fn invalid(name: &[u8], what: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("{} {what}", quoted(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_paths_below_the_root_or_are_refused() {
+        let table: [(&str, Option<&str>); 12] = [
+            ("a/b", Some("a/b")),
+            ("./a", Some("a")),
+            ("/a", Some("a")),
+            ("//a//b/", Some("a/b")),
+            ("./", Some("")),
+            ("/", Some("")),
+            ("a/../b", Some("b")),
+            ("a/./b/..", Some("a")),
+            ("..a/...", Some("..a/...")),
+            ("..", None),
+            ("../a", None),
+            ("a/../../b", None),
+        ];
+        for (name, expected) in table {
+            let path = clean(name.as_bytes(), &Limits::default()).ok();
+            assert_eq!(path.as_deref(), expected.map(str::as_bytes), "{name}");
+        }
+    }
+}
