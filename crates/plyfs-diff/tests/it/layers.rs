@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use plyfs_diff::{Chain, Dialect, Error, ExportOptions, Exported, changes, export};
+use plyfs_diff::{ApplyOptions, Chain, Dialect, Error, ExportOptions, Exported, apply, changes, export};
 use plyfs_sys::fs::{FileType, make_node_at, open_dir};
 use plyfs_sys::xattr;
 use plyfs_testkit::temp::{Mounted, TempDir};
@@ -76,6 +76,23 @@ impl Layers {
     pub fn mount_lowers(&self) -> Mounted {
         let (empty, merged) = (self.temp.dir("empty"), self.temp.dir("merged-lowers"));
         Mounted::overlay(merged, &format!("lowerdir={}:{}", self.lower_list(), empty.display()))
+    }
+
+    /// Exports the upper and applies the archive over the same lowers: the new layer's directory.
+    pub fn reapplied(&self) -> PathBuf {
+        let (archive, _) = self.export();
+        let layer = self.beside("reapplied");
+        drop(fs::remove_dir_all(&layer));
+        fs::create_dir(&layer).expect("a new directory");
+        let dir = open_dir(&layer).expect("open");
+        apply(archive.as_slice(), &dir, &self.chain(), &ApplyOptions::new(), None).expect("applied");
+        layer
+    }
+
+    /// Mounts `layer` over the lowers, read-only.
+    pub fn mount_over_lowers(&self, layer: &Path) -> Mounted {
+        let (merged, lowers) = (self.temp.dir("merged-over-lowers"), self.lower_list());
+        Mounted::overlay(merged, &format!("lowerdir={}:{lowers},{PLAIN}", layer.display()))
     }
 
     /// Makes the upper the uppermost lower, under an empty new upper.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use plyfs_diff::{Chain, Found, Merged};
 use plyfs_testkit::require_root;
-use plyfs_testkit::tree::{Entry, Kind, Tree};
+use plyfs_testkit::tree::{Entry, Kind, Options, Tree, differences};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::layers::{Layers, PLAIN, chmod, set_xattr, touch};
@@ -51,7 +51,7 @@ fn edit(random: &mut Random, root: &Path) {
 }
 
 #[test]
-fn root_changes_and_chain_agree_with_the_kernel_on_random_edits() {
+fn root_chain_changes_and_export_agree_with_the_kernel_on_random_edits() {
     require_root!();
     for seed in 0..40 {
         let mut random = Random(seed);
@@ -70,6 +70,10 @@ fn root_changes_and_chain_agree_with_the_kernel_on_random_edits() {
             drop(merged);
             let expected = docker_diff(&below, &above);
             assert_eq!(layers.changes().expect("listed"), expected, "seed {seed}, layer {layer}");
+            let reapplied = layers.mount_over_lowers(&layers.reapplied());
+            let differences = differences(&above, &Tree::of(reapplied.path()), &Options::images());
+            assert!(differences.is_empty(), "seed {seed}, layer {layer}: {differences:?}");
+            drop(reapplied);
             layers.freeze();
         }
     }
