@@ -202,7 +202,7 @@ mod tests {
     fn rule_36_names_of_exactly_the_field_fit_and_longer_or_foreign_ones_become_records() {
         let records = |name: Vec<u8>| Header::new(Kind::File, name).pax_records();
         assert_eq!(records(vec![b'a'; 100]), b"");
-        assert_eq!(records(vec![b'a'; 101]), [&b"110 path="[..], &[b'a'; 101], b"\n"].concat());
+        assert_eq!(records(vec![b'a'; 101]), [&b"111 path="[..], &[b'a'; 101], b"\n"].concat());
         assert_eq!(records(b"caf\xe9".to_vec()), b"13 path=caf\xe9\n");
     }
 
