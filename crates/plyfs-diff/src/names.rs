@@ -22,7 +22,7 @@ pub(crate) fn clean(name: &[u8], limits: &Limits) -> Result<Vec<u8>> {
             _ => {}
         }
         if depth == limits.depth {
-            return Err(invalid(name, &format!("is deeper than Limits::depth, {}", limits.depth)));
+            return Err(too_deep(name, limits.depth));
         }
         depth += 1;
         if !path.is_empty() {
@@ -53,6 +53,10 @@ pub(crate) fn quoted(name: &[u8]) -> String {
         Some(head) => format!("\"{}\"...", head.escape_ascii()),
         None => format!("\"{}\"", String::from_utf8_lossy(name).escape_debug()),
     }
+}
+
+pub(crate) fn too_deep(name: &[u8], most: usize) -> Error {
+    invalid(name, &format!("is deeper than Limits::depth, {most}"))
 }
 
 pub(crate) fn invalid(name: &[u8], what: &str) -> Error {

@@ -68,7 +68,7 @@ pub(super) fn run<'a>(
     let owner = rustix::process::geteuid().is_root().then_some((0, 0));
     let mut applier = Applier {
         reader: Reader::new(source, options.limits),
-        cursor: Cursor::new(own()?, chain, owner)?,
+        cursor: Cursor::new(own()?, chain, owner, options.limits.depth)?,
         options,
         record: tar_split.as_ref().map(|_| own().map(Record::new)).transpose()?,
         links: Links::new(own()?),

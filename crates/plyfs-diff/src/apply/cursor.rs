@@ -37,6 +37,7 @@ const DEFAULT_MODE: u32 = 0o755;
 pub(super) struct Cursor<'a> {
     chain: &'a Chain,
     owner: Owner,
+    max_depth: usize,
     /// The root first, then one for each component of `path`.
     levels: Vec<Level>,
     path: Vec<u8>,
@@ -76,7 +77,7 @@ pub(super) enum Purpose {
 
 impl<'a> Cursor<'a> {
     /// Stands in the root of the layer.
-    pub(super) fn new(root: OwnedFd, chain: &'a Chain, owner: Owner) -> Result<Self> {
+    pub(super) fn new(root: OwnedFd, chain: &'a Chain, owner: Owner, max_depth: usize) -> Result<Self> {
         let merged = chain.root()?;
         let lower = match (chain.is_known(), merged.uppermost().is_some()) {
             (false, _) => Lower::Unknown,
@@ -84,7 +85,7 @@ impl<'a> Cursor<'a> {
             (true, true) => Lower::Directory(merged),
         };
         let root = Level { fd: Some(root), end: 0, times: None, is_touched: true, lower };
-        Ok(Self { chain, owner, levels: vec![root], path: Vec::new() })
+        Ok(Self { chain, owner, max_depth, levels: vec![root], path: Vec::new() })
     }
 
     /// The root of the layer.
@@ -337,7 +338,11 @@ impl<'a> Cursor<'a> {
         if let Some(at) = self.levels.len().checked_sub(HELD).filter(|&at| at > 0) {
             self.let_go(at)?;
         }
-        self.path = join(&self.path, name.as_bytes());
+        let path = join(&self.path, name.as_bytes());
+        if self.levels.len() > self.max_depth {
+            return Err(names::too_deep(&path, self.max_depth));
+        }
+        self.path = path;
         self.levels.push(Level { fd: Some(fd), end: self.path.len(), times, is_touched, lower });
         Ok(())
     }

@@ -82,13 +82,14 @@ pub struct Limits {
     pub metadata: u64,
     /// Stored stretches of one sparse file; 10,000 by default (rule 42).
     pub extents: usize,
-    /// Components of one name; 4,096 by default.
+    /// Directories a path may lead through, symbolic links followed; 512 by default, so that whoever walks the layer later
+    /// needs no more descriptors than processes usually have.
     pub depth: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { metadata: 1 << 20, extents: 10_000, depth: 4096 }
+        Self { metadata: 1 << 20, extents: 10_000, depth: 512 }
     }
 }
 

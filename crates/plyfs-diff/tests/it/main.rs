@@ -3,6 +3,8 @@
 #![allow(missing_docs, unreachable_pub, reason = "an integration test has no public interface")]
 
 mod apply_entries;
+mod apply_names;
+mod apply_whiteouts;
 mod chain;
 mod changes;
 mod export_entries;

@@ -94,10 +94,6 @@ impl Stack {
         let merged = self.mount();
         fs::read_to_string(merged.path().join(path)).ok()
     }
-
-    pub fn beside(&self, name: &str) -> PathBuf {
-        self.temp.join(name)
-    }
 }
 
 /// The permission bits at `path`, with set-id and sticky.
