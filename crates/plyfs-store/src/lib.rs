@@ -1,1 +1,92 @@
-//! The life of layers and containers: ids, chains, reference counts, usage, prune, fsck
+//! The life of layers and containers: ids, chains, reference counts, usage, prune, fsck.
+//!
+//! A [`Store`] is one directory tree with a journal. It keeps **layers**, immutable trees that stand on one
+//! another; **images**, which are a config and an uppermost layer under any number of names; and
+//! **containers**, each a writable layer of its own over an image, a layer or nothing. An [`Operation`] stages
+//! layers and images aside and publishes them together. A [`Mount`] makes a container visible.
+//!
+//! ```no_run
+//! use plyfs_store::{ContainerOptions, MountOptions, Store};
+//!
+//! let store = Store::ensure("/var/lib/plyfs")?;
+//! let mut operation = store.operation()?;
+//! let base = operation.apply(&mut std::fs::File::open("base.tar").expect("an archive"), None, None)?;
+//! operation.publish()?;
+//!
+//! let layer = store.layer(&base.id.to_string())?;
+//! let container = store.create(&layer, ContainerOptions::new().name("web-1".parse()?))?;
+//! let mount = container.mount(&MountOptions::new())?;
+//! println!("{}", mount.path().display());
+//! mount.unmount()?;
+//! # Ok::<(), plyfs_store::Error>(())
+//! ```
+//!
+//! Names are types of their own, validated once:
+//!
+//! ```
+//! use plyfs_store::Reference;
+//!
+//! let name: Reference = "localhost/svc".parse()?;
+//! assert_eq!(name.as_str(), "localhost/svc:latest");
+//! # Ok::<(), plyfs_store::Error>(())
+//! ```
+//!
+//! # Guarantees
+//!
+//! - Publish last, retract first: a thing exists from one journal record to another, whatever is cut between.
+//! - An operation that is not published leaves nothing: what a crash left, the next open takes back.
+//! - Layers are immutable once published, and stay while a layer, an image, a container, a reader or a living
+//!   operation needs them.
+//! - Readers take no lock and see one durable state. Writers hold the journal's lock for one append.
+//!
+//! # Limits
+//!
+//! Changing a store needs root: its layers carry `trusted` attributes and owners as the images give them.
+
+mod check;
+mod container;
+mod df;
+mod error;
+mod format;
+mod image;
+mod info;
+mod key;
+mod layer;
+mod layout;
+mod lookup;
+mod mark;
+mod mount;
+mod names;
+mod operation;
+mod progress;
+mod prune;
+mod publish;
+mod record;
+mod recover;
+mod store;
+mod trash;
+
+pub use check::{CheckOptions, Finding, Severity};
+pub use container::{Container, ContainerOptions, Parent, Removal};
+pub use df::StoreUsage;
+pub use error::{Error, ErrorKind, Result};
+pub use image::Image;
+pub use info::Info;
+pub use key::User;
+pub use layer::{Layer, chain_id};
+pub use lookup::Inspected;
+pub use mount::{Mount, MountOptions, MountSpec, Unmount};
+pub use names::{ContainerName, Reference};
+pub use operation::{AppliedLayer, NewImage, Operation};
+pub use plyfs_diff::{Change, ChangeKind, Changes, Digest, Exported, Skipped, Usage};
+pub use plyfs_link::{LayerId, LinkId};
+pub use progress::{Progress, Reported, Stage, Step};
+pub use prune::{PruneOptions, Pruned};
+pub use store::{Durability, Store, StoreOptions};
+
+/// The digest of a layer's uncompressed archive.
+pub type DiffId = Digest;
+/// The digest of a layer's content and all below it.
+pub type ChainId = Digest;
+/// The digest of an image's config.
+pub type ImageId = Digest;

@@ -1,0 +1,433 @@
+//! Containers: a writable layer over an image, a layer or nothing, with a name.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use plyfs_diff::{Changes, ExportOptions, Exported, Usage};
+use plyfs_journal::Snapshot;
+use plyfs_link::{LayerId, LinkId};
+use plyfs_sys::fs;
+use plyfs_sys::lock::{Lock, Sharing};
+use rustix::fs::Mode;
+
+use crate::operation::write_identity;
+use crate::progress::{Progress, Stage};
+use crate::record::ContainerRecord;
+use crate::store::now;
+use crate::{ContainerName, Error, ErrorKind, Image, ImageId, Layer, Result, Store, User, key, layer, layout, trash};
+
+/// The most bytes all labels of a container may take together.
+const MAX_LABELS: usize = 64 * 1024;
+
+/// What a container stands on.
+#[derive(Clone, Copy, Debug)]
+pub enum Parent<'a> {
+    /// An image's uppermost layer.
+    Image(&'a Image),
+    /// Any layer.
+    Layer(&'a Layer),
+    /// Nothing: the container begins empty.
+    Empty,
+}
+
+impl<'a> From<&'a Image> for Parent<'a> {
+    fn from(image: &'a Image) -> Self {
+        Self::Image(image)
+    }
+}
+
+impl<'a> From<&'a Layer> for Parent<'a> {
+    fn from(layer: &'a Layer) -> Self {
+        Self::Layer(layer)
+    }
+}
+
+impl Parent<'_> {
+    fn layer(self) -> Option<LayerId> {
+        match self {
+            Self::Image(image) => image.top(),
+            Self::Layer(layer) => Some(layer.id()),
+            Self::Empty => None,
+        }
+    }
+
+    fn image(&self) -> Option<&Image> {
+        match self {
+            Self::Image(image) => Some(image),
+            _ => None,
+        }
+    }
+}
+
+/// How to create a container.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+#[must_use = "options do nothing until `create`"]
+pub struct ContainerOptions {
+    name: Option<ContainerName>,
+    read_only: bool,
+    labels: BTreeMap<String, String>,
+    image_name: Option<String>,
+}
+
+impl ContainerOptions {
+    /// A writable container with a made-up name and no labels.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the name.
+    pub fn name(mut self, name: ContainerName) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Mounts it read-only unless a mount says otherwise.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Adds a label; a later value for the same key replaces the earlier.
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// Records the name the image was found by; without it the image's first name is recorded.
+    pub fn image_name(mut self, name: impl Into<String>) -> Self {
+        self.image_name = Some(name.into());
+        self
+    }
+}
+
+/// What [`Container::remove`] does with a mounted container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Refuses it with [`ErrorKind::InUse`].
+    Unmounted,
+    /// Detaches the mount first.
+    Force,
+}
+
+/// A container as one state of the store knew it.
+#[derive(Clone)]
+pub struct Container {
+    pub(crate) store: Store,
+    pub(crate) record: ContainerRecord,
+}
+
+impl Store {
+    /// Creates a container. Durable on return.
+    ///
+    /// 1. One journal record: the moment it exists.
+    /// 2. Its directories, which hold nothing yet and follow from the record: when a crash takes them they are
+    ///    made again, so no sync but the journal's is paid.
+    ///
+    /// A name that is taken is [`ErrorKind::Exists`]; a parent that is gone is [`ErrorKind::NotFound`].
+    #[doc(alias = "CreateReadWrite")]
+    pub fn create<'a>(&self, parent: impl Into<Parent<'a>>, options: ContainerOptions) -> Result<Container> {
+        self.require_root("creating a container")?;
+        let parent = parent.into();
+        let labels: usize = options.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if labels > MAX_LABELS {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("{labels} bytes of labels, over {MAX_LABELS}")));
+        }
+        let image = parent.image();
+        let first_name = image.and_then(|image| image.names().first());
+        let record = ContainerRecord {
+            name: options.name.unwrap_or_else(|| ContainerName::made_up(first_name)),
+            layer: LayerId::random(),
+            link: LinkId::random(),
+            parent: parent.layer(),
+            image: image.map(Image::id),
+            image_name: options.image_name.or_else(|| first_name.map(ToString::to_string)),
+            read_only: options.read_only,
+            labels: options.labels,
+            created: now(),
+            rest: plyfs_journal::Record::default(),
+        };
+        self.commit(|records| put_container(records, &record))?;
+        let container = Container { store: self.clone(), record };
+        if let Err(error) = container.ensure_directories() {
+            let _ = container.remove(Removal::Unmounted);
+            let _ = self.reap();
+            return Err(error);
+        }
+        Ok(container)
+    }
+
+    /// The container of this name.
+    pub fn container(&self, name: &str) -> Result<Container> {
+        let name: ContainerName = name.parse()?;
+        self.container_in(&self.snapshot()?, name)
+    }
+
+    /// All containers, sorted by name.
+    pub fn containers(&self) -> Result<Vec<Container>> {
+        let snapshot = self.snapshot()?;
+        container_records(&snapshot).map(|record| Ok(Container { store: self.clone(), record: record? })).collect()
+    }
+
+    fn container_in(&self, snapshot: &Snapshot, name: ContainerName) -> Result<Container> {
+        let bytes = snapshot.get(&key::container(&name))?;
+        let bytes = bytes.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("container {name}")))?;
+        Ok(Container { store: self.clone(), record: ContainerRecord::decode(name, &bytes)? })
+    }
+}
+
+pub(crate) fn container_records(snapshot: &Snapshot) -> impl Iterator<Item = Result<ContainerRecord>> + '_ {
+    snapshot.scan(key::CONTAINERS).map(|entry| {
+        let (key, value) = entry?;
+        let name = key::text(&key, key::CONTAINERS.len())?;
+        let name = name.parse().map_err(|e: Error| Error::new(ErrorKind::Corrupt, "journal").because(e))?;
+        ContainerRecord::decode(name, &value)
+    })
+}
+
+fn put_container(records: &mut plyfs_journal::Transaction<'_>, container: &ContainerRecord) -> Result<()> {
+    let key = key::container(&container.name);
+    if records.get(&key)?.is_some() {
+        return Err(Error::new(ErrorKind::Exists, format!("container {}", container.name)));
+    }
+    if let Some(image) = container.image {
+        if records.get(&key::image(&image))?.is_none() {
+            return Err(Error::new(ErrorKind::NotFound, format!("image {image}")));
+        }
+        records.put(&key::image_container(&image, container.layer), &[]);
+    }
+    if let Some(parent) = container.parent {
+        if records.get(&key::layer(parent))?.is_none() {
+            return Err(Error::new(ErrorKind::NotFound, format!("layer {parent}")));
+        }
+        records.put(&key::user(parent, &User::Container(container.layer)), &[]);
+    }
+    records.put(&key, &container.encode());
+    records.put(&key::container_directory(container.layer), container.name.as_str().as_bytes());
+    Ok(())
+}
+
+impl Container {
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &ContainerName {
+        &self.record.name
+    }
+
+    /// The id of its own layer, which is also the name of its directory.
+    #[must_use]
+    pub fn id(&self) -> LayerId {
+        self.record.layer
+    }
+
+    /// The image it was made of.
+    #[must_use]
+    pub fn image(&self) -> Option<ImageId> {
+        self.record.image
+    }
+
+    /// The name its image was found by when it was created.
+    #[must_use]
+    pub fn image_name(&self) -> Option<&str> {
+        self.record.image_name.as_deref()
+    }
+
+    /// The layer it stands on.
+    #[must_use]
+    pub fn parent(&self) -> Option<LayerId> {
+        self.record.parent
+    }
+
+    /// Its labels.
+    #[must_use]
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.record.labels
+    }
+
+    /// Says whether it is mounted read-only by default.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.record.read_only
+    }
+
+    /// When it was created, in seconds since the epoch.
+    #[must_use]
+    pub fn created_unix(&self) -> u64 {
+        self.record.created
+    }
+
+    /// The store it is in.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The path of its directory in the driver home.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.store.path().join(layout::HOME).join(self.id().to_string())
+    }
+
+    /// Its open directory.
+    pub(crate) fn directory(&self) -> Result<OwnedFd> {
+        fs::open_dir_at(self.store.home(), self.id().to_string()).map_err(|e| self.failed(e))
+    }
+
+    /// Its open writable tree.
+    pub(crate) fn upper(&self) -> Result<OwnedFd> {
+        fs::open_dir_at(self.directory()?, plyfs_link::DIFF).map_err(|e| self.failed(e))
+    }
+
+    pub(crate) fn failed(&self, error: plyfs_sys::CallError) -> Error {
+        self.store.explain(&format!("container {}", self.name()), error)
+    }
+
+    /// Makes its directories, or those of them that a crash took, as Docker lays a container out.
+    pub(crate) fn ensure_directories(&self) -> Result<()> {
+        let chain = self.store.ancestry(self.parent())?;
+        let links: Vec<_> = chain.iter().map(|layer| layer.link).collect();
+        let lower = (!links.is_empty()).then(|| layer::lower_text(&links)).transpose()?;
+        let root = self.parent().map(|parent| self.store.tree(parent)).transpose()?;
+        let make = || -> plyfs_sys::Result<()> {
+            let name = self.id().to_string();
+            fs::ensure_dir_at(self.store.home(), &name, Mode::from_raw_mode(0o710))?;
+            let directory = fs::open_dir_at(self.store.home(), &name)?;
+            if fs::try_stat_at(&directory, plyfs_link::DIFF)?.is_none() {
+                make_upper(&directory, root.as_ref())?;
+            }
+            // OverlayFS wants a work directory even where there is no parent.
+            fs::ensure_dir_at(&directory, plyfs_link::WORK, Mode::RWXU)?;
+            write_identity(&directory, self.record.link, lower.as_deref())
+        };
+        make().map_err(|e| self.failed(e))?;
+        let linked = self.store.0.links.ensure_link(self.record.link, self.id());
+        linked.map_err(|e| Error::link(format!("container {}", self.name()), e))?;
+        self.parent().map_or(Ok(()), |parent| self.store.mark_committed(parent))
+    }
+
+    /// Lists what it changed, sorted bytewise by path, as `docker diff` does.
+    ///
+    /// A mounted container may be read; what changes meanwhile may be listed or not.
+    pub fn changes(&self) -> Result<Changes> {
+        let failed = |e| Error::diff(format!("container {}", self.name()), e);
+        plyfs_diff::changes(&self.upper()?, &self.store.trees(self.parent())?).map_err(failed)
+    }
+
+    /// Writes what it changed as an OCI changeset, an uncompressed tar; the same changes give the same bytes.
+    ///
+    /// A file that changes while it is read is [`ErrorKind::Conflict`] (rule 28). The container cannot be
+    /// removed meanwhile.
+    #[doc(alias = "Diff")]
+    pub fn export(&self, out: impl Write, progress: Progress<'_>) -> Result<Exported> {
+        let failed = |e| Error::diff(format!("container {}", self.name()), e);
+        let _held = self.store.hold(self.id())?;
+        let chain = self.store.trees(self.parent())?;
+        let out = progress.reader(out, Stage::Export, self.name().as_str(), None);
+        plyfs_diff::export(&self.upper()?, &chain, out, &ExportOptions::default()).map_err(failed)
+    }
+
+    /// What its own layer takes now; its tree is walked.
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::measure(self.upper()?).map_err(|e| Error::diff(format!("container {}", self.name()), e))
+    }
+
+    /// Gives it another name; one that is taken is [`ErrorKind::Exists`]. Durable on return.
+    pub fn rename(&self, name: ContainerName) -> Result<Container> {
+        let record = ContainerRecord { name, ..self.record.clone() };
+        self.store.commit(|records| {
+            let current = self.current_name(records)?;
+            if current == record.name {
+                return Ok(());
+            }
+            if records.get(&key::container(&record.name))?.is_some() {
+                return Err(Error::new(ErrorKind::Exists, format!("container {}", record.name)));
+            }
+            records.delete(&key::container(&current));
+            records.put(&key::container(&record.name), &record.encode());
+            records.put(&key::container_directory(record.layer), record.name.as_str().as_bytes());
+            Ok(())
+        })?;
+        Ok(Container { store: self.store.clone(), record })
+    }
+
+    /// The name it has by now; [`ErrorKind::NotFound`] when it was removed.
+    fn current_name(&self, records: &plyfs_journal::Transaction<'_>) -> Result<ContainerName> {
+        let gone = || Error::new(ErrorKind::NotFound, format!("container {}", self.name()));
+        let name = records.get(&key::container_directory(self.id()))?.ok_or_else(gone)?;
+        std::str::from_utf8(&name).map_err(|_| gone())?.parse()
+    }
+
+    /// Removes it. Durable on return; its space is returned by the next [`Store::reap`].
+    ///
+    /// 1. Locks keep mounts and readers out.
+    /// 2. One journal record: it exists no more, its directories are to go.
+    /// 3. They are renamed into `trash`.
+    ///
+    /// A crash in between is finished by the next open.
+    #[doc(alias = "Remove")]
+    pub fn remove(&self, removal: Removal) -> Result<()> {
+        self.store.require_root("removing a container")?;
+        let _alone = self.keep_out(removal)?;
+        self.store.commit(|records| {
+            let name = self.current_name(records)?;
+            records.delete(&key::container(&name));
+            records.delete(&key::container_directory(self.id()));
+            if let Some(image) = &self.record.image {
+                records.delete(&key::image_container(image, self.id()));
+            }
+            if let Some(parent) = self.parent() {
+                records.delete(&key::user(parent, &User::Container(self.id())));
+            }
+            trash::retract(records, self.id(), self.record.link);
+            Ok(())
+        })?;
+        self.store.discard(self.id(), self.record.link)
+    }
+
+    /// Ends or refuses mounts, and keeps new ones and readers out while the locks are held.
+    fn keep_out(&self, removal: Removal) -> Result<Vec<Lock>> {
+        let Some(transition) = self.try_transition()? else { return Ok(Vec::new()) };
+        if let Some(path) = self.mounted_under(&transition)? {
+            if removal == Removal::Unmounted {
+                let message = format!("container {} is mounted at {}", self.name(), path.display());
+                return Err(Error::new(ErrorKind::InUse, message));
+            }
+            self.end_mount(&transition, crate::Unmount::Detach)?;
+        }
+        let readers = self.store.try_hold_alone(self.id())?;
+        Ok(readers.into_iter().chain([transition]).collect())
+    }
+}
+
+impl Store {
+    /// Takes the lock that readers of a layer's content share, for removal; `None` when its tree is missing.
+    pub(crate) fn try_hold_alone(&self, id: LayerId) -> Result<Option<Lock>> {
+        let tree = match self.tree(id) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            result => result?,
+        };
+        let lock = Lock::try_take(tree, Sharing::Exclusive).map_err(|e| Error::call(format!("layer {id}"), e))?;
+        lock.map(Some).ok_or_else(|| Error::new(ErrorKind::InUse, format!("layer {id} is being read")))
+    }
+}
+
+/// Makes the upper tree; its root has the owner and mode of the chain's root (rule 53).
+fn make_upper(directory: &OwnedFd, parent_root: Option<&OwnedFd>) -> plyfs_sys::Result<()> {
+    let (mode, owner) = match parent_root {
+        Some(root) => {
+            let root = fs::stat(root)?;
+            (Mode::from_raw_mode(root.st_mode), (root.st_uid, root.st_gid))
+        }
+        None => (Mode::from_raw_mode(0o755), (0, 0)),
+    };
+    fs::make_dir_at(directory, plyfs_link::DIFF, mode)?;
+    fs::chown_at(directory, plyfs_link::DIFF, owner.0, owner.1)?;
+    fs::chmod_at(directory, plyfs_link::DIFF, mode)
+}
+
+impl std::fmt::Debug for Container {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Container").field(&self.record).finish()
+    }
+}

@@ -1,0 +1,142 @@
+//! How much a store holds, from its records alone.
+
+use std::collections::HashMap;
+
+use plyfs_diff::Usage;
+use plyfs_journal::Snapshot;
+use plyfs_link::LayerId;
+use plyfs_sys::fs;
+
+use crate::container::container_records;
+use crate::layer::layer_records;
+use crate::record::{ImageRecord, LayerRecord};
+use crate::{Container, Digest, Error, ErrorKind, Result, Store, key};
+
+/// What a store holds, what it shares, and what copies would have cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreUsage {
+    /// How many images.
+    pub images: u64,
+    /// How many layers.
+    pub layers: u64,
+    /// How many containers.
+    pub containers: u64,
+    /// All layers, each counted once.
+    pub stored: Usage,
+    /// Those layers that two or more images or containers stand on.
+    pub shared: Usage,
+    /// Those layers that no image and no container stands on.
+    pub reclaimable: Usage,
+    /// What the containers' own layers take.
+    pub containers_own: Usage,
+    /// What the containers would take if each were a full copy.
+    pub as_copies: Usage,
+    /// Bytes of the file system, and those left to unprivileged users.
+    pub total_bytes: u64,
+    /// See [`Self::total_bytes`].
+    pub free_bytes: u64,
+    /// Inodes of the file system, 0 where it has no fixed number.
+    pub total_inodes: u64,
+    /// Inodes left.
+    pub free_inodes: u64,
+}
+
+impl Store {
+    /// Adds up what the records say; only the containers' own trees, which change all the time, are walked.
+    pub fn usage(&self) -> Result<StoreUsage> {
+        let snapshot = self.snapshot()?;
+        let layers = layer_records(&snapshot).collect::<Result<Vec<_>>>()?;
+        let chains: HashMap<_, _> = layers.iter().map(|layer| (layer.id, layer.chain)).collect();
+        let mut users: HashMap<LayerId, u64> = HashMap::new();
+        let mut usage = StoreUsage { layers: layers.len() as u64, ..StoreUsage::default() };
+        for top in image_tops(&snapshot) {
+            usage.images += 1;
+            if let Some(top) = top? {
+                *users.entry(top).or_default() += 1;
+            }
+        }
+        for record in container_records(&snapshot) {
+            let container = Container { store: self.clone(), record: record? };
+            let own = match container.usage() {
+                Err(error) if error.kind() == ErrorKind::NotFound => Usage::default(),
+                result => result?,
+            };
+            usage.containers += 1;
+            usage.containers_own += own;
+            usage.as_copies += own;
+            if let Some(parent) = container.parent() {
+                *users.entry(parent).or_default() += 1;
+                usage.as_copies += chains.get(&parent).copied().unwrap_or_default();
+            }
+        }
+        usage.add_layers(layers, users);
+        let status = fs::statvfs(&self.0.root).map_err(|e| Error::call("file system", e))?;
+        (usage.total_bytes, usage.free_bytes) = (status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize);
+        (usage.total_inodes, usage.free_inodes) = (status.f_files, status.f_favail);
+        Ok(usage)
+    }
+}
+
+impl StoreUsage {
+    /// Passes every layer's users down to its parent, deepest chains first, and sorts the layers by them.
+    fn add_layers(&mut self, mut layers: Vec<LayerRecord>, mut users: HashMap<LayerId, u64>) {
+        layers.sort_by_key(|layer| std::cmp::Reverse(layer.depth));
+        for layer in layers {
+            let count = users.get(&layer.id).copied().unwrap_or_default();
+            if let Some(parent) = layer.parent {
+                *users.entry(parent).or_default() += count;
+            }
+            self.stored += layer.own;
+            match count {
+                0 => self.reclaimable += layer.own,
+                1 => {}
+                _ => self.shared += layer.own,
+            }
+        }
+    }
+}
+
+fn image_tops(snapshot: &Snapshot) -> impl Iterator<Item = Result<Option<LayerId>>> + '_ {
+    snapshot.scan(key::IMAGES).map(|entry| {
+        let (key, value) = entry?;
+        Ok(ImageRecord::decode(Digest::from_bytes(key::id(&key)?), &value)?.top)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(parent: Option<&LayerRecord>, bytes: u64) -> LayerRecord {
+        let own = Usage { apparent: bytes, allocated: bytes, inodes: 1 };
+        LayerRecord {
+            id: LayerId::random(),
+            link: plyfs_link::LinkId::random(),
+            parent: parent.map(|parent| parent.id),
+            diff_id: None,
+            chain_id: None,
+            own,
+            chain: own + parent.map(|parent| parent.chain).unwrap_or_default(),
+            depth: 1 + parent.map_or(0, |parent| parent.depth),
+            archive_size: None,
+            created: 0,
+            rest: plyfs_journal::Record::default(),
+        }
+    }
+
+    #[test]
+    fn a_layer_is_shared_when_two_stand_on_it_through_whatever_children() {
+        let base = layer(None, 100);
+        let (left, right) = (layer(Some(&base), 10), layer(Some(&base), 1));
+        let loose = layer(Some(&left), 1000);
+        let users = HashMap::from([(left.id, 1), (right.id, 1)]);
+        let mut usage = StoreUsage::default();
+
+        usage.add_layers(vec![base, left, right, loose], users);
+
+        assert_eq!(usage.stored.apparent, 1111);
+        assert_eq!(usage.shared.apparent, 100);
+        assert_eq!(usage.reclaimable.apparent, 1000);
+    }
+}

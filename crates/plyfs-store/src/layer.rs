@@ -1,0 +1,226 @@
+//! Layers: immutable trees, by id, with their chains.
+
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use plyfs_diff::{Chain, Dialect, Exported, Usage};
+use plyfs_journal::Snapshot;
+use plyfs_link::{LayerId, LinkId};
+use plyfs_sys::fs;
+use plyfs_sys::lock::{Lock, Sharing};
+use rustix::fs::{Mode, OFlags};
+
+use crate::record::LayerRecord;
+use crate::{ChainId, DiffId, Digest, Error, ErrorKind, Result, Store, User, key, layout, record};
+
+/// Folds a changeset into its parent's chain: the DiffID itself for a base layer, else the SHA-256 of both
+/// written with a space between, as the OCI image specification defines ChainID.
+#[must_use]
+pub fn chain_id(parent: Option<&ChainId>, diff_id: &DiffId) -> ChainId {
+    parent.map_or(*diff_id, |parent| Digest::of(format!("{parent} {diff_id}")))
+}
+
+/// A published layer: an immutable tree and what made it.
+#[derive(Clone)]
+pub struct Layer {
+    pub(crate) store: Store,
+    pub(crate) record: LayerRecord,
+}
+
+impl Store {
+    /// The layer with this id, or the only one whose id begins with these four or more digits.
+    pub fn layer(&self, id: &str) -> Result<Layer> {
+        let snapshot = self.snapshot()?;
+        let found = crate::lookup::by_prefix(&snapshot, key::layers_from, id, "layer")?;
+        let id = LayerId::from_bytes(found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("layer {id}")))?);
+        Ok(self.layer_of(layer_record(&snapshot, id)?))
+    }
+
+    /// All layers, sorted by id.
+    pub fn layers(&self) -> Result<Vec<Layer>> {
+        let snapshot = self.snapshot()?;
+        layer_records(&snapshot).map(|record| Ok(self.layer_of(record?))).collect()
+    }
+
+    pub(crate) fn layer_of(&self, record: LayerRecord) -> Layer {
+        Layer { store: self.clone(), record }
+    }
+
+    /// The published layer that is this chain.
+    pub fn chain(&self, chain_id: &ChainId) -> Result<Option<LayerId>> {
+        let found = self.snapshot()?.get(&key::chain(chain_id))?;
+        found.map(|bytes| Ok(LayerId::from_bytes(record::id_value(&bytes, "a chain")?))).transpose()
+    }
+
+    pub(crate) fn layer_record(&self, id: LayerId) -> Result<LayerRecord> {
+        layer_record(&self.snapshot()?, id)
+    }
+
+    /// The open tree of a layer.
+    pub(crate) fn tree(&self, id: LayerId) -> Result<OwnedFd> {
+        let open = || fs::open_dir_at(fs::open_dir_at(self.home(), id.to_string())?, plyfs_link::DIFF);
+        open().map_err(|e| Error::call(format!("layer {id}"), e))
+    }
+
+    /// The records of a layer and its ancestors, uppermost first.
+    pub(crate) fn ancestry(&self, top: Option<LayerId>) -> Result<Vec<LayerRecord>> {
+        let snapshot = self.snapshot()?;
+        let mut chain = Vec::new();
+        let mut next = top;
+        while let Some(id) = next {
+            let layer = layer_record(&snapshot, id)?;
+            next = layer.parent;
+            chain.push(layer);
+        }
+        Ok(chain)
+    }
+
+    /// The open trees of a layer and its ancestors.
+    pub(crate) fn trees(&self, top: Option<LayerId>) -> Result<Chain> {
+        let trees = self.ancestry(top)?.iter().map(|layer| self.tree(layer.id)).collect::<Result<Vec<_>>>()?;
+        Ok(Chain::new(trees, Dialect::Trusted))
+    }
+
+    /// Keeps the content of a layer or container from removal while the lock is held.
+    pub(crate) fn hold(&self, id: LayerId) -> Result<Lock> {
+        let named = |e| Error::call(format!("layer {id}"), e);
+        let lock = Lock::take(self.tree(id)?, Sharing::Shared).map_err(named)?;
+        // Removal renames the directory away; a lock on what is in the trash protects nothing.
+        let linked = fs::open_dir_at(self.home(), id.to_string())
+            .and_then(|directory| lock.is_linked_as(directory, plyfs_link::DIFF));
+        if linked.map_err(named)? {
+            return Ok(lock);
+        }
+        Err(Error::new(ErrorKind::NotFound, format!("layer {id}")))
+    }
+}
+
+pub(crate) fn layer_record(snapshot: &Snapshot, id: LayerId) -> Result<LayerRecord> {
+    let bytes = snapshot.get(&key::layer(id))?;
+    let bytes = bytes.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("layer {id}")))?;
+    LayerRecord::decode(id, &bytes)
+}
+
+pub(crate) fn layer_records(snapshot: &Snapshot) -> impl Iterator<Item = Result<LayerRecord>> + '_ {
+    snapshot.scan(key::LAYERS).map(|entry| {
+        let (key, value) = entry?;
+        LayerRecord::decode(LayerId::from_bytes(key::id(&key)?), &value)
+    })
+}
+
+/// The content of a `lower` file for these links, uppermost first.
+pub(crate) fn lower_text(links: &[LinkId]) -> Result<String> {
+    let lower = links.iter().rev().try_fold(plyfs_link::Lower::default(), |lower, link| lower.child_of(*link));
+    lower.map(|lower| lower.to_string()).map_err(|e| Error::link("chain", e))
+}
+
+impl Layer {
+    /// The id, which is also the name of its directory.
+    #[must_use]
+    pub fn id(&self) -> LayerId {
+        self.record.id
+    }
+
+    /// The short link's id.
+    #[must_use]
+    pub fn link(&self) -> LinkId {
+        self.record.link
+    }
+
+    /// The layer below.
+    #[must_use]
+    pub fn parent(&self) -> Option<LayerId> {
+        self.record.parent
+    }
+
+    /// The digest of the uncompressed archive it came from.
+    #[must_use]
+    pub fn diff_id(&self) -> Option<DiffId> {
+        self.record.diff_id
+    }
+
+    /// The digest of its content and all below it.
+    #[must_use]
+    pub fn chain_id(&self) -> Option<ChainId> {
+        self.record.chain_id
+    }
+
+    /// What the layer itself takes, recorded when it was published.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.record.own
+    }
+
+    /// What the layer and all below it take.
+    #[must_use]
+    pub fn chain_usage(&self) -> Usage {
+        self.record.chain
+    }
+
+    /// How many layers its chain has, itself counted.
+    #[must_use]
+    pub fn depth(&self) -> u64 {
+        self.record.depth
+    }
+
+    /// The size of the uncompressed archive it came from.
+    #[must_use]
+    pub fn archive_size(&self) -> Option<u64> {
+        self.record.archive_size
+    }
+
+    /// When it was published, in seconds since the epoch.
+    #[must_use]
+    pub fn created_unix(&self) -> u64 {
+        self.record.created
+    }
+
+    /// The path of its own tree. What is below must not be changed.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        let home = self.store.path().join(layout::HOME);
+        home.join(self.id().to_string()).join(plyfs_link::DIFF)
+    }
+
+    /// The layer and its ancestors, uppermost first.
+    pub fn chain(&self) -> Result<Vec<Layer>> {
+        let records = self.store.ancestry(Some(self.id()))?;
+        Ok(records.into_iter().map(|record| self.store.layer_of(record)).collect())
+    }
+
+    /// Who stands on it: child layers, images, containers.
+    pub fn users(&self) -> Result<Vec<User>> {
+        let snapshot = self.store.snapshot()?;
+        snapshot.scan(&key::users(self.id())).map(|entry| key::parse_user(&entry?.0)).collect()
+    }
+
+    /// Writes the archive as it came in, byte for byte, and compares its digest at the end.
+    ///
+    /// A tree that was changed since is [`ErrorKind::Corrupt`]; what was written until then is to be dropped.
+    /// The layer cannot be removed meanwhile.
+    pub fn write_archive(&self, out: impl Write) -> Result<Exported> {
+        let named = || format!("layer {}", self.id());
+        let _held = self.store.hold(self.id())?;
+        let record = fs::open_at(&self.store.0.tar_split, self.id().to_string(), OFlags::RDONLY, Mode::empty());
+        let record = std::fs::File::from(record.map_err(|e| Error::call(named(), e))?);
+        let record = zstd::Decoder::new(record)
+            .map_err(|e| Error::new(ErrorKind::Corrupt, format!("tar-split record of {}", self.id())).because(e))?;
+        let tree = self.store.tree(self.id())?;
+        let exported = plyfs_diff::tar_split::rebuild(std::io::BufReader::new(record), &tree, out)
+            .map_err(|e| Error::diff(named(), e))?;
+        match self.diff_id() {
+            Some(expected) if expected != exported.diff_id => Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("layer {}: its tree gives {}, not {expected}", self.id(), exported.diff_id),
+            )),
+            _ => Ok(exported),
+        }
+    }
+}
+
+impl std::fmt::Debug for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Layer").field(&self.record).finish()
+    }
+}

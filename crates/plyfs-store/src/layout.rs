@@ -1,0 +1,82 @@
+//! Every file name of a store, in one place.
+//!
+//! ```text
+//! <root>/                  0700
+//!   plyfs.toml             format version and feature sets
+//!   overlay2/              0710; names inside it are `plyfs_link`'s
+//!   journal/               the truth
+//!   blobs/sha256/<hex>     configs and manifests as received
+//!   tarsplit/<layer id>    what rebuilds a layer's archive, zstd
+//!   staging/<operation>/   what an operation will publish
+//!   trash/                 what was retracted
+//!   empty/                 the lower the kernel asks for where a stack has one too few (rule 66)
+//! ```
+
+use plyfs_link::{LayerId, LinkId};
+
+pub(crate) const FORMAT_FILE: &str = "plyfs.toml";
+pub(crate) const HOME: &str = "overlay2";
+pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const BLOBS: &str = "blobs";
+pub(crate) const SHA256: &str = "sha256";
+pub(crate) const TAR_SPLIT: &str = "tarsplit";
+pub(crate) const STAGING: &str = "staging";
+pub(crate) const TRASH: &str = "trash";
+pub(crate) const EMPTY: &str = "empty";
+
+/// The empty file that says another layer stands on this one, as Docker leaves it.
+pub(crate) const COMMITTED: &str = "committed";
+
+/// Says where a container is mounted; on its layer directory, removed by the unmount.
+pub(crate) const MOUNT_MARK: &str = "trusted.plyfs.mount";
+
+/// A directory of an operation for what it must keep for a while.
+pub(crate) const SPOOL: &str = "spool";
+
+const STAGED_TAR_SPLIT: &str = ".tarsplit";
+const CHAIN_LOCK: &str = ".chain";
+const BLOB: &str = ".blob";
+const USES: &str = ".uses";
+
+/// The empty file that names a layer an operation may have put into place.
+///
+/// The ids are in the name, not in the content: names are metadata, which file systems keep in order with the
+/// renames that follow, while content written and not synced may be gone after a power cut.
+pub(crate) fn staged_marker(layer: LayerId, link: LinkId) -> String {
+    format!("{layer}.{link}")
+}
+
+pub(crate) fn parse_staged_marker(name: &str) -> Option<(LayerId, LinkId)> {
+    let (layer, link) = name.split_once('.')?;
+    Some((layer.parse().ok()?, link.parse().ok()?))
+}
+
+pub(crate) fn staged_tar_split(layer: LayerId) -> String {
+    format!("{layer}{STAGED_TAR_SPLIT}")
+}
+
+/// The empty file that names a published layer an operation builds on.
+pub(crate) fn uses_marker(layer: LayerId) -> String {
+    format!("{layer}{USES}")
+}
+
+pub(crate) fn parse_uses_marker(name: &str) -> Option<LayerId> {
+    name.strip_suffix(USES)?.parse().ok()
+}
+
+/// The staged content of a blob; its name says which blob the operation may have put into place.
+pub(crate) fn staged_blob(hex: &str) -> String {
+    format!("{hex}{BLOB}")
+}
+
+pub(crate) fn parse_staged_blob(name: &str) -> Option<&str> {
+    name.strip_suffix(BLOB)
+}
+
+pub(crate) fn chain_lock(hex: &str) -> String {
+    format!("{hex}{CHAIN_LOCK}")
+}
+
+pub(crate) fn is_chain_lock(name: &str) -> bool {
+    name.ends_with(CHAIN_LOCK)
+}

@@ -1,0 +1,379 @@
+//! Mounts: containers and read-only layers made visible, and who may end them.
+//!
+//! A container has at most one overlay mount: the kernel would allow two over one upper and leaves their
+//! behaviour undefined (rule 65). Three locks stand in its directory, always taken in this order:
+//!
+//! | lock | on | held |
+//! |---|---|---|
+//! | transition | the directory itself, exclusive | while mounting, unmounting, removing |
+//! | guards | `work/`, shared | by every [`Mount`] while it lives |
+//! | readers | `diff/`, shared | while the content is read |
+//!
+//! Where it is mounted stands in an attribute of the directory: the boot, the mount namespace, the mount's id
+//! and its path. Mounts are no records: the attribute is a hint that the kernel's answer confirms.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use plyfs_link::LayerId;
+use plyfs_mount::Stack;
+use plyfs_sys::fs;
+use plyfs_sys::lock::{Lock, Sharing};
+use rustix::fs::Mode;
+
+use crate::mark::{Mark, Seen};
+use crate::{Container, Error, ErrorKind, Layer, Result, Store, layout};
+
+pub use plyfs_mount::Unmount;
+
+/// How to mount.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+#[must_use = "options do nothing until `mount`"]
+pub struct MountOptions {
+    at: Option<PathBuf>,
+    read_only: Option<bool>,
+    flags: plyfs_mount::MountOptions,
+}
+
+impl MountOptions {
+    /// At the container's own `merged` directory, as its creation said of reading and writing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Mounts at this existing directory instead.
+    pub fn at(mut self, path: impl Into<PathBuf>) -> Self {
+        self.at = Some(path.into());
+        self
+    }
+
+    /// Overrides what the container was created with.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = Some(read_only);
+        self
+    }
+
+    /// Ignores setuid bits and file capabilities inside.
+    pub fn nosuid(mut self, nosuid: bool) -> Self {
+        self.flags = self.flags.nosuid(nosuid);
+        self
+    }
+
+    /// Refuses device nodes inside.
+    pub fn nodev(mut self, nodev: bool) -> Self {
+        self.flags = self.flags.nodev(nodev);
+        self
+    }
+
+    /// Refuses to run programs inside.
+    pub fn noexec(mut self, noexec: bool) -> Self {
+        self.flags = self.flags.noexec(noexec);
+        self
+    }
+}
+
+/// What a runtime needs to make a container's mount itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MountSpec {
+    /// The lower directories, uppermost first, by their short links.
+    pub lower: Vec<PathBuf>,
+    /// The writable directory.
+    pub upper: PathBuf,
+    /// The work directory.
+    pub work: PathBuf,
+    /// The default mount point; it is there only while mounted.
+    pub target: PathBuf,
+    /// The options as `mount -t overlay -o` takes them.
+    pub options: OsString,
+}
+
+/// A container or layer made visible.
+///
+/// Dropping it unmounts, best effort, when it made the mount, [`Self::keep`] was not called and no other guard
+/// of the same mount lives; otherwise the mount stays.
+#[derive(Debug)]
+#[must_use = "dropping a mount that it made unmounts it"]
+pub struct Mount {
+    path: PathBuf,
+    made: bool,
+    of: Option<Of>,
+}
+
+#[derive(Debug)]
+enum Of {
+    Container { container: Box<Container>, guard: Lock },
+    Layer { _held: Lock },
+}
+
+impl Mount {
+    /// Where it is visible.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Unmounts; the honest way out.
+    ///
+    /// While other guards of the same mount live it is [`ErrorKind::InUse`], and while a program works inside
+    /// [`ErrorKind::Busy`]; then the mount stays and [`Container::unmount`] can end it later.
+    pub fn unmount(mut self) -> Result<()> {
+        match self.of.take() {
+            Some(Of::Container { container, guard }) => {
+                drop(guard);
+                container.unmount(Unmount::Plain)
+            }
+            Some(Of::Layer { .. }) => unmount(&self.path, Unmount::Plain),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves it mounted when the guard goes.
+    pub fn keep(mut self) {
+        self.of = None;
+    }
+}
+
+impl AsRef<Path> for Mount {
+    fn as_ref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        match self.of.take() {
+            Some(Of::Container { container, guard }) if self.made => {
+                drop(guard);
+                let _ = container.unmount(Unmount::Plain);
+            }
+            Some(Of::Layer { .. }) => drop(unmount(&self.path, Unmount::Plain)),
+            _ => {}
+        }
+    }
+}
+
+fn unmount(path: &Path, how: Unmount) -> Result<()> {
+    plyfs_mount::unmount(path, how).map_err(|e| Error::mount("unmount", e))
+}
+
+impl Layer {
+    /// Makes the layer and all below it visible at an existing directory, read-only.
+    ///
+    /// The layer cannot be removed while the guard lives.
+    pub fn mount(&self, at: impl AsRef<Path>) -> Result<Mount> {
+        self.store.require_root("mounting")?;
+        let held = self.store.hold(self.id())?;
+        let stack = self.store.stack(&self.store.ancestry(Some(self.id()))?, None)?;
+        let path = target(at.as_ref())?;
+        let named = |e| Error::mount(format!("layer {}", self.id()), e);
+        let options = plyfs_mount::MountOptions::default().read_only(true);
+        plyfs_mount::plan(stack, &options, self.store.features()?)
+            .and_then(|plan| plan.mount_at(&path))
+            .map_err(named)?;
+        Ok(Mount { path, made: true, of: Some(Of::Layer { _held: held }) })
+    }
+}
+
+/// The absolute path of an existing directory.
+fn target(path: &Path) -> Result<PathBuf> {
+    let named = |e| Error::call(format!("mount at {}", path.display()), e);
+    let directory = fs::open_dir(path).map_err(named)?;
+    std::fs::read_link(fs::proc_path(&directory))
+        .map_err(|e| Error::new(ErrorKind::Io, format!("mount at {}", path.display())).because(e))
+}
+
+impl Store {
+    /// The stack of these layers, uppermost first, below a container's own.
+    fn stack(&self, chain: &[crate::record::LayerRecord], upper: Option<LayerId>) -> Result<Stack> {
+        let lowers = chain.iter().map(|layer| format!("{}/{}", plyfs_link::LINK_DIR, layer.link));
+        let stack = Stack::new(self.0.home.clone(), self.path().join(layout::HOME))
+            .lowers(lowers)
+            .empty(format!("../{}", layout::EMPTY));
+        Ok(match upper {
+            None => stack,
+            Some(id) => stack.upper(format!("{id}/{}", plyfs_link::DIFF), format!("{id}/{}", plyfs_link::WORK)),
+        })
+    }
+}
+
+impl Container {
+    /// Mounts it; a mounted one gives another guard on the same mount.
+    ///
+    /// Mounting at another place than where it is mounted, or where another mount namespace has it mounted, is
+    /// [`ErrorKind::InUse`] and names the place.
+    #[doc(alias = "Get")]
+    pub fn mount(&self, options: &MountOptions) -> Result<Mount> {
+        self.store.require_root("mounting")?;
+        let wanted = options.at.as_deref().map(target).transpose()?;
+        let transition = match self.try_transition()? {
+            Some(transition) => transition,
+            None => {
+                self.require_record()?;
+                self.ensure_directories()?;
+                self.transition()?
+            }
+        };
+        if let Some(path) = self.mounted_under(&transition)? {
+            if wanted.as_ref().is_some_and(|wanted| *wanted != path) {
+                let message = format!("container {} is mounted at {}", self.name(), path.display());
+                return Err(Error::new(ErrorKind::InUse, message));
+            }
+            return self.guard(path, false);
+        }
+        self.ensure_directories()?;
+        let path = match wanted {
+            Some(path) => path,
+            None => self.make_merged(&transition)?,
+        };
+        let made = self.mount_at(&transition, &path, options);
+        if made.is_err() {
+            self.drop_merged(&transition);
+        }
+        made?;
+        self.guard(path, true)
+    }
+
+    fn mount_at(&self, transition: &Lock, path: &Path, options: &MountOptions) -> Result<()> {
+        let named = |e| Error::mount(format!("container {}", self.name()), e);
+        let read_only = options.read_only.unwrap_or(self.is_read_only());
+        let flags = options.flags.clone().read_only(read_only);
+        let stack = self.store.stack(&self.store.ancestry(self.parent())?, Some(self.id()))?;
+        let plan = plyfs_mount::plan(stack, &flags, self.store.features()?).map_err(named)?;
+        // Said before it is done: were it the other way round, a killed process could leave a mount nobody
+        // knows of, and the next one would put a second over the same upper.
+        Mark::about_to_mount(path)?.write(transition.as_file())?;
+        let mounted = plan.mount_at(path).map_err(named);
+        let mounted = mounted.and_then(|()| Mark::of(path)?.write(transition.as_file()));
+        if mounted.is_err() {
+            let _ = Mark::remove(transition.as_file());
+        }
+        mounted
+    }
+
+    fn guard(&self, path: PathBuf, made: bool) -> Result<Mount> {
+        let work = fs::open_dir_at(self.directory()?, plyfs_link::WORK).map_err(|e| self.failed(e))?;
+        let guard = Lock::take(work, Sharing::Shared).map_err(|e| self.failed(e))?;
+        Ok(Mount { path, made, of: Some(Of::Container { container: Box::new(self.clone()), guard }) })
+    }
+
+    /// What a runtime needs to mount it without this library; nothing is mounted.
+    ///
+    /// Whoever mounts it so has to keep the rule of one mount for one container.
+    pub fn mount_spec(&self) -> Result<MountSpec> {
+        self.ensure_spec_directories()?;
+        let chain = self.store.ancestry(self.parent())?;
+        let home = self.store.path().join(layout::HOME);
+        let stack = self.store.stack(&chain, Some(self.id()))?;
+        let flags = plyfs_mount::MountOptions::default().read_only(self.is_read_only());
+        let plan = plyfs_mount::plan(stack, &flags, self.store.features()?)
+            .map_err(|e| Error::mount(format!("container {}", self.name()), e))?;
+        Ok(MountSpec {
+            lower: chain.iter().map(|layer| home.join(plyfs_link::LINK_DIR).join(layer.link.as_str())).collect(),
+            upper: self.path().join(plyfs_link::DIFF),
+            work: self.path().join(plyfs_link::WORK),
+            target: self.path().join(plyfs_link::MERGED),
+            options: plan.options(),
+        })
+    }
+
+    fn ensure_spec_directories(&self) -> Result<()> {
+        self.store.require_root("mounting")?;
+        self.ensure_directories()
+    }
+
+    /// Where it is mounted, in whatever mount namespace.
+    pub fn mounted_at(&self) -> Result<Option<PathBuf>> {
+        let directory = match self.directory() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            result => result?,
+        };
+        Ok(self.seen(&directory)?.map(|seen| seen.path))
+    }
+
+    /// Ends its mount for all; fine when it is not mounted.
+    ///
+    /// Plain, it is [`ErrorKind::InUse`] while guards live and [`ErrorKind::Busy`] while programs work inside.
+    /// Detaching ends it in every mount namespace; programs inside keep what they have open.
+    #[doc(alias = "Put")]
+    pub fn unmount(&self, how: Unmount) -> Result<()> {
+        self.store.require_root("unmounting")?;
+        let Some(transition) = self.try_transition()? else { return Ok(()) };
+        if how == Unmount::Plain && self.mounted_under(&transition)?.is_some() && self.is_guarded()? {
+            return Err(Error::new(ErrorKind::InUse, format!("container {} is in use by a mount guard", self.name())));
+        }
+        self.end_mount(&transition, how)
+    }
+
+    /// Ends its mount; the caller holds the transition lock.
+    pub(crate) fn end_mount(&self, transition: &Lock, how: Unmount) -> Result<()> {
+        let Some(seen) = self.seen(transition.as_file())? else {
+            self.drop_merged(transition);
+            return Ok(());
+        };
+        if !seen.is_here && how == Unmount::Plain {
+            let message =
+                format!("container {} is mounted at {} in another mount namespace", self.name(), seen.path.display());
+            return Err(Error::new(ErrorKind::InUse, message));
+        }
+        if seen.is_here {
+            plyfs_mount::unmount(&seen.path, how).map_err(|e| Error::mount(format!("container {}", self.name()), e))?;
+        }
+        // Removing the mount point ends the mount in every other namespace too (rule 69).
+        self.drop_merged(transition);
+        Mark::remove(transition.as_file())
+    }
+
+    /// Where it is mounted; an error when that is in another mount namespace.
+    pub(crate) fn mounted_under(&self, transition: &Lock) -> Result<Option<PathBuf>> {
+        Ok(self.seen(transition.as_file())?.map(|seen| seen.path))
+    }
+
+    fn seen(&self, directory: &OwnedFd) -> Result<Option<Seen>> {
+        let Some(mark) = Mark::read(directory)? else { return Ok(None) };
+        mark.confirm(&Path::new(&self.id().to_string()).join(plyfs_link::DIFF), || self.is_guarded())
+    }
+
+    fn is_guarded(&self) -> Result<bool> {
+        let work = match fs::open_dir_at(self.directory()?, plyfs_link::WORK) {
+            Err(error) if error.is_not_found() => return Ok(false),
+            result => result.map_err(|e| self.failed(e))?,
+        };
+        Ok(Lock::try_take(work, Sharing::Exclusive).map_err(|e| self.failed(e))?.is_none())
+    }
+
+    fn make_merged(&self, transition: &Lock) -> Result<PathBuf> {
+        fs::ensure_dir_at(transition.as_file(), plyfs_link::MERGED, Mode::RWXU).map_err(|e| self.failed(e))?;
+        Ok(self.path().join(plyfs_link::MERGED))
+    }
+
+    fn drop_merged(&self, transition: &Lock) {
+        // Not there when the mount was elsewhere; a leftover is used or removed by the next mount or unmount.
+        let _ = fs::remove_dir_at(transition.as_file(), plyfs_link::MERGED);
+    }
+
+    fn transition(&self) -> Result<Lock> {
+        let lock = Lock::take(self.directory()?, Sharing::Exclusive).map_err(|e| self.failed(e))?;
+        // Removal renames the directory away; who waited for it meanwhile holds a lock on trash.
+        if lock.is_linked_as(self.store.home(), self.id().to_string()).map_err(|e| self.failed(e))? {
+            return Ok(lock);
+        }
+        Err(Error::new(ErrorKind::NotFound, format!("container {}", self.name())))
+    }
+
+    /// Takes the transition lock; `None` when the directory is missing.
+    pub(crate) fn try_transition(&self) -> Result<Option<Lock>> {
+        match self.transition() {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    /// Refuses to make directories for a container that was removed meanwhile.
+    fn require_record(&self) -> Result<()> {
+        let there = self.store.snapshot()?.get(&crate::key::container_directory(self.id()))?;
+        there.map(drop).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("container {}", self.name())))
+    }
+}

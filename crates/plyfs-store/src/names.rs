@@ -1,0 +1,241 @@
+//! The names people give: image references and container names, validated once.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Error, ErrorKind};
+
+/// A name of an image with its tag, such as `docker.io/library/debian:12`.
+///
+/// Kept as given; `:latest` is added when there is no tag. The grammar is that of the distribution project:
+/// an optional registry host, lower-case path parts, a tag of up to 128 characters.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reference {
+    text: Box<str>,
+    repository: usize,
+}
+
+impl Reference {
+    const MAX: usize = 255;
+    const MAX_TAG: usize = 128;
+
+    /// The whole name with its tag.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The name without its tag.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.text[..self.repository]
+    }
+
+    /// The tag.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.text[self.repository + 1..]
+    }
+
+    /// The same name below a prefix such as `localhost/`.
+    pub(crate) fn below(&self, prefix: &str) -> Self {
+        Self { text: format!("{prefix}{}", self.text).into(), repository: prefix.len() + self.repository }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wrong = |why| {
+            let shown: String = text.chars().take(80).collect();
+            Error::new(ErrorKind::InvalidInput, format!("image name {shown:?} {why}"))
+        };
+        if text.contains('@') {
+            return Err(wrong("carries a digest; only name:tag can be given"));
+        }
+        let (repository, tag) = match text.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+            _ => (text, "latest"),
+        };
+        if repository.len() > Self::MAX || !is_repository(repository) {
+            return Err(wrong("is not [host[:port]/]path[:tag] in lower case"));
+        }
+        if !is_tag(tag) {
+            return Err(wrong("has a tag that is not 1 to 128 of A-Z a-z 0-9 _ . -"));
+        }
+        Ok(Self { text: format!("{repository}:{tag}").into(), repository: repository.len() })
+    }
+}
+
+fn is_tag(tag: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (1..=Reference::MAX_TAG).contains(&tag.len())
+        && tag.starts_with(word)
+        && tag.chars().all(|c| word(c) || matches!(c, '.' | '-'))
+}
+
+fn is_repository(repository: &str) -> bool {
+    let mut parts = repository.split('/').peekable();
+    if repository.contains('/') && parts.peek().is_some_and(|first| is_host(first)) {
+        parts.next();
+    }
+    parts.all(is_path_part)
+}
+
+/// Says whether a first part can only be a host: `localhost`, or something with a dot, a port or capitals.
+fn is_host(part: &str) -> bool {
+    let (name, port) = part.split_once(':').unwrap_or((part, "0"));
+    let named =
+        name == "localhost" || part.contains(':') || name.contains('.') || name.chars().any(|c| c.is_ascii_uppercase());
+    named
+        && !port.is_empty()
+        && port.bytes().all(|c| c.is_ascii_digit())
+        && name.split('.').all(|label| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        })
+}
+
+/// Lower-case alphanumeric words joined by `.`, `_`, `__` or any number of `-`.
+fn is_path_part(part: &str) -> bool {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    part.starts_with(word)
+        && part.ends_with(word)
+        && part
+            .split(word)
+            .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|c| c == b'-'))
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reference({self})")
+    }
+}
+
+/// A container's name: `[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}`, unique in its store.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerName(Box<str>);
+
+impl ContainerName {
+    const MAX: usize = 128;
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A made-up name: the last path part of the image's name and six base32 letters.
+    pub(crate) fn made_up(image: Option<&Reference>) -> Self {
+        let stem = image.and_then(|name| name.repository().rsplit('/').next()).unwrap_or("container");
+        let stem: String = stem.chars().take(Self::MAX - 7).collect();
+        let letters = plyfs_link::LinkId::random().as_str()[..6].to_lowercase();
+        Self(format!("{stem}-{letters}").into())
+    }
+}
+
+impl FromStr for ContainerName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let well_formed = (1..=Self::MAX).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+        if well_formed {
+            return Ok(Self(text.into()));
+        }
+        let shown: String = text.chars().take(80).collect();
+        let message = format!("container name {shown:?} is not a letter or digit and up to 127 of A-Z a-z 0-9 _ . -");
+        Err(Error::new(ErrorKind::InvalidInput, message))
+    }
+}
+
+impl fmt::Display for ContainerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for ContainerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContainerName({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_kept_as_given_and_get_a_tag() {
+        for (given, kept) in [
+            ("svc", "svc:latest"),
+            ("svc:1", "svc:1"),
+            ("localhost/svc:1", "localhost/svc:1"),
+            ("localhost:5000/a/b_c", "localhost:5000/a/b_c:latest"),
+            ("docker.io/library/debian:12-slim", "docker.io/library/debian:12-slim"),
+            ("a__b/c---d.e:V_1.2-x", "a__b/c---d.e:V_1.2-x"),
+        ] {
+            let reference: Reference = given.parse().expect(given);
+            assert_eq!(reference.as_str(), kept);
+            assert_eq!(format!("{}:{}", reference.repository(), reference.tag()), kept);
+        }
+    }
+
+    #[test]
+    fn malformed_references_are_refused() {
+        let long = "a".repeat(256);
+        for bad in [
+            "",
+            ":",
+            ":1",
+            "a:",
+            "A",
+            "a/B",
+            "/a",
+            "a/",
+            "a//b",
+            "../a",
+            "a/..",
+            "a b",
+            "a:b c",
+            "-a",
+            "a-",
+            "a..b",
+            "a___b",
+            "a@sha256:00",
+            "a:\n",
+            "a:.x",
+            "host.:1/a",
+            &long,
+        ] {
+            assert_eq!(bad.parse::<Reference>().expect_err(bad).kind(), ErrorKind::InvalidInput, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn container_names_cannot_be_paths_or_options() {
+        assert!("web-1".parse::<ContainerName>().is_ok());
+        let long = "a".repeat(129);
+        for bad in ["", ".", "..", "-x", "a/b", "a b", "\u{e4}", &long] {
+            assert!(bad.parse::<ContainerName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_made_up_name_comes_from_the_images_last_path_part() {
+        let image = "docker.io/library/debian:12".parse().expect("a reference");
+        let name = ContainerName::made_up(Some(&image));
+        assert!(name.as_str().starts_with("debian-"), "{name}");
+        assert_eq!(name.as_str().parse::<ContainerName>().expect("well formed"), name);
+    }
+}

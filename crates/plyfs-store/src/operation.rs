@@ -1,0 +1,378 @@
+//! An operation stages layers, blobs and images aside and publishes them together.
+
+use std::collections::BTreeSet;
+use std::io::{BufWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, Skipped};
+use plyfs_link::{LayerId, LinkId};
+use plyfs_sys::fs;
+use plyfs_sys::lock::{Lock, Sharing};
+use rustix::fs::Mode;
+
+use crate::format::write_all;
+use crate::record::LayerRecord;
+use crate::store::now;
+use crate::{ChainId, DiffId, Digest, Error, ErrorKind, Reference, Result, Store, chain_id, key, layout};
+
+/// The compression of tar-split records: they are hex and base64, and shrink well at the cheapest level.
+const TAR_SPLIT_LEVEL: i32 = 1;
+
+/// What an image's record will say; its config's bytes are staged by [`Operation::blob`].
+#[derive(Clone, Debug)]
+pub struct NewImage {
+    /// The config's digest.
+    pub id: Digest,
+    /// The uppermost layer; an image may have none.
+    pub top: Option<LayerId>,
+    /// The manifest's digest when it came with one.
+    pub manifest: Option<Digest>,
+    /// The names that will mean this image and no other.
+    pub names: Vec<Reference>,
+    /// When the config says it was built, as written there.
+    pub built: Option<String>,
+    /// The config's architecture.
+    pub architecture: Option<String>,
+    /// The config's operating system.
+    pub os: Option<String>,
+}
+
+/// A layer as [`Operation::apply`] staged it, or as it was found to be there already.
+#[derive(Clone, Debug)]
+pub struct AppliedLayer {
+    /// Its id, a parent for further layers of the same operation.
+    pub id: LayerId,
+    /// The digest of the uncompressed archive.
+    pub diff_id: DiffId,
+    /// The digest of the layer and its ancestors.
+    pub chain_id: ChainId,
+    /// What the archive held that a layer cannot.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Something being put together in `staging/`: published whole, or dropped and gone.
+///
+/// It is alive while its directory is locked; a crash ends the lock and the next open takes everything back.
+#[must_use = "an operation that is not published is taken back"]
+#[derive(Debug)]
+pub struct Operation {
+    store: Store,
+    name: String,
+    lock: Lock,
+    pub(crate) layers: Vec<LayerRecord>,
+    pub(crate) blobs: BTreeSet<Digest>,
+    pub(crate) images: Vec<NewImage>,
+    claims: Vec<(Lock, String)>,
+    pub(crate) is_published: bool,
+}
+
+impl Store {
+    /// Begins an operation.
+    pub fn operation(&self) -> Result<Operation> {
+        self.require_writable()?;
+        let failed = |e| self.explain("staging", e);
+        let own = fs::open_dir_at(&self.0.root, layout::STAGING).map_err(failed)?;
+        // Recovery holds this exclusively: it never sees a directory that is made and not yet locked.
+        let _beginning = Lock::take(own, Sharing::Shared).map_err(failed)?;
+        let name = LinkId::random().to_string();
+        fs::make_dir_at(&self.0.staging, &name, Mode::RWXU).map_err(failed)?;
+        let lock = fs::open_dir_at(&self.0.staging, &name).and_then(|fd| Lock::take(fd, Sharing::Exclusive));
+        let lock = lock.map_err(failed)?;
+        fs::make_dir_at(lock.as_file(), layout::SPOOL, Mode::RWXU).map_err(failed)?;
+        Ok(Operation {
+            store: self.clone(),
+            name,
+            lock,
+            layers: Vec::new(),
+            blobs: BTreeSet::new(),
+            images: Vec::new(),
+            claims: Vec::new(),
+            is_published: false,
+        })
+    }
+}
+
+impl Operation {
+    /// The store the operation belongs to.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn dir(&self) -> BorrowedFd<'_> {
+        self.lock.as_file().as_fd()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Opens a directory for temporary files; it goes with the operation.
+    pub fn spool(&self) -> Result<OwnedFd> {
+        fs::open_dir_at(self.dir(), layout::SPOOL).map_err(|e| self.failed("spool", e))
+    }
+
+    /// Makes this operation the only one, in all processes, that builds these chains; waits for others.
+    ///
+    /// Call it once, before the first [`Self::apply`], with every chain the operation may build, so that two
+    /// loads of one image do the work once. The locks are taken in the order of the ids, hence never in a circle.
+    pub fn claim(&mut self, chains: impl IntoIterator<Item = ChainId>) -> Result<()> {
+        assert!(self.claims.is_empty(), "a second claim could wait in a circle");
+        let chains: BTreeSet<_> = chains.into_iter().collect();
+        let known = self.store.snapshot()?;
+        for chain in chains {
+            if known.get(&key::chain(&chain))?.is_some() {
+                continue;
+            }
+            let name = layout::chain_lock(&chain.hex());
+            let lock = Lock::take_file(&self.store.0.staging, &name, Sharing::Exclusive);
+            self.claims.push((lock.map_err(|e| self.failed("claim", e))?, name));
+        }
+        Ok(())
+    }
+
+    /// The layer that is this changeset upon that chain, when it is staged here or published; nothing is read.
+    ///
+    /// A published one is kept from removal until the operation ends.
+    pub fn reuse(&mut self, parent: Option<&ChainId>, diff_id: &DiffId) -> Result<Option<AppliedLayer>> {
+        let chain_id = chain_id(parent, diff_id);
+        let found = |id| AppliedLayer { id, diff_id: *diff_id, chain_id, skipped: Vec::new() };
+        if let Some(layer) = self.layers.iter().find(|layer| layer.chain_id == Some(chain_id)) {
+            return Ok(Some(found(layer.id)));
+        }
+        let Some(id) = self.store.chain(&chain_id)? else { return Ok(None) };
+        Ok(self.keep(id)?.then(|| found(id)))
+    }
+
+    /// Keeps a published layer from removal while the operation lives; `false` when it is gone already.
+    ///
+    /// The marker is made first and the record looked up under the journal's lock after; removal lists the
+    /// markers under the same lock. So either the removal sees the marker or this sees the layer gone.
+    pub(crate) fn keep(&self, layer: LayerId) -> Result<bool> {
+        self.marker(&layout::uses_marker(layer))?;
+        self.store.commit(|records| Ok(records.get(&key::layer(layer))?.is_some()))
+    }
+
+    fn marker(&self, name: &str) -> Result<()> {
+        use rustix::fs::OFlags;
+        let made = fs::open_at(self.dir(), name, OFlags::WRONLY | OFlags::CREATE, Mode::RUSR | Mode::WUSR);
+        made.map(drop).map_err(|e| self.failed("staging", e))
+    }
+
+    /// Unpacks a changeset into a new layer upon `parent`, which is published or staged in this operation.
+    ///
+    /// The archive is read to its end. With `expected`, another digest is [`ErrorKind::Corrupt`]. Where the same
+    /// changeset stands on the same chain already, that layer is the answer and what was unpacked is dropped.
+    pub fn apply(
+        &mut self,
+        archive: &mut dyn Read,
+        parent: Option<LayerId>,
+        expected: Option<&DiffId>,
+    ) -> Result<AppliedLayer> {
+        self.store.require_root("unpacking a layer")?;
+        let below = parent.map(|id| self.parent(id)).transpose()?;
+        let (id, link) = (LayerId::random(), LinkId::random());
+        self.marker(&layout::staged_marker(id, link))?;
+        let applied = self.unpack(id, archive, below.as_ref(), expected)?;
+        let chain_id = chain_id(below.as_ref().and_then(|below| below.chain_id.as_ref()), &applied.diff_id);
+        // A parent without a chain id makes a chain that cannot be named either.
+        let chain_id_known = below.as_ref().is_none_or(|below| below.chain_id.is_some());
+        if chain_id_known && let Some(found) = self.reuse_chain(&chain_id)? {
+            self.discard_staged(id)?;
+            return Ok(AppliedLayer { id: found, diff_id: applied.diff_id, chain_id, skipped: applied.skipped });
+        }
+        let record = LayerRecord {
+            id,
+            link,
+            parent,
+            diff_id: Some(applied.diff_id),
+            chain_id: chain_id_known.then_some(chain_id),
+            own: applied.usage,
+            chain: applied.usage + below.as_ref().map(|below| below.chain).unwrap_or_default(),
+            depth: 1 + below.as_ref().map_or(0, |below| below.depth),
+            archive_size: Some(applied.archive_size),
+            created: now(),
+            rest: plyfs_journal::Record::default(),
+        };
+        self.write_identity(&record, below.as_ref())?;
+        self.layers.push(record);
+        Ok(AppliedLayer { id, diff_id: applied.diff_id, chain_id, skipped: applied.skipped })
+    }
+
+    fn reuse_chain(&self, chain_id: &ChainId) -> Result<Option<LayerId>> {
+        if let Some(layer) = self.layers.iter().find(|layer| layer.chain_id == Some(*chain_id)) {
+            return Ok(Some(layer.id));
+        }
+        match self.store.chain(chain_id)? {
+            Some(id) if self.keep(id)? => Ok(Some(id)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The record of a parent, staged here or published; a published one is kept from now on.
+    fn parent(&self, id: LayerId) -> Result<LayerRecord> {
+        if let Some(staged) = self.layers.iter().find(|layer| layer.id == id) {
+            return Ok(staged.clone());
+        }
+        if !self.keep(id)? {
+            return Err(Error::new(ErrorKind::NotFound, format!("layer {id}")));
+        }
+        self.store.layer_record(id)
+    }
+
+    /// Makes the layer's directories and unpacks into them.
+    fn unpack(
+        &self,
+        id: LayerId,
+        archive: &mut dyn Read,
+        below: Option<&LayerRecord>,
+        expected: Option<&DiffId>,
+    ) -> Result<Applied> {
+        let name = id.to_string();
+        let directory = || -> plyfs_sys::Result<OwnedFd> {
+            fs::make_dir_at(self.dir(), &name, Mode::from_raw_mode(0o710))?;
+            let layer = fs::open_dir_at(self.dir(), &name)?;
+            fs::make_dir_at(&layer, plyfs_link::DIFF, Mode::from_raw_mode(0o755))?;
+            fs::open_dir_at(&layer, plyfs_link::DIFF)
+        };
+        let diff = directory().map_err(|e| self.failed("new layer", e))?;
+        let record = fs::create_file_at(self.dir(), layout::staged_tar_split(id), Mode::RUSR | Mode::WUSR);
+        let record = std::fs::File::from(record.map_err(|e| self.failed("new layer", e))?);
+        let chain = self.chain(below)?;
+        let spoiled = |e: std::io::Error| Error::new(ErrorKind::Io, format!("tar-split record of {id}")).because(e);
+        let mut encoder = zstd::Encoder::new(BufWriter::new(record), TAR_SPLIT_LEVEL).map_err(spoiled)?;
+        let named = || match expected {
+            Some(diff_id) => format!("layer {diff_id}"),
+            None => "new layer".to_owned(),
+        };
+        let applied = plyfs_diff::apply(archive, &diff, &chain, &ApplyOptions::default(), Some(&mut encoder))
+            .map_err(|e| self.store.explain_full(Error::diff(named(), e)))?;
+        encoder.finish().and_then(|mut file| file.flush()).map_err(spoiled)?;
+        match expected {
+            Some(expected) if *expected != applied.diff_id => Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("layer {expected}: its archive has the digest {}", applied.diff_id),
+            )),
+            _ => Ok(applied),
+        }
+    }
+
+    /// The trees below a layer, uppermost first, whether staged here or published.
+    fn chain(&self, below: Option<&LayerRecord>) -> Result<Chain> {
+        let mut trees = Vec::new();
+        let mut next = below.cloned();
+        while let Some(layer) = next {
+            trees.push(self.tree(layer.id)?);
+            next = layer.parent.map(|id| self.known(id)).transpose()?;
+        }
+        Ok(Chain::new(trees, Dialect::Trusted))
+    }
+
+    fn known(&self, id: LayerId) -> Result<LayerRecord> {
+        let staged = self.layers.iter().find(|layer| layer.id == id);
+        staged.map_or_else(|| self.store.layer_record(id), |layer| Ok(layer.clone()))
+    }
+
+    fn tree(&self, id: LayerId) -> Result<OwnedFd> {
+        if self.layers.iter().all(|layer| layer.id != id) {
+            return self.store.tree(id);
+        }
+        let open = || fs::open_dir_at(fs::open_dir_at(self.dir(), id.to_string())?, plyfs_link::DIFF);
+        open().map_err(|e| self.failed(&format!("layer {id}"), e))
+    }
+
+    /// Writes `link`, and with a parent `lower` and `work`, as Docker lays a layer out.
+    fn write_identity(&self, layer: &LayerRecord, below: Option<&LayerRecord>) -> Result<()> {
+        let lower = below.map(|below| self.lower_of(below)).transpose()?;
+        let write = || -> plyfs_sys::Result<()> {
+            let directory = fs::open_dir_at(self.dir(), layer.id.to_string())?;
+            write_identity(&directory, layer.link, lower.as_deref())
+        };
+        write().map_err(|e| self.failed(&format!("layer {}", layer.id), e))
+    }
+
+    /// The `lower` of a child of this layer.
+    fn lower_of(&self, below: &LayerRecord) -> Result<String> {
+        let mut links = vec![below.link];
+        let mut next = below.parent;
+        while let Some(id) = next {
+            let layer = self.known(id)?;
+            links.push(layer.link);
+            next = layer.parent;
+        }
+        crate::layer::lower_text(&links)
+    }
+
+    fn discard_staged(&self, id: LayerId) -> Result<()> {
+        let aside = format!("{}/{id}", layout::SPOOL);
+        let dropped = fs::rename_at(self.dir(), id.to_string(), self.dir(), aside)
+            .and_then(|()| fs::unlink_at(self.dir(), layout::staged_tar_split(id)));
+        dropped.map_err(|e| self.failed(&format!("layer {id}"), e))
+    }
+
+    /// Stages bytes that are kept as received: a config or a manifest. The answer is their digest.
+    pub fn blob(&mut self, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(bytes);
+        if self.blobs.insert(digest) {
+            let name = layout::staged_blob(&digest.hex());
+            let written = fs::create_file_at(self.dir(), &name, Mode::RUSR | Mode::WUSR)
+                .and_then(|file| write_all(file, &name, bytes));
+            written.map_err(|e| self.failed("staging", e))?;
+        }
+        Ok(digest)
+    }
+
+    /// Adds an image whose layers and config are staged or published.
+    pub fn image(&mut self, image: NewImage) {
+        self.images.push(image);
+    }
+
+    pub(crate) fn failed(&self, doing: &str, error: plyfs_sys::CallError) -> Error {
+        self.store.explain(doing, error)
+    }
+
+    /// Ends the claims; whoever waits for them finds the chains published or builds them.
+    pub(crate) fn release(&mut self) {
+        for (lock, name) in self.claims.drain(..) {
+            // Unlinked while held: a lock file counts only while linked.
+            let _ = fs::unlink_at(&self.store.0.staging, &name);
+            drop(lock);
+        }
+    }
+}
+
+impl Drop for Operation {
+    /// Takes everything back, best effort: what stays is taken back by the next open.
+    fn drop(&mut self) {
+        if !self.is_published {
+            let _ = self.store.take_back(self.lock.as_file(), &self.name);
+            let _ = self.store.reap();
+        }
+        self.release();
+    }
+}
+
+/// Writes the files that make a layer's directory describe itself, where they are not there whole.
+///
+/// They repeat the records, for people and for tools that know Docker's driver; plyfs mounts by the records.
+/// A power cut can leave them empty, hence the look at their sizes.
+pub(crate) fn write_identity(directory: &OwnedFd, link: LinkId, lower: Option<&str>) -> plyfs_sys::Result<()> {
+    ensure_file(directory, plyfs_link::LINK, link.as_str())?;
+    if let Some(lower) = lower {
+        fs::ensure_dir_at(directory, plyfs_link::WORK, Mode::RWXU)?;
+        ensure_file(directory, plyfs_link::LOWER, lower)?;
+    }
+    Ok(())
+}
+
+fn ensure_file(directory: &OwnedFd, name: &str, content: &str) -> plyfs_sys::Result<()> {
+    let size = fs::try_stat_at(directory, name)?.map(|stat| stat.st_size);
+    if size.and_then(|size| usize::try_from(size).ok()) == Some(content.len()) {
+        return Ok(());
+    }
+    let mode = Mode::from_raw_mode(0o644);
+    fs::remove_tree(directory, name)?;
+    let file = fs::create_file_at(directory, name, mode)?;
+    write_all(&file, name, content.as_bytes())?;
+    fs::chmod_at(directory, name, mode)
+}

@@ -1,0 +1,164 @@
+//! Publishing an operation: the numbered durable steps of design section 3.
+
+use plyfs_journal::Transaction;
+use plyfs_sys::fs;
+use rustix::fs::{Mode, OFlags};
+
+use crate::operation::{NewImage, Operation};
+use crate::record::{ImageRecord, LayerRecord, id_value};
+use crate::store::now;
+use crate::{Digest, Error, ErrorKind, Reference, Result, User, key, layout};
+
+impl Operation {
+    /// Makes everything staged visible at once; durable on return.
+    ///
+    /// 1. Layers, their links, tar-split records and blobs are renamed into place; the staging entry names
+    ///    them all, so a crash before step 3 is taken back by the next open.
+    /// 2. One sync of the file system: data and directories before the names.
+    /// 3. One journal record: the moment they exist.
+    /// 4. The staging entry goes.
+    ///
+    /// An image that exists keeps its record and gains the names. A name that meant another image is moved.
+    pub fn publish(mut self) -> Result<()> {
+        self.place_layers()?;
+        self.place_blobs()?;
+        self.store().sync()?;
+        self.store().commit(|records| {
+            self.require_blobs()?;
+            for layer in &self.layers {
+                put_layer(records, layer)?;
+            }
+            for image in &self.images {
+                put_image(records, image)?;
+            }
+            Ok(())
+        })?;
+        self.is_published = true;
+        self.release();
+        let store = self.store().clone();
+        // What stays behind names only published layers; the next open sweeps it up.
+        let _ = fs::rename_at(&store.0.staging, self.name(), &store.0.trash, self.name());
+        drop(self);
+        let _ = store.reap();
+        Ok(())
+    }
+
+    fn place_layers(&self) -> Result<()> {
+        let store = self.store();
+        for layer in &self.layers {
+            let name = layer.id.to_string();
+            let placed = || -> plyfs_sys::Result<()> {
+                fs::rename_new_at(self.dir(), &name, store.home(), &name)?;
+                let record = layout::staged_tar_split(layer.id);
+                fs::rename_at(self.dir(), record, &store.0.tar_split, &name)
+            };
+            placed().map_err(|e| self.failed(&format!("layer {name}"), e))?;
+            let linked = store.0.links.ensure_link(layer.link, layer.id);
+            linked.map_err(|e| Error::link(format!("layer {name}"), e))?;
+            if let Some(parent) = layer.parent {
+                store.mark_committed(parent)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves blobs to their digests' names; one that is there already has the same bytes.
+    fn place_blobs(&self) -> Result<()> {
+        for digest in &self.blobs {
+            let hex = digest.hex();
+            // Linked, not renamed: the staged name must go on saying what to take back.
+            let placed = fs::link_at(self.dir(), layout::staged_blob(&hex), &self.store().0.blobs, &hex);
+            match placed {
+                Err(error) if error.kind() != ErrorKind::Exists => {
+                    return Err(self.failed(&format!("blob {digest}"), error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Operation {
+    /// Checks under the journal's lock that no recovery took a blob that this operation shared with a dead one.
+    fn require_blobs(&self) -> Result<()> {
+        for digest in &self.blobs {
+            let there = fs::try_stat_at(&self.store().0.blobs, digest.hex());
+            if there.map_err(|e| self.failed(&format!("blob {digest}"), e))?.is_none() {
+                return Err(Error::new(ErrorKind::Conflict, format!("blob {digest} was removed meanwhile")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl crate::Store {
+    /// Leaves Docker's mark that another layer stands on this one.
+    pub(crate) fn mark_committed(&self, layer: plyfs_link::LayerId) -> Result<()> {
+        let marked = fs::open_dir_at(self.home(), layer.to_string()).and_then(|directory| {
+            let flags = OFlags::WRONLY | OFlags::CREATE;
+            fs::open_at(&directory, layout::COMMITTED, flags, Mode::RUSR | Mode::WUSR)
+        });
+        marked.map(drop).map_err(|e| self.explain(&format!("layer {layer}"), e))
+    }
+}
+
+/// Writes a layer's record and the look-ups that lead to it.
+fn put_layer(records: &mut Transaction<'_>, layer: &LayerRecord) -> Result<()> {
+    let key = key::layer(layer.id);
+    if records.get(&key)?.is_some() {
+        return Err(Error::new(ErrorKind::Exists, format!("layer {}", layer.id)));
+    }
+    records.put(&key, &layer.encode());
+    if let Some(parent) = layer.parent {
+        if records.get(&key::layer(parent))?.is_none() {
+            return Err(Error::new(ErrorKind::Conflict, format!("layer {parent} was removed meanwhile")));
+        }
+        records.put(&key::user(parent, &User::Layer(layer.id)), &[]);
+    }
+    if let Some(chain) = &layer.chain_id {
+        // Two layers may be one chain when nobody knew the digest beforehand; the first one is found.
+        if records.get(&key::chain(chain))?.is_none() {
+            records.put(&key::chain(chain), layer.id.as_bytes());
+        }
+    }
+    Ok(())
+}
+
+fn put_image(records: &mut Transaction<'_>, image: &NewImage) -> Result<()> {
+    let key = key::image(&image.id);
+    if records.get(&key)?.is_none() {
+        if let Some(top) = image.top {
+            if records.get(&key::layer(top))?.is_none() {
+                return Err(Error::new(ErrorKind::Conflict, format!("layer {top} was removed meanwhile")));
+            }
+            records.put(&key::user(top, &User::Image(image.id)), &[]);
+        }
+        let record = ImageRecord {
+            id: image.id,
+            top: image.top,
+            manifest: image.manifest,
+            created: now(),
+            built: image.built.clone(),
+            architecture: image.architecture.clone(),
+            os: image.os.clone(),
+            rest: plyfs_journal::Record::default(),
+        };
+        records.put(&key, &record.encode());
+    }
+    for name in &image.names {
+        put_name(records, name, &image.id)?;
+    }
+    Ok(())
+}
+
+/// Makes `name` mean `image` and nothing else.
+pub(crate) fn put_name(records: &mut Transaction<'_>, name: &Reference, image: &Digest) -> Result<()> {
+    if let Some(before) = records.get(&key::tag(name))? {
+        let before = Digest::from_bytes(id_value(&before, name.as_str())?);
+        records.delete(&key::image_name(&before, name));
+    }
+    records.put(&key::tag(name), image.as_bytes());
+    records.put(&key::image_name(image, name), &[]);
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Reclaiming what a crash left, found in `staging/`, in the journal's removal records and nowhere else.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use plyfs_journal::Transaction;
+use plyfs_link::{LayerId, LinkId};
+use plyfs_sys::fs;
+use plyfs_sys::lock::{Lock, Sharing};
+
+use crate::{Digest, Error, Result, Store, key, layout, record};
+
+impl Store {
+    /// Takes back what dead operations put into place and finishes removals that were cut short.
+    ///
+    /// Nothing here waits: an operation whose lock is held is alive and left alone, and when another process
+    /// is about to begin one, the next open looks again. Content is moved into `trash`, not yet deleted.
+    pub(crate) fn recover(&self) -> Result<()> {
+        self.recover_staging()?;
+        let removals = self.pending_removals()?;
+        for (layer, link) in removals {
+            self.discard(layer, link)?;
+        }
+        for blob in self.pending_blob_removals()? {
+            self.drop_unused_blob(&blob)?;
+        }
+        Ok(())
+    }
+
+    fn recover_staging(&self) -> Result<()> {
+        let failed = |e| Error::call("staging", e);
+        if fs::read_dir(&self.0.staging).map_err(failed)?.is_empty() {
+            return Ok(());
+        }
+        let own = fs::open_dir_at(&self.0.root, layout::STAGING).map_err(failed)?;
+        // Held shared by whoever makes an operation's directory, until that directory is locked itself.
+        let Some(_nobody_begins) = Lock::try_take(own, Sharing::Exclusive).map_err(failed)? else { return Ok(()) };
+        for entry in fs::read_dir(&self.0.staging).map_err(failed)? {
+            let Some(name) = entry.name.to_str() else { continue };
+            if layout::is_chain_lock(name) {
+                self.drop_chain_lock(name)?;
+            } else {
+                self.recover_operation(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the lock file of a chain that nobody builds.
+    fn drop_chain_lock(&self, name: &str) -> Result<()> {
+        let failed = |e| Error::call("staging", e);
+        let file = match fs::open_at(&self.0.staging, name, rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty()) {
+            Err(error) if error.is_not_found() => return Ok(()),
+            result => result.map_err(failed)?,
+        };
+        if let Some(_unused) = Lock::try_take(file, Sharing::Exclusive).map_err(failed)? {
+            remove_if_there(&self.0.staging, name)?;
+        }
+        Ok(())
+    }
+
+    fn recover_operation(&self, name: &str) -> Result<()> {
+        let failed = |e| Error::call(format!("staging/{name}"), e);
+        let directory = match fs::open_dir_at(&self.0.staging, name) {
+            Err(error) if error.is_not_found() => return Ok(()),
+            result => result.map_err(failed)?,
+        };
+        match Lock::try_take(directory, Sharing::Exclusive).map_err(failed)? {
+            None => Ok(()),
+            Some(dead) => self.take_back(dead.as_file(), name),
+        }
+    }
+
+    /// Takes back everything the operation `name` put into place without publishing it.
+    ///
+    /// The caller holds the operation's lock, so nobody else acts for it.
+    pub(crate) fn take_back(&self, operation: &OwnedFd, name: &str) -> Result<()> {
+        let failed = |e| Error::call(format!("staging/{name}"), e);
+        let names = fs::read_dir(operation).map_err(failed)?;
+        let names: Vec<_> = names.iter().filter_map(|entry| entry.name.to_str()).collect();
+        // Asked under the journal's lock: a record that is written but not yet seen by readers counts.
+        let unpublished = self.commit(|records| {
+            let mut layers = Vec::new();
+            for (layer, link) in names.iter().copied().filter_map(layout::parse_staged_marker) {
+                if records.get(&key::layer(layer))?.is_none() {
+                    layers.push((layer, link));
+                }
+            }
+            Ok(layers)
+        })?;
+        for (layer, link) in unpublished {
+            self.discard(layer, link)?;
+        }
+        for hex in names.iter().copied().filter_map(layout::parse_staged_blob) {
+            if let Ok(blob) = format!("sha256:{hex}").parse() {
+                self.drop_unused_blob(&blob)?;
+            }
+        }
+        match fs::rename_at(&self.0.staging, name, &self.0.trash, name) {
+            Err(error) if !error.is_not_found() => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a blob that no image's record names; asked and done under the journal's lock, so that no image
+    /// gains the blob in between.
+    pub(crate) fn drop_unused_blob(&self, blob: &Digest) -> Result<()> {
+        self.commit(|records| match is_blob_used(records, blob)? {
+            true => Ok(()),
+            false => remove_if_there(&self.0.blobs, &blob.hex()),
+        })
+    }
+
+    pub(crate) fn pending_blob_removals(&self) -> Result<Vec<Digest>> {
+        let snapshot = self.snapshot()?;
+        snapshot.scan(key::BLOB_REMOVALS).map(|entry| Ok(Digest::from_bytes(key::id(&entry?.0)?))).collect()
+    }
+
+    /// The layers whose records are gone and whose directories may not be.
+    pub(crate) fn pending_removals(&self) -> Result<Vec<(LayerId, LinkId)>> {
+        let snapshot = self.snapshot()?;
+        let removals = snapshot.scan(key::REMOVALS).map(|entry| {
+            let (key, value) = entry?;
+            let layer = LayerId::from_bytes(key::id(&key)?);
+            Ok((layer, record::decode_removal(layer, &value)?))
+        });
+        removals.collect()
+    }
+}
+
+/// Says whether an image's config or manifest has this digest.
+fn is_blob_used(records: &Transaction<'_>, digest: &Digest) -> Result<bool> {
+    if records.get(&key::image(digest))?.is_some() {
+        return Ok(true);
+    }
+    for entry in records.scan(key::IMAGES) {
+        let (key, value) = entry?;
+        let image = record::ImageRecord::decode(Digest::from_bytes(key::id(&key)?), &value)?;
+        if image.manifest.as_ref() == Some(digest) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+pub(crate) fn remove_if_there(dir: impl AsFd, name: &str) -> Result<()> {
+    match fs::unlink_at(dir, name) {
+        Err(error) if !error.is_not_found() => Err(Error::call(format!("remove {name}"), error)),
+        _ => Ok(()),
+    }
+}

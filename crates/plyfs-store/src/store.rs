@@ -1,0 +1,341 @@
+//! A store: one directory tree with a journal, opened once and shared by clones.
+
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use plyfs_journal::{DirDisk, Journal, Snapshot, Transaction};
+use plyfs_link::LinkDir;
+use plyfs_mount::Features;
+use plyfs_sys::fs;
+use plyfs_sys::lock::{Lock, Sharing};
+use rustix::fs::{Access, AtFlags, Mode};
+
+use crate::format::Format;
+use crate::{Error, ErrorKind, Result, layout};
+
+/// How much an operation waits for the disk before it returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// One `syncfs(2)` of the store's file system before the journal's own sync: what an operation returned
+    /// survives a power cut. Other programs' dirty data on the same file system is waited for too.
+    #[default]
+    FileSystem,
+    /// Nothing is synced. A killed process loses nothing; a power cut may lose or damage whatever was done
+    /// since the kernel last wrote back.
+    None,
+}
+
+/// How to open a store.
+#[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until `open` or `ensure`"]
+pub struct StoreOptions {
+    read_only: bool,
+    durability: Durability,
+}
+
+impl StoreOptions {
+    /// Refuses every change, and makes none itself: what a crash left is not reclaimed.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Sets what an operation's return promises; the default is [`Durability::FileSystem`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Opens the store at `path`, which must exist, and reclaims what a crash left in `staging` and `trash`.
+    ///
+    /// Where the caller may read but not write, the store opens for reading alone.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        let path = path.as_ref();
+        let named = |e: Error| Error::new(e.kind(), format!("store {}", path.display())).because(e);
+        let root = open_root(path)?;
+        let store = Inner::open(root, &self).map_err(named)?;
+        let store = Store(Arc::new(store));
+        if store.is_writable() {
+            store.recover().map_err(named)?;
+        }
+        Ok(store)
+    }
+
+    /// Opens the store at `path`; where there is nothing, or an empty directory, makes one first.
+    pub fn ensure(self, path: impl AsRef<Path>) -> Result<Store> {
+        let path = path.as_ref();
+        if !self.read_only {
+            create(path, self.durability)?;
+        }
+        self.open(path)
+    }
+}
+
+fn open_root(path: &Path) -> Result<OwnedFd> {
+    fs::open_dir(path).map_err(|e| Error::call(format!("store {}", path.display()), e))
+}
+
+/// Makes a store in an absent or empty directory; does nothing where there is one.
+///
+/// 1. The directories.
+/// 2. An empty journal.
+/// 3. One sync.
+/// 4. The format file.
+///
+/// A crash before the last step leaves directories that the next call makes anew: nothing can be in them yet.
+fn create(path: &Path, durability: Durability) -> Result<()> {
+    let named = |e: plyfs_sys::CallError| Error::call(format!("store {}", path.display()), e);
+    make_parents(path)?;
+    // Two processes may come here at once; the root itself is the lock. `Lock` owns a descriptor of its own.
+    let lock = Lock::take(open_root(path)?, Sharing::Exclusive).map_err(named)?;
+    let root = lock.as_file();
+    match Format::read(root) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::new(error.kind(), format!("store {}", path.display())).because(error)),
+        Ok(_) => return Ok(()),
+    }
+    refuse_foreign(root, path)?;
+    plyfs_mount::check_upper(root)
+        .and_then(|()| plyfs_mount::check_types(root))
+        .map_err(|e| Error::mount(format!("store {}", path.display()), e))?;
+    let directories = || -> plyfs_sys::Result<OwnedFd> {
+        for name in NAMES {
+            fs::remove_tree(root, name)?;
+        }
+        fs::chmod_at(root, ".", Mode::RWXU)?;
+        let private = [layout::JOURNAL, layout::BLOBS, layout::TAR_SPLIT, layout::STAGING, layout::TRASH];
+        for name in private {
+            fs::make_dir_at(root, name, Mode::RWXU)?;
+        }
+        fs::make_dir_at(root, layout::EMPTY, Mode::from_raw_mode(0o755))?;
+        // 0710, not wider: host users must not reach setuid files inside images (CVE-2021-41091).
+        fs::make_dir_at(root, layout::HOME, Mode::from_raw_mode(0o710))?;
+        fs::make_dir_at(fs::open_dir_at(root, layout::BLOBS)?, layout::SHA256, Mode::RWXU)?;
+        fs::open_dir_at(root, layout::HOME)
+    };
+    let home = directories().map_err(named)?;
+    LinkDir::ensure(home).map_err(|e| Error::link(format!("store {}", path.display()), e))?;
+    let disk = fs::open_dir_at(root, layout::JOURNAL).map_err(named)?;
+    let is_durable = durability == Durability::FileSystem;
+    Journal::create(Arc::new(DirDisk::new(disk)), plyfs_journal::Options::default().durable(is_durable))?;
+    if is_durable {
+        fs::sync_filesystem(root).map_err(named)?;
+    }
+    Format::new().write(root)
+}
+
+/// What a store that was not finished may hold.
+const NAMES: [&str; 7] =
+    [layout::HOME, layout::JOURNAL, layout::BLOBS, layout::TAR_SPLIT, layout::STAGING, layout::TRASH, layout::EMPTY];
+
+fn make_parents(path: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path).map_err(|e| {
+        let kind = rustix::io::Errno::from_io_error(&e).map_or(ErrorKind::Io, ErrorKind::from_errno);
+        Error::new(kind, format!("store {}", path.display())).because(e)
+    })
+}
+
+fn refuse_foreign(root: &OwnedFd, path: &Path) -> Result<()> {
+    let entries = fs::read_dir(root).map_err(|e| Error::call(format!("store {}", path.display()), e))?;
+    let own = |name: &std::ffi::OsStr| {
+        name.to_str().is_some_and(|name| {
+            NAMES.contains(&name) || name.strip_suffix(".new") == Some(layout::FORMAT_FILE) || name == "lost+found"
+        })
+    };
+    match entries.into_iter().find(|entry| !own(&entry.name)) {
+        None => Ok(()),
+        Some(entry) => Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("{} is not a store and not empty: it holds {:?}", path.display(), entry.name),
+        )),
+    }
+}
+
+/// An open store: a cheap clone, shared by threads; other processes may have it open too.
+///
+/// Readers see one durable state of the journal and take no lock. Writers hold the journal's file lock for
+/// one append and nothing else.
+#[derive(Clone)]
+pub struct Store(pub(crate) Arc<Inner>);
+
+const _: () = {
+    const fn shared<T: Send + Sync + Clone>() {}
+    shared::<Store>();
+};
+
+/// The open descriptors of a store; every name below it is resolved from one of them.
+pub(crate) struct Inner {
+    pub(crate) path: PathBuf,
+    pub(crate) root: OwnedFd,
+    pub(crate) home: Arc<OwnedFd>,
+    pub(crate) links: LinkDir,
+    pub(crate) blobs: OwnedFd,
+    pub(crate) tar_split: OwnedFd,
+    pub(crate) staging: OwnedFd,
+    pub(crate) trash: OwnedFd,
+    pub(crate) journal: Journal,
+    pub(crate) format: Format,
+    pub(crate) durability: Durability,
+    writable: bool,
+    features: OnceLock<Features>,
+}
+
+impl Inner {
+    fn open(root: OwnedFd, options: &StoreOptions) -> Result<Self> {
+        let format = Format::read(&root)?;
+        let part = |name: &str| fs::open_dir_at(&root, name).map_err(|e| Error::call("incomplete", e));
+        let home = part(layout::HOME)?;
+        let disk = part(layout::JOURNAL)?;
+        let may_write = rustix::fs::accessat(&disk, ".", Access::WRITE_OK, AtFlags::empty()).is_ok();
+        let writable = !options.read_only && !format.is_read_only() && may_write;
+        let journal_options = plyfs_journal::Options::default()
+            .read_only(!writable)
+            .durable(options.durability == Durability::FileSystem);
+        let blobs = fs::open_dir_at(part(layout::BLOBS)?, layout::SHA256).map_err(|e| Error::call("incomplete", e))?;
+        // The path may have been relative, and the caller's directory may change.
+        let path = std::fs::read_link(fs::proc_path(&root))
+            .map_err(|e| Error::new(ErrorKind::Io, "its own path").because(e))?;
+        Ok(Self {
+            path,
+            links: LinkDir::open(&home).map_err(|e| Error::link("incomplete", e))?,
+            home: Arc::new(home),
+            blobs,
+            tar_split: part(layout::TAR_SPLIT)?,
+            staging: part(layout::STAGING)?,
+            trash: part(layout::TRASH)?,
+            journal: Journal::open(Arc::new(DirDisk::new(disk)), journal_options)?,
+            durability: options.durability,
+            writable,
+            features: OnceLock::new(),
+            format,
+            root,
+        })
+    }
+}
+
+impl Store {
+    /// The options a store is opened with.
+    pub fn options() -> StoreOptions {
+        StoreOptions::default()
+    }
+
+    /// Opens the store at `path`; [`ErrorKind::NotFound`] when there is none.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(path)
+    }
+
+    /// Opens the store at `path`; where there is nothing, or an empty directory, makes one first.
+    pub fn ensure(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().ensure(path)
+    }
+
+    /// The absolute path of the store's root as it was when the store was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Says whether changes are possible.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.0.writable
+    }
+
+    /// One consistent, durable state of all records.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot> {
+        Ok(self.0.journal.snapshot()?)
+    }
+
+    /// Changes records: all that `change` does, or nothing. Durable on return.
+    pub(crate) fn commit<T>(&self, change: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
+        self.require_writable()?;
+        self.0.journal.write(change)
+    }
+
+    pub(crate) fn require_writable(&self) -> Result<()> {
+        if self.0.writable {
+            return Ok(());
+        }
+        let message = format!("store {} is open for reading alone", self.0.path.display());
+        Err(Error::new(ErrorKind::ReadOnly, message))
+    }
+
+    /// Refuses what only root can do on a store with `trusted` attributes, in one line.
+    pub(crate) fn require_root(&self, what: &str) -> Result<()> {
+        if rustix::process::geteuid().is_root() {
+            return self.require_writable();
+        }
+        Err(Error::new(ErrorKind::Permission, format!("{what} needs root on store {}", self.0.path.display())))
+    }
+
+    /// What the kernel can do, found by trying once per store.
+    pub(crate) fn features(&self) -> Result<&Features> {
+        if let Some(features) = self.0.features.get() {
+            return Ok(features);
+        }
+        // Probing mounts in a directory of its own; it goes with the operation.
+        let operation = self.operation()?;
+        let probed = Features::probe(&operation.spool()?).map_err(|e| Error::mount("kernel features", e))?;
+        Ok(self.0.features.get_or_init(|| probed))
+    }
+
+    /// Makes everything written so far durable, as far as the store's [`Durability`] asks for it.
+    pub(crate) fn sync(&self) -> Result<()> {
+        match self.0.durability {
+            Durability::None => Ok(()),
+            Durability::FileSystem => {
+                fs::sync_filesystem(&self.0.root).map_err(|e| self.explain("make the store durable", e))
+            }
+        }
+    }
+
+    /// Wraps a failed call; where space ran out it says whether bytes or inodes did, and what is left.
+    pub(crate) fn explain(&self, doing: &str, error: plyfs_sys::CallError) -> Error {
+        if error.kind() != ErrorKind::NoSpace {
+            return Error::call(doing, error);
+        }
+        let (kind, left) = self.space_left();
+        Error::new(kind, format!("{doing}: {left}")).because(error)
+    }
+
+    /// Says what is left where an error of a crate below means that space ran out.
+    pub(crate) fn explain_full(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::NoSpace {
+            return error;
+        }
+        let (kind, left) = self.space_left();
+        Error::new(kind, left).because(error)
+    }
+
+    /// Which of both ran out, and the sentence that says how much of each is left.
+    pub(crate) fn space_left(&self) -> (ErrorKind, String) {
+        let Ok(status) = fs::statvfs(&self.0.root) else {
+            return (ErrorKind::NoSpace, "the file system is full".to_owned());
+        };
+        let out_of_inodes = status.f_files > 0 && status.f_favail == 0;
+        let kind = if out_of_inodes { ErrorKind::NoInodes } else { ErrorKind::NoSpace };
+        let (bytes, inodes) = (status.f_bavail * status.f_frsize, status.f_favail);
+        (kind, format!("{bytes} bytes and {inodes} inodes left on the file system of {}", self.0.path.display()))
+    }
+
+    pub(crate) fn home(&self) -> impl AsFd + '_ {
+        &*self.0.home
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.0.path).field("writable", &self.0.writable).finish_non_exhaustive()
+    }
+}
+
+/// Seconds since the epoch, 0 before it.
+pub(crate) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
