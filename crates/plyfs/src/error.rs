@@ -1,0 +1,70 @@
+//! The one error of the facade.
+
+pub use plyfs_store::ErrorKind;
+
+/// Anything that went wrong behind the facade; [`Self::kind`] is what a caller can act on.
+///
+/// `Display` says what failed at the outermost level; [`report`] adds the causes.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(#[from] Inner);
+
+#[derive(Debug, thiserror::Error)]
+enum Inner {
+    #[error(transparent)]
+    Store(#[from] plyfs_store::Error),
+    #[error(transparent)]
+    Image(#[from] plyfs_image::Error),
+    #[error(transparent)]
+    Link(#[from] plyfs_link::Error),
+    #[error(transparent)]
+    Diff(#[from] plyfs_diff::Error),
+}
+
+/// A result with the facade's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// What a caller can act on.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match &self.0 {
+            Inner::Store(error) => error.kind(),
+            Inner::Image(error) => error.kind(),
+            Inner::Link(error) => error.kind(),
+            Inner::Diff(error) => error.kind(),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($source:ty),*) => {
+        $(impl From<$source> for Error {
+            fn from(source: $source) -> Self {
+                Self(source.into())
+            }
+        })*
+    };
+}
+
+from!(plyfs_store::Error, plyfs_image::Error, plyfs_link::Error, plyfs_diff::Error);
+
+/// An error and its causes on one line, outermost first, as all doors print it.
+#[must_use]
+pub fn report(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_each_level_once() {
+        let inner = plyfs_store::Error::new(ErrorKind::Io, "inner");
+        let error = Error::from(plyfs_store::Error::new(ErrorKind::NotFound, "outer").because(inner));
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(report(&error), "outer: inner");
+    }
+}

@@ -1,0 +1,57 @@
+//! What images add to a store and to a container, as methods of both.
+
+use plyfs_image::{Archive, CommitOptions, Loaded, Source};
+use plyfs_store::{Container, Image, Progress, Reference, Store};
+
+use crate::Result;
+
+/// Moving images in and out of a [`Store`].
+pub trait Images {
+    /// Loads every image of an archive or layout. Durable on return; on an error nothing is kept.
+    fn load(&self, source: Source<'_>, progress: Progress<'_>) -> Result<Vec<Loaded>>;
+
+    /// Writes images as an archive or layout; the same images give the same bytes.
+    fn save(&self, images: &[&Image], archive: Archive<'_>, progress: Progress<'_>) -> Result<()>;
+
+    /// Makes a tar archive or a directory one layer, upon `parent` or nothing, and an image of it.
+    /// Durable on return.
+    fn import(
+        &self,
+        source: Source<'_>,
+        name: Option<&Reference>,
+        parent: Option<&Image>,
+        progress: Progress<'_>,
+    ) -> Result<Image>;
+}
+
+impl Images for Store {
+    fn load(&self, source: Source<'_>, progress: Progress<'_>) -> Result<Vec<Loaded>> {
+        Ok(plyfs_image::load(self, source, progress)?)
+    }
+
+    fn save(&self, images: &[&Image], archive: Archive<'_>, progress: Progress<'_>) -> Result<()> {
+        Ok(plyfs_image::save(self, images, archive, progress)?)
+    }
+
+    fn import(
+        &self,
+        source: Source<'_>,
+        name: Option<&Reference>,
+        parent: Option<&Image>,
+        progress: Progress<'_>,
+    ) -> Result<Image> {
+        Ok(plyfs_image::import(self, source, name, parent, progress)?)
+    }
+}
+
+/// Turning what a [`Container`] changed into an image.
+pub trait Commit {
+    /// Makes what the container changed a new layer, and an image of it. Durable on return.
+    fn commit(&self, options: CommitOptions, progress: Progress<'_>) -> Result<Image>;
+}
+
+impl Commit for Container {
+    fn commit(&self, options: CommitOptions, progress: Progress<'_>) -> Result<Image> {
+        Ok(plyfs_image::commit(self, options, progress)?)
+    }
+}
