@@ -1,2 +1,61 @@
-//! The plyfs command
-fn main() {}
+//! The `plyfs` command: parses, calls the facade, prints.
+//!
+//! It decides nothing about layers. Data goes to standard output through [`output`], words to standard error through
+//! [`words`], and the exit code is that of the error's kind.
+
+mod cli;
+mod commands;
+mod exit;
+mod human;
+mod outfile;
+mod output;
+mod progress;
+mod session;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::Cli;
+use exit::Result;
+use session::Session;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help is printed here too; a reader that went away is a quiet end.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
+        }
+    };
+    let is_fsck = matches!(cli.command, cli::Command::Fsck);
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            words::failure(&failure);
+            ExitCode::from(match failure.code() {
+                0 => 0,
+                _ if is_fsck => commands::fsck::OPERATIONAL_ERROR,
+                code => code,
+            })
+        }
+    }
+}
+
+/// Runs the command and cleans up behind it; the exit code of what went wrong on the way, or 0.
+fn run(cli: Cli) -> Result<u8> {
+    let mut session = Session::new(cli.common)?;
+    let done = commands::run(&mut session, cli.command);
+    let flushed = session.out.flush();
+    if let Err(failure) = session.reap() {
+        words::warning(&format!("what was removed still takes space: {failure}"));
+    }
+    // A failure to write out what the library had to say is only news when nothing else is.
+    match done {
+        Err(failure) if session.out.reader_is_gone() && !failure.is_quiet() => Err(exit::Failure::reader_gone()),
+        Err(failure) => Err(failure),
+        Ok(code) => flushed.map(|()| code),
+    }
+}

@@ -1,0 +1,356 @@
+//! The command line: every command, argument and flag, and the words of `--help`.
+//!
+//! What an argument *means* is decided by the command that gets it: a malformed image name is an error of kind
+//! `InvalidInput` with its own exit code, not a wrong command line.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use plyfs::{Compression, Format};
+
+/// Keep, mount and build container layers on OverlayFS, without a daemon
+///
+/// Data goes to standard output, words to standard error. Sizes in tables are rounded; --json states bytes.
+#[derive(Debug, Parser)]
+#[command(name = "plyfs", version, propagate_version = false, after_long_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Use the store in this directory [default: /var/lib/plyfs for root, else plyfs in the XDG data directory]
+    #[arg(long, value_name = "DIR", global = true, env = "PLYFS_ROOT", hide_env_values = true)]
+    pub(crate) root: Option<PathBuf>,
+    /// Print JSON: an array of objects for a listing, else one object
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print only names and ids in listings, and no progress
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// The table of exit codes, as `plyfs --help` prints it; a test holds it to the error kinds.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+   0  success
+   1  any failure without a kind
+   2  wrong command line
+   3  not found                  11  no inodes left
+   4  exists already             12  quota used up
+   5  malformed input            13  permission
+   6  in use                     14  cancelled
+   7  busy                       15  timed out
+   8  corrupt                    16  changed while it was read
+   9  unsupported                17  read-only
+  10  no space left              18  a sync failed earlier
+                                 19  any other failed system call
+fsck has codes of its own, those of fsck(8)";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Load images from an archive or a layout; print each name
+    ///
+    /// Takes a docker-archive, an OCI archive or an OCI layout, compressed or not, and tells them apart by content.
+    /// An image without a name is printed as its id.
+    Load(Load),
+    /// Save images to an archive or a layout
+    ///
+    /// A file appears under its name when it is complete.
+    Save(Save),
+    /// Make an image of a tar archive or a directory as one layer; print its id
+    Import(Import),
+    /// List images
+    Images,
+    /// List layers
+    Layers,
+    /// List containers
+    Containers,
+    /// Create a container; print its name
+    Create(Create),
+    /// Mount a container; print the path
+    ///
+    /// The mount stays when the command ends. A container that is mounted stays so, and its path is printed.
+    Mount(Mount),
+    /// Unmount a container; fine when it is not mounted
+    Umount(Umount),
+    /// List what a container changed: A added, C changed, D deleted
+    Changes(Named),
+    /// Write what a container changed as a changeset, a plain tar archive
+    Diff(Diff),
+    /// Make an image of what a container changed; print its id
+    Commit(Commit),
+    /// Remove containers
+    Rm(Rm),
+    /// Remove images
+    ///
+    /// One of several names is only taken from its image. The last name, or an id, removes the image with the
+    /// layers that nothing else stands on.
+    Rmi(Rmi),
+    /// Remove layers that nothing uses; print the bytes reclaimed
+    Prune(Prune),
+    /// Show what is stored, what is shared, what each container adds
+    Df,
+    /// Show the store, its file system and what the kernel can do
+    Info,
+    /// Draw the layers and who uses them
+    Tree(Tree),
+    /// Show a container, an image or a layer in full, as JSON
+    Inspect(Inspect),
+    /// Give an image another name
+    Tag(Tag),
+    /// Rename a container
+    Rename(Rename),
+    /// Compare the records with the directories; change nothing
+    ///
+    /// Exit codes: 0 no errors, 4 errors found, 8 the check itself failed. Warnings alone are no errors.
+    Fsck,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// Archive, layout directory, or - for standard input
+    #[arg(value_name = "FILE|DIR|-", default_value = "-")]
+    pub(crate) source: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Save {
+    /// Names or ids of images
+    #[arg(value_name = "IMAGE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) images: Vec<String>,
+    /// Write to this file or directory, or - for standard output
+    #[arg(short, long, value_name = "FILE|DIR|-")]
+    pub(crate) output: PathBuf,
+    /// Choose the format; oci is a layout in a directory
+    #[arg(long, value_name = "FORMAT", default_value = "docker-archive")]
+    pub(crate) format: FormatName,
+    /// Choose how layers are compressed [default: none for docker-archive, gzip for oci and oci-archive]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) compression: Option<CompressionName>,
+}
+
+/// A format as it is spelled on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatName {
+    DockerArchive,
+    OciArchive,
+    Oci,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::DockerArchive => Self::DockerArchive,
+            FormatName::OciArchive => Self::OciArchive,
+            FormatName::Oci => Self::OciLayout,
+        }
+    }
+}
+
+/// A compression as it is spelled on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompressionName {
+    Gzip,
+    Zstd,
+    None,
+}
+
+impl From<CompressionName> for Compression {
+    fn from(name: CompressionName) -> Self {
+        match name {
+            CompressionName::Gzip => Self::Gzip,
+            CompressionName::Zstd => Self::Zstd,
+            CompressionName::None => Self::None,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Tar archive, compressed or not, directory, or - for standard input
+    #[arg(value_name = "FILE|DIR|-")]
+    pub(crate) source: PathBuf,
+    /// Name of the new image
+    pub(crate) image: String,
+    /// Put the layer upon those of this image
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) parent: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Name or id of the image
+    pub(crate) image: String,
+    /// Name of the container [default: made up]
+    pub(crate) name: Option<String>,
+    /// Mount it read-only
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Attach a label; may be given several times
+    #[arg(long = "label", value_name = "K=V", value_parser = label)]
+    pub(crate) labels: Vec<(String, String)>,
+}
+
+/// Reads `key=value`; a key alone has an empty value.
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    if key.is_empty() {
+        return Err("a label needs a key".to_owned());
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mount {
+    /// Name of the container
+    pub(crate) name: String,
+    /// Mount at this existing directory [default: the container's own]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) at: Option<PathBuf>,
+    /// Print lower, upper, work and options instead, and mount nothing
+    #[arg(long, conflicts_with = "at")]
+    pub(crate) print: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Umount {
+    /// Name of the container
+    pub(crate) name: String,
+    /// Unmount even while programs work inside; they keep what they have open
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// The one argument of commands on one container.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// Name of the container
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// Name of the container
+    pub(crate) name: String,
+    /// Write to this file, or - for standard output
+    #[arg(short, long, value_name = "FILE|-", default_value = "-")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Commit {
+    /// Name of the container
+    pub(crate) name: String,
+    /// Name of the new image
+    pub(crate) image: String,
+    /// Say what changed, in the image's history
+    #[arg(short, long, value_name = "M")]
+    pub(crate) message: Option<String>,
+    /// Say who changed it
+    #[arg(short, long, value_name = "A")]
+    pub(crate) author: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    /// Names of containers
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    /// Detach the mount of a mounted one first
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rmi {
+    /// Names or ids of images
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// Remove also images without a name that no container uses
+    #[arg(short, long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tree {
+    /// Draw only the layers of this image and what stands on them
+    pub(crate) image: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Name of a container or an image, or the id of an image or a layer
+    #[arg(value_name = "NAME|IMAGE|LAYER")]
+    pub(crate) what: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tag {
+    /// Name or id of the image
+    pub(crate) image: String,
+    /// New name; one that another image has is moved
+    pub(crate) new: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rename {
+    /// Name of the container
+    pub(crate) name: String,
+    /// New name
+    pub(crate) new: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_is_in_the_imperative_and_ends_without_a_full_stop() {
+        fn check(command: &clap::Command) {
+            let about = command.get_about().map(ToString::to_string);
+            let helps = command.get_arguments().filter_map(|arg| arg.get_help().map(ToString::to_string));
+            for line in about.into_iter().chain(helps) {
+                assert!(!line.ends_with('.'), "{line:?}");
+                assert!(line.starts_with(char::is_uppercase), "{line:?}");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn the_spelling_of_formats_is_that_of_the_library() {
+        for name in FormatName::value_variants() {
+            let spelled = name.to_possible_value().expect("none is hidden");
+            assert_eq!(Format::from(*name).to_string(), spelled.get_name());
+        }
+        for name in CompressionName::value_variants() {
+            let spelled = name.to_possible_value().expect("none is hidden");
+            assert_eq!(Compression::from(*name).to_string(), spelled.get_name());
+        }
+    }
+
+    #[test]
+    fn a_label_splits_at_its_first_equals_sign() {
+        assert_eq!(label("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(label("a"), Ok(("a".to_owned(), String::new())));
+        assert!(label("=b").is_err());
+    }
+}

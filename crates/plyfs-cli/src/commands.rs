@@ -1,0 +1,49 @@
+//! The commands, one file for each group.
+
+mod changes;
+mod containers;
+mod df;
+pub(crate) mod fsck;
+mod images;
+mod info;
+mod inspect;
+mod layers;
+mod mounts;
+mod prune;
+mod removal;
+mod shapes;
+mod transfer;
+mod tree;
+
+use crate::cli::Command;
+use crate::exit::Result;
+use crate::session::Session;
+
+/// Runs a command; the exit code, which is 0 but where a command goes on after a failure.
+pub(crate) fn run(session: &mut Session, command: Command) -> Result<u8> {
+    match command {
+        Command::Rm(args) => return removal::rm(session, &args),
+        Command::Rmi(args) => return removal::rmi(session, &args),
+        Command::Fsck => return fsck::fsck(session),
+        Command::Load(args) => transfer::load(session, &args),
+        Command::Save(args) => transfer::save(session, &args),
+        Command::Import(args) => transfer::import(session, &args),
+        Command::Images => images::images(session),
+        Command::Tag(args) => images::tag(session, &args),
+        Command::Layers => layers::layers(session),
+        Command::Containers => containers::containers(session),
+        Command::Create(args) => containers::create(session, args),
+        Command::Rename(args) => containers::rename(session, &args),
+        Command::Mount(args) => mounts::mount(session, &args),
+        Command::Umount(args) => mounts::umount(session, &args),
+        Command::Changes(args) => changes::changes(session, &args),
+        Command::Diff(args) => changes::diff(session, &args),
+        Command::Commit(args) => changes::commit(session, args),
+        Command::Prune(args) => prune::prune(session, &args),
+        Command::Df => df::df(session),
+        Command::Info => info::info(session),
+        Command::Tree(args) => tree::tree(session, &args),
+        Command::Inspect(args) => inspect::inspect(session, &args),
+    }?;
+    Ok(0)
+}

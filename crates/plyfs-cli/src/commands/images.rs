@@ -1,0 +1,34 @@
+//! `images` and `tag`.
+
+use crate::cli::Tag;
+use crate::commands::shapes::ImageShape;
+use crate::exit::Result;
+use crate::human;
+use crate::output::Columns;
+use crate::session::{self, Session};
+
+/// Lists images, a row for each name.
+pub(crate) fn images(session: &mut Session) -> Result<()> {
+    let images = session.open()?.images()?;
+    let shapes = images.iter().map(ImageShape::of).collect::<Result<Vec<_>>>()?;
+    session.out.listing(&shapes, |image| image.id.clone(), table)
+}
+
+fn table(images: &[ImageShape]) -> Columns {
+    let mut columns = Columns::new(["NAME", "ID", "LOADED", "SIZE>"]);
+    let none = ["<none>".to_owned()];
+    for image in images {
+        for name in if image.names.is_empty() { &none[..] } else { &image.names } {
+            let size = human::bytes(image.allocated);
+            columns.row([name.clone(), human::short(&image.id), human::ago(image.added_unix), size]);
+        }
+    }
+    columns
+}
+
+/// Gives an image another name.
+pub(crate) fn tag(session: &mut Session, args: &Tag) -> Result<()> {
+    let store = session.open()?;
+    let name = args.new.parse()?;
+    Ok(store.tag(&session::image(&store, &args.image)?, &name)?)
+}

@@ -1,0 +1,105 @@
+//! `rm` and `rmi`: each goes on after a failure, and ends with the exit code of the first.
+
+use plyfs::{ErrorKind, Image, Pruned, Reference, Removal, Store};
+use serde::Serialize;
+
+use crate::cli::{Rm, Rmi};
+use crate::exit::{Failure, Hinted, Result};
+use crate::session::{self, Session};
+use crate::words;
+
+/// Says why one argument failed; the exit code of the first such.
+#[derive(Debug, Default)]
+struct Failed(u8);
+
+impl Failed {
+    fn note<T>(&mut self, result: Result<T>) -> Option<T> {
+        let say = |failure: Failure| {
+            words::failure(&failure);
+            self.0 = if self.0 == 0 { failure.code() } else { self.0 };
+        };
+        result.map_err(say).ok()
+    }
+}
+
+/// Removes containers and prints their names.
+pub(crate) fn rm(session: &mut Session, args: &Rm) -> Result<u8> {
+    let store = session.open()?;
+    let removal = if args.force { Removal::Force } else { Removal::Unmounted };
+    let mut failed = Failed::default();
+    let mut removed = Vec::new();
+    for name in &args.names {
+        removed.extend(failed.note(remove_container(&store, name, removal)));
+    }
+    // Printed when all is done: a reader that goes away stops no removal.
+    if session.out.is_json() {
+        session.out.json(&removed)?;
+    } else {
+        removed.iter().try_for_each(|name| session.out.line(name))?;
+    }
+    Ok(failed.0)
+}
+
+fn remove_container(store: &Store, name: &str, removal: Removal) -> Result<String> {
+    let container = session::container(store, name)?;
+    let mounted = format!("`plyfs umount {name}` first, or `plyfs rm --force {name}`");
+    container.remove(removal).hint_on(ErrorKind::InUse, mounted)?;
+    Ok(container.name().to_string())
+}
+
+/// What a removal of images did.
+#[derive(Debug, Default, Serialize)]
+struct Removed {
+    untagged: Vec<String>,
+    deleted: Vec<String>,
+    layers: Vec<String>,
+    reclaimed_bytes: u64,
+}
+
+impl Removed {
+    fn add(&mut self, pruned: &Pruned) {
+        self.deleted.extend(pruned.images.iter().map(ToString::to_string));
+        self.layers.extend(pruned.layers.iter().map(ToString::to_string));
+        self.reclaimed_bytes += pruned.reclaimed.allocated;
+    }
+}
+
+/// Removes images or their names, and prints what went.
+pub(crate) fn rmi(session: &mut Session, args: &Rmi) -> Result<u8> {
+    let store = session.open()?;
+    let mut failed = Failed::default();
+    let mut removed = Removed::default();
+    for name in &args.images {
+        failed.note(remove_image(&store, name, &mut removed));
+    }
+    if session.out.is_json() {
+        session.out.json(&removed)?;
+    } else {
+        removed.untagged.iter().try_for_each(|name| session.out.line(format!("Untagged: {name}")))?;
+        removed.deleted.iter().try_for_each(|id| session.out.line(format!("Deleted: {id}")))?;
+    }
+    Ok(failed.0)
+}
+
+/// Removes one of several names alone; the last one, or an id, removes the image.
+fn remove_image(store: &Store, given: &str, removed: &mut Removed) -> Result<()> {
+    let image = session::image(store, given)?;
+    if let (Some(name), 2..) = (name_given(&image, given), image.names().len()) {
+        store.untag(name)?;
+        removed.untagged.push(name.to_string());
+        return Ok(());
+    }
+    let hint = "`plyfs tree` shows what uses it; `plyfs rm` removes containers";
+    let pruned = store.remove_image(&image).hint_on(ErrorKind::InUse, hint)?;
+    removed.untagged.extend(image.names().iter().map(ToString::to_string));
+    removed.add(&pruned);
+    Ok(())
+}
+
+/// The name by which `given` found the image, in the order of the look-up; `None` when it was found by its id.
+fn name_given<'a>(image: &'a Image, given: &str) -> Option<&'a Reference> {
+    let given: Reference = given.parse().ok()?;
+    ["", "docker.io/library/", "localhost/"]
+        .into_iter()
+        .find_map(|prefix| image.names().iter().find(|name| name.as_str().strip_prefix(prefix) == Some(given.as_str())))
+}

@@ -1,0 +1,136 @@
+//! `load`, `save` and `import`: images in and out.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use plyfs::prelude::*;
+use plyfs::{Archive, Compression, Format, Image, Loaded, Source, Store};
+use serde::Serialize;
+
+use crate::cli::{Import, Load, Save};
+use crate::commands::shapes::ImageShape;
+use crate::exit::{Failure, Result};
+use crate::outfile::OutFile;
+use crate::progress::with_bar;
+use crate::session::{self, Session, is_dash};
+use crate::words;
+
+#[derive(Debug, Serialize)]
+struct LoadedShape {
+    #[serde(flatten)]
+    image: ImageShape,
+    /// The names it came with.
+    loaded_names: Vec<String>,
+    /// What could not be taken over, in words.
+    skipped: Vec<String>,
+}
+
+impl LoadedShape {
+    fn of(loaded: &Loaded) -> Result<Self> {
+        Ok(Self {
+            image: ImageShape::of(&loaded.image)?,
+            loaded_names: loaded.names.iter().map(ToString::to_string).collect(),
+            skipped: loaded.skipped.clone(),
+        })
+    }
+}
+
+/// Loads all images of an archive and prints their names.
+pub(crate) fn load(session: &mut Session, args: &Load) -> Result<()> {
+    // Opened first: a file that is not there makes no store.
+    let source = source(&args.source)?;
+    let store = session.ensure()?;
+    let loaded = with_bar(session.out.is_quiet(), |progress| store.load(source, progress))?;
+    let shapes = loaded.iter().map(LoadedShape::of).collect::<Result<Vec<_>>>()?;
+    for shape in &shapes {
+        let name = shape.loaded_names.first().unwrap_or(&shape.image.id);
+        shape.skipped.iter().for_each(|skipped| words::warning(&format!("{name}: {skipped}")));
+    }
+    if session.out.is_json() {
+        return session.out.json(&shapes);
+    }
+    shapes.iter().try_for_each(|shape| match &shape.loaded_names[..] {
+        [] => session.out.line(&shape.image.id),
+        names => names.iter().try_for_each(|name| session.out.line(name)),
+    })
+}
+
+/// Makes an image of a tree and prints its id.
+pub(crate) fn import(session: &mut Session, args: &Import) -> Result<()> {
+    let name = args.image.parse()?;
+    let source = source(&args.source)?;
+    let store = session.ensure()?;
+    let parent = args.parent.as_deref().map(|parent| session::image(&store, parent)).transpose()?;
+    let image =
+        with_bar(session.out.is_quiet(), |progress| store.import(source, Some(&name), parent.as_ref(), progress))?;
+    let shape = ImageShape::of(&image)?;
+    session.out.answer(&shape.id, &shape)
+}
+
+/// A file, a directory or standard input.
+fn source(path: &Path) -> Result<Source<'static>> {
+    if !is_dash(path) {
+        return Ok(Source::path(path)?);
+    }
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        return Err(Failure::usage("no archive comes from a terminal").hint("name a FILE, or redirect standard input"));
+    }
+    Ok(Source::reader(stdin))
+}
+
+/// Saves images in one archive or layout.
+pub(crate) fn save(session: &mut Session, args: &Save) -> Result<()> {
+    let format = Format::from(args.format);
+    if format == Format::OciLayout && is_dash(&args.output) {
+        let failure = Failure::usage("a layout is a directory and cannot be written to standard output");
+        return Err(failure.hint("--format oci-archive is a layout in one file"));
+    }
+    let store = session.open()?;
+    let images = args.images.iter().map(|name| session::image(&store, name)).collect::<Result<Vec<_>>>()?;
+    let images: Vec<_> = images.iter().collect();
+    let to = Sink { store: &store, images: &images, quiet: session.out.is_quiet() };
+    let compression = args.compression.map(Compression::from);
+    if format == Format::OciLayout {
+        return to.save(Archive::layout(&args.output), compression);
+    }
+    if is_dash(&args.output) {
+        let stdout = session.out.bytes()?;
+        if stdout.is_terminal() {
+            return Err(Failure::usage("an archive is no sight for a terminal").hint("-o FILE writes a file"));
+        }
+        return to.save(archive(format, stdout), compression);
+    }
+    let out = OutFile::create(&args.output).map_err(|failure| match args.output.is_dir() {
+        true => failure.hint("--format oci writes a layout into a directory"),
+        false => failure,
+    })?;
+    to.save(archive(format, out.file()), compression)?;
+    out.finish()
+}
+
+/// One archive file in a format that has one.
+fn archive<'a>(format: Format, out: impl std::io::Write + Send + 'a) -> Archive<'a> {
+    match format {
+        Format::OciArchive => Archive::oci(out),
+        _ => Archive::docker(out),
+    }
+}
+
+/// What is saved, however it is written.
+struct Sink<'a> {
+    store: &'a Store,
+    images: &'a [&'a Image],
+    quiet: bool,
+}
+
+impl Sink<'_> {
+    fn save(&self, archive: Archive<'_>, compression: Option<Compression>) -> Result<()> {
+        // Each format has its own default.
+        let archive = match compression {
+            Some(compression) => archive.compression(compression),
+            None => archive,
+        };
+        Ok(with_bar(self.quiet, |progress| self.store.save(self.images, archive, progress))?)
+    }
+}

@@ -1,0 +1,114 @@
+//! One run of the program: which store, opened how, where to print.
+
+use std::cell::OnceCell;
+use std::env;
+use std::path::{Path, PathBuf};
+
+use plyfs::{Container, ErrorKind, Image, Store};
+
+use crate::cli::Common;
+use crate::exit::{Failure, Hinted, Result};
+use crate::output::Output;
+
+/// Where root's store is.
+const SYSTEM_ROOT: &str = "/var/lib/plyfs";
+
+/// What the commands share.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Standard output.
+    pub(crate) out: Output,
+    root: Option<PathBuf>,
+    store: OnceCell<Store>,
+}
+
+impl Session {
+    /// Prepares a run; nothing is opened yet.
+    pub(crate) fn new(common: Common) -> Result<Self> {
+        let out = Output::new(common.json, common.quiet)?;
+        Ok(Self { out, root: common.root, store: OnceCell::new() })
+    }
+
+    /// The store, which must be there.
+    pub(crate) fn open(&self) -> Result<Store> {
+        let root = self.root()?;
+        let hint = "`plyfs load` and `plyfs import` make a store; --root and PLYFS_ROOT name another one";
+        self.remember(Store::open(&root).hint_on(ErrorKind::NotFound, hint))
+    }
+
+    /// The store, made if there is none.
+    pub(crate) fn ensure(&self) -> Result<Store> {
+        let root = self.root()?;
+        let hint = "--root or PLYFS_ROOT names another directory";
+        self.remember(Store::ensure(&root).hint_on(ErrorKind::InvalidInput, hint))
+    }
+
+    fn remember(&self, store: Result<Store>) -> Result<Store> {
+        store.inspect(|store| drop(self.store.set(store.clone())))
+    }
+
+    /// Returns the space of what was removed, by this command or by one that was killed.
+    pub(crate) fn reap(&self) -> Result<()> {
+        match self.store.get().filter(|store| store.is_writable()) {
+            Some(store) => store.reap().map(drop).map_err(Failure::from),
+            None => Ok(()),
+        }
+    }
+
+    /// The root asked for, or the user's own.
+    fn root(&self) -> Result<PathBuf> {
+        if let Some(root) = &self.root {
+            return Ok(root.clone());
+        }
+        let is_root = rustix::process::geteuid().is_root();
+        let variable = |name| env::var_os(name).map(PathBuf::from);
+        default_root(is_root, variable("XDG_DATA_HOME"), variable("HOME"))
+            .ok_or_else(|| Failure::usage("no home directory to keep a store in: --root or PLYFS_ROOT names one"))
+    }
+}
+
+/// Where a user's store is: the XDG specification ignores relative paths.
+fn default_root(is_root: bool, data_home: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    if is_root {
+        return Some(SYSTEM_ROOT.into());
+    }
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let data = data_home.filter(absolute).or_else(|| Some(home.filter(absolute)?.join(".local/share")));
+    data.map(|data| data.join("plyfs"))
+}
+
+/// The container of this name.
+pub(crate) fn container(store: &Store, name: &str) -> Result<Container> {
+    store.container(name).hint_on(ErrorKind::NotFound, "`plyfs containers` lists what there is")
+}
+
+/// The image of this name or id.
+pub(crate) fn image(store: &Store, name: &str) -> Result<Image> {
+    store.image(name).hint_on(ErrorKind::NotFound, "`plyfs images` lists what there is")
+}
+
+/// Says whether a path argument means a standard stream.
+pub(crate) fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_root_is_the_systems_for_root_and_the_users_own_else() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        for (is_root, data_home, home, expected) in [
+            (true, path("/d"), path("/h"), path("/var/lib/plyfs")),
+            (false, path("/d"), path("/h"), path("/d/plyfs")),
+            (false, path("relative"), path("/h"), path("/h/.local/share/plyfs")),
+            (false, path(""), path("/h"), path("/h/.local/share/plyfs")),
+            (false, None, path("/h"), path("/h/.local/share/plyfs")),
+            (false, None, path(""), None),
+            (false, None, None, None),
+        ] {
+            assert_eq!(default_root(is_root, data_home.clone(), home.clone()), expected, "{data_home:?} {home:?}");
+        }
+    }
+}
