@@ -2,8 +2,10 @@
 
 #![allow(missing_docs, unreachable_pub, reason = "an integration test has no public interface")]
 
+mod apply_archives;
 mod apply_entries;
 mod apply_names;
+mod apply_oracles;
 mod apply_whiteouts;
 mod chain;
 mod changes;
