@@ -1,4 +1,57 @@
-//! Directory trees to OCI changesets and back: apply, changes, export, tar-split.
+//! Directory trees to OCI changesets and back, exact where tools disagree and safe against hostile archives.
+//!
+//! A layer is two things: a *changeset*, the archive that registries carry, and a directory that OverlayFS mounts over
+//! the directories of the layers below. This crate turns one into the other and tells what changed. It knows trees and
+//! archives; it knows no store, mounts nothing, starts no program, and holds on to no path.
+//!
+//! - A [`Chain`] is the lowers of a layer, uppermost first, as open directories. What it shows together is [`Merged`].
+//! - [`apply`] makes a layer's directory out of an archive, over its chain: digest, size, cost and the record that gives
+//!   the archive back come out of the same pass.
+//! - [`export`] makes the archive out of an upper directory; with [`Chain::empty`] it archives a plain directory.
+//! - [`changes`] lists what an upper adds, modifies and deletes, as `docker diff` does.
+//! - [`tar_split`] gives a received archive back, byte for byte, from its record and the layer.
+//! - [`archive`] reads archives without touching a file system.
+//!
+//! ```
+//! use plyfs_diff::{ApplyOptions, Chain, ExportOptions, Usage, apply, export, tar_split};
+//!
+//! let temp = tempfile::tempdir()?;
+//! let (tree, layer) = (temp.path().join("tree"), temp.path().join("layer"));
+//! std::fs::create_dir_all(tree.join("etc"))?;
+//! std::fs::create_dir(&layer)?;
+//! std::fs::write(tree.join("etc/hosts"), "127.0.0.1 localhost\n")?;
+//!
+//! let mut archive = Vec::new();
+//! let tree = std::fs::File::open(tree)?;
+//! let exported = export(&tree, &Chain::empty(), &mut archive, &ExportOptions::new())?;
+//!
+//! let mut record = Vec::new();
+//! let dir = std::fs::File::open(&layer)?;
+//! let applied = apply(&archive[..], &dir, &Chain::empty(), &ApplyOptions::new(), Some(&mut record))?;
+//! assert_eq!(applied.diff_id, exported.diff_id);
+//! assert_eq!(applied.usage, Usage::measure(&dir)?);
+//! assert_eq!(std::fs::read_to_string(layer.join("etc/hosts"))?, "127.0.0.1 localhost\n");
+//!
+//! let mut again = Vec::new();
+//! tar_split::rebuild(&record[..], &dir, &mut again)?;
+//! assert_eq!(again, archive);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Guarantees
+//!
+//! - No name in an archive reaches outside the layer: each is resolved beneath held descriptors, component by component,
+//!   and an absolute symbolic link means the root of the merged chain.
+//! - Memory is bounded whatever an archive claims; the bounds are [`archive::Limits`], and a refusal names the one it met.
+//!   Only what a later entry of the same archive replaces is remembered, 32 bytes each.
+//! - One tree has one archive: no clock, no user data base, no order of a directory enters.
+//! - What is lost is listed, never silent: [`Applied::skipped`], [`Exported::skipped`].
+//!
+//! # Limits
+//!
+//! - Owners, device nodes and `trusted.*` attributes take the privilege the kernel demands for them.
+//! - Nothing is synced. A directory that an error left half made is the caller's to remove.
+//! - The caller alone writes to a layer while it is applied, and nobody to an upper while it is exported.
 
 mod apply;
 pub mod archive;
