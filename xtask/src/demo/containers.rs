@@ -158,11 +158,12 @@ impl Added {
 
     fn read(df: &Value) -> Result<Self> {
         let number = |path: &str| df.pointer(path).and_then(Value::as_u64).with_context(|| format!("df: no {path}"));
+        let containers = df.get("containers").and_then(Value::as_array).context("df: no list of containers")?;
         Ok(Self {
-            objects: [number("/images")?, number("/layers")?, number("/containers")?],
-            stored: number("/stored/allocated")?,
-            as_copies: number("/as_copies/allocated")?,
-            own: number("/containers_own/allocated")?,
+            objects: [number("/images")?, number("/layers")?, containers.len() as u64],
+            stored: number("/stored/allocated_bytes")?,
+            as_copies: number("/as_copies/allocated_bytes")?,
+            own: number("/containers_own/allocated_bytes")?,
         })
     }
 
@@ -179,15 +180,15 @@ mod tests {
     #[test]
     fn df_is_read_and_a_missing_number_is_named() {
         let mut df = json!({
-            "images": 1, "layers": 3, "containers": 100,
-            "stored": { "apparent": 1, "allocated": 2 },
-            "as_copies": { "allocated": 200 },
-            "containers_own": { "allocated": 7 },
+            "images": 1, "layers": 3, "containers": [{}, {}],
+            "stored": { "apparent_bytes": 1, "allocated_bytes": 2 },
+            "as_copies": { "allocated_bytes": 200 },
+            "containers_own": { "allocated_bytes": 7 },
         });
         let added = Added::read(&df).expect("all there");
-        assert_eq!(added, Added { objects: [1, 3, 100], stored: 2, as_copies: 200, own: 7 });
+        assert_eq!(added, Added { objects: [1, 3, 2], stored: 2, as_copies: 200, own: 7 });
         assert!(!added.is_zero());
         df["stored"] = json!({});
-        assert_eq!(Added::read(&df).expect_err("one is missing").to_string(), "df: no /stored/allocated");
+        assert_eq!(Added::read(&df).expect_err("one is missing").to_string(), "df: no /stored/allocated_bytes");
     }
 }
