@@ -14,4 +14,5 @@ mod export_marks;
 mod export_oracles;
 mod layers;
 mod model;
+mod rebuild;
 mod stack;
