@@ -24,6 +24,11 @@ impl Error {
         Self::new(cause.kind(), message).because(cause)
     }
 
+    /// Adds one level to an error of the store, whose kind is kept.
+    pub(crate) fn store(message: impl Into<String>, cause: plyfs_store::Error) -> Self {
+        Self::new(cause.kind(), message).because(cause)
+    }
+
     /// Adds one level to an error of the changeset crate, whose kind is kept.
     pub(crate) fn diff(message: impl Into<String>, cause: plyfs_diff::Error) -> Self {
         Self::new(cause.kind(), message).because(cause)
@@ -64,6 +69,9 @@ fn known_kind(error: &io::Error) -> Option<ErrorKind> {
     let mut cause: Option<&(dyn StdError + 'static)> = error.get_ref().map(|inner| inner as _);
     while let Some(inner) = cause {
         if let Some(known) = inner.downcast_ref::<Error>() {
+            return Some(known.kind());
+        }
+        if let Some(known) = inner.downcast_ref::<plyfs_store::Error>() {
             return Some(known.kind());
         }
         if let Some(known) = inner.downcast_ref::<plyfs_diff::Error>() {

@@ -7,9 +7,12 @@ mod create;
 mod digest;
 mod error;
 mod flow;
+mod incoming;
 mod layout;
 mod manifest;
 mod members;
+mod source;
 
-pub use error::{Error, ErrorKind, Result};
 pub use compression::Compression;
+pub use error::{Error, ErrorKind, Result};
+pub use source::Source;

@@ -48,13 +48,14 @@ pub(crate) enum Members {
 pub(crate) struct Archived {
     file: Arc<File>,
     nodes: BTreeMap<Vec<u8>, Node>,
+    has_end: bool,
 }
 
 impl Members {
     /// Indexes a plain tar file by its headers; the file may not change while it is used.
     pub(crate) fn of_file(file: File) -> Result<Self> {
-        let nodes = index::of_file(&file)?;
-        Ok(Self::Archive(Archived { file: Arc::new(file), nodes }))
+        let index = index::of_file(&file)?;
+        Ok(Self::Archive(Archived::new(file, index)))
     }
 
     /// Reads a plain tar stream to its end, keeping its members in a temporary file of `spool` that has no name.
@@ -66,13 +67,18 @@ impl Members {
         report: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<Self> {
         let file = temporary_file(spool)?;
-        let nodes = index::of_stream(stream, &file, report)?;
-        Ok(Self::Archive(Archived { file: Arc::new(file), nodes }))
+        let index = index::of_stream(stream, &file, report)?;
+        Ok(Self::Archive(Archived::new(file, index)))
     }
 
     /// Takes the files below `directory`; links may not lead out of it.
     pub(crate) fn of_directory(directory: OwnedFd) -> Self {
         Self::Directory(directory)
+    }
+
+    /// Says whether this may be the first part of a longer archive: its end mark is missing.
+    pub(crate) fn may_be_cut(&self) -> bool {
+        matches!(self, Self::Archive(archived) if !archived.has_end)
     }
 
     /// Opens the member `name`, or says that there is none.
@@ -104,6 +110,10 @@ impl Members {
 }
 
 impl Archived {
+    fn new(file: File, index: index::Index) -> Self {
+        Self { file: Arc::new(file), nodes: index.nodes, has_end: index.has_end }
+    }
+
     fn open(&self, mut key: Vec<u8>) -> Result<Option<Member>> {
         for _ in 0..=MAX_LINKS {
             match self.nodes.get(&key) {

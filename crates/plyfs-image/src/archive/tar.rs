@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 const BLOCK: u64 = 512;
 
-/// A tar archive being written: regular files of root, mode 0644, of the epoch, in the order they are given.
+/// A tar archive being written: files and directories of root and of the epoch, in the order they are given.
 ///
 /// A file beyond 8 GiB carries a PAX record with its size.
 #[derive(Debug)]
@@ -30,11 +30,7 @@ impl<W: Write> TarWriter<W> {
         content: impl FnOnce(&mut dyn Write) -> Result<()>,
     ) -> Result<()> {
         let failed = |error| Error::io(format!("write {name}"), error);
-        let mut header = EntryBuilder::new_ustar();
-        header.path(name).entry_type(EntryType::Regular);
-        let numbers = header.mode(0o644).and_then(|header| header.uid(0)?.gid(0)?.mtime(0)?.size(size).map(drop));
-        numbers.expect("small numbers fit, and a large size has a PAX record");
-        self.output.write_all(&header.finish_bytes()).map_err(failed)?;
+        self.output.write_all(&header(name, EntryType::Regular, 0o644, size)).map_err(failed)?;
         let mut exact = Exact { output: &mut self.output, left: size };
         content(&mut exact)?;
         if exact.left != 0 {
@@ -52,11 +48,25 @@ impl<W: Write> TarWriter<W> {
         })
     }
 
+    /// Writes a directory; without it an unprivileged skopeo fails to unpack what is below.
+    pub(crate) fn directory(&mut self, name: &str) -> Result<()> {
+        let header = header(&format!("{name}/"), EntryType::Directory, 0o755, 0);
+        self.output.write_all(&header).map_err(|error| Error::io(format!("write {name}"), error))
+    }
+
     /// Writes the end mark, flushes, and gives the output back.
     pub(crate) fn finish(mut self) -> Result<W> {
         let ended = self.output.write_all(&[0; 2 * BLOCK as usize]).and_then(|()| self.output.flush());
         ended.map(|()| self.output).map_err(|error| Error::io("write the end of the archive", error))
     }
+}
+
+fn header(name: &str, kind: EntryType, mode: u32, size: u64) -> Vec<u8> {
+    let mut header = EntryBuilder::new_ustar();
+    header.path(name).entry_type(kind);
+    let numbers = header.mode(mode).and_then(|header| header.uid(0)?.gid(0)?.mtime(0)?.size(size).map(drop));
+    numbers.expect("small numbers fit, and a large size has a PAX record");
+    header.finish_bytes()
 }
 
 /// Lets no more through than a header said.

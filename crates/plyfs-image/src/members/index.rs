@@ -21,6 +21,14 @@ const MAX_HEADERS: u32 = 256 << 10;
 
 type Nodes = BTreeMap<Vec<u8>, Node>;
 
+/// What an archive holds, and whether it ends as it should.
+#[derive(Debug)]
+pub(super) struct Index {
+    pub nodes: Nodes,
+    /// Whether the end mark was there: without it the archive may be the first part of another.
+    pub has_end: bool,
+}
+
 /// Where an archive comes from, as far as its index is concerned.
 trait Input {
     /// Appends `wanted` bytes to `buffer`; fewer at the end.
@@ -32,17 +40,17 @@ trait Input {
 }
 
 /// Indexes a file by position, reading headers only.
-pub(super) fn of_file(file: &File) -> Result<Nodes> {
+pub(super) fn of_file(file: &File) -> Result<Index> {
     let size = file.metadata().map_err(|error| Error::io("read its size", error))?.len();
     build(&mut Positioned { file, at: 0, size })
 }
 
 /// Reads a stream to its end and writes the content of plain files one after another into `kept`.
-pub(super) fn of_stream(stream: impl Read, kept: &File, report: &mut dyn FnMut(u64) -> Result<()>) -> Result<Nodes> {
+pub(super) fn of_stream(stream: impl Read, kept: &File, report: &mut dyn FnMut(u64) -> Result<()>) -> Result<Index> {
     build(&mut Spooling { stream, kept, at: 0, report })
 }
 
-fn build(input: &mut impl Input) -> Result<Nodes> {
+fn build(input: &mut impl Input) -> Result<Index> {
     let limits = Limits { max_metadata_size: MAX_HEADERS, max_path_len: Some(MAX_MEMBER_NAME), ..Limits::default() };
     let mut parser = Parser::new(limits);
     let (mut nodes, mut names, mut buffer) = (Nodes::new(), 0, Vec::new());
@@ -59,7 +67,7 @@ fn build(input: &mut impl Input) -> Result<Nodes> {
                 if nodes.is_empty() || buffer.iter().any(|byte| *byte != 0) {
                     return Err(unreadable(&nodes, "cut off in a header"));
                 }
-                return Ok(nodes);
+                return Ok(Index { nodes, has_end: false });
             }
             ParseEvent::GlobalExtensions { consumed, .. } => {
                 buffer.drain(..consumed);
@@ -67,7 +75,7 @@ fn build(input: &mut impl Input) -> Result<Nodes> {
             }
             ParseEvent::End { .. } => {
                 input.finish()?;
-                return Ok(nodes);
+                return Ok(Index { nodes, has_end: true });
             }
             ParseEvent::Entry { entry, .. } => (entry, true),
             ParseEvent::SparseEntry { entry, .. } => (entry, false),

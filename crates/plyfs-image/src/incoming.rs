@@ -1,0 +1,120 @@
+//! The images that an archive or layout holds, read and checked but for the content of their layers.
+//!
+//! An `index.json` is followed when there is one, since everything below it has a digest and a size; else
+//! `manifest.json`. Docker since 25 writes both, and so does this crate: then the names come from
+//! `manifest.json`, which has them as they were given.
+
+mod docker;
+mod oci;
+
+use plyfs_diff::Digest;
+use plyfs_store::Reference;
+
+use crate::digest::Promise;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout;
+use crate::members::Members;
+
+/// One image on its way in.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    /// The digest of the config.
+    pub id: Digest,
+    /// The config as received.
+    pub config: Vec<u8>,
+    /// The manifest as received; a docker-archive has none.
+    pub manifest: Option<Vec<u8>>,
+    /// The names it comes with.
+    pub names: Vec<Reference>,
+    /// Its layers, lowest first.
+    pub layers: Vec<IncomingLayer>,
+    /// What was left out, in words.
+    pub notes: Vec<String>,
+}
+
+impl Incoming {
+    /// What messages call the image: its first name, else its id.
+    pub(crate) fn label(&self) -> String {
+        self.names.first().map_or_else(|| format!("image {}", self.id), |name| format!("image {name}"))
+    }
+}
+
+/// One layer on its way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IncomingLayer {
+    /// The digest its uncompressed archive must have.
+    pub diff_id: Digest,
+    /// The member that holds it.
+    pub member: String,
+    /// What its descriptor says of the member; a docker-archive says nothing.
+    pub promise: Option<Promise>,
+}
+
+/// Reads what images there are; every document is held to its digest, every layer's member is there.
+pub(crate) fn read(members: &Members) -> Result<Vec<Incoming>> {
+    let images = if members.has(layout::OCI_INDEX)? {
+        oci::read(members)?
+    } else if members.has(layout::DOCKER_MANIFEST)? {
+        docker::read(members)?
+    } else if members.has(layout::DOCKER_REPOSITORIES)? {
+        return Err(Error::new(ErrorKind::Unsupported, "an archive of docker before 1.10, without manifest.json"));
+    } else if members.may_be_cut() {
+        let message = "the archive is cut off: it has no end, and neither index.json nor manifest.json is in it";
+        return Err(Error::new(ErrorKind::Corrupt, message));
+    } else {
+        let message = "no image archive: neither index.json nor manifest.json is in it";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    };
+    if images.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidInput, "no image in the archive"));
+    }
+    for image in &images {
+        for layer in &image.layers {
+            let checked = check_member(members, layer);
+            checked.map_err(|error| Error::wrap(format!("{}: layer {}", image.label(), layer.diff_id), error))?;
+        }
+    }
+    Ok(merged(images))
+}
+
+/// A layer's member is there and as large as its descriptor says.
+fn check_member(members: &Members, layer: &IncomingLayer) -> Result<()> {
+    let Some(member) = members.open(&layer.member)? else {
+        return Err(missing(&layer.member));
+    };
+    match layer.promise {
+        Some(promise) if promise.size != member.size() => {
+            let message =
+                format!("{}: {} bytes where its descriptor says {}", layer.member, member.size(), promise.size);
+            Err(Error::new(ErrorKind::Corrupt, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is named but not there.
+pub(crate) fn missing(member: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("{} is missing", crate::error::shown(member)))
+}
+
+/// One entry for an image that comes several times, with all its names.
+fn merged(images: Vec<Incoming>) -> Vec<Incoming> {
+    let mut out: Vec<Incoming> = Vec::new();
+    for image in images {
+        let Some(known) = out.iter_mut().find(|known| known.id == image.id) else {
+            out.push(image);
+            continue;
+        };
+        for name in image.names {
+            if !known.names.contains(&name) {
+                known.names.push(name);
+            }
+        }
+        known.notes.extend(image.notes);
+    }
+    out
+}
+
+#[cfg(test)]
+#[path = "incoming/tests.rs"]
+mod tests;

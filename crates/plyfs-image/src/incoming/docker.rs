@@ -1,0 +1,76 @@
+//! The `manifest.json` of a docker-archive: a list of images, each with config, names and layers by member name.
+//!
+//! A config is called by its digest, `<64 hex>.json` or `blobs/sha256/<64 hex>`, and held to it; layers have no
+//! digest of their own, the DiffIds of the config bind them.
+
+use plyfs_diff::Digest;
+use plyfs_store::Reference;
+
+use super::{Incoming, IncomingLayer, missing};
+use crate::config;
+use crate::error::{Error, ErrorKind, Result, shown};
+use crate::layout::{DOCKER_MANIFEST, MAX_DESCRIPTORS};
+use crate::manifest::{DockerEntry, parse};
+use crate::members::Members;
+
+/// What docker before 1.13 writes for an image without a name.
+const NO_NAME: &str = "<none>:<none>";
+
+/// Reads all images of the list.
+pub(super) fn read(members: &Members) -> Result<Vec<Incoming>> {
+    entries(members)?.iter().map(|entry| image(members, entry)).collect()
+}
+
+/// The list, or nothing when there is none.
+fn entries(members: &Members) -> Result<Vec<DockerEntry>> {
+    let Some(bytes) = members.document(DOCKER_MANIFEST)? else { return Ok(Vec::new()) };
+    let entries: Vec<DockerEntry> = parse(&bytes, DOCKER_MANIFEST)?;
+    if entries.len() > MAX_DESCRIPTORS {
+        let message = format!("{DOCKER_MANIFEST}: {} images, and {MAX_DESCRIPTORS} are the most", entries.len());
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    Ok(entries)
+}
+
+/// The names the list gives the images of a layout, by config digest.
+pub(super) fn names(members: &Members) -> Result<Vec<(Digest, Vec<Reference>)>> {
+    let mut all = Vec::new();
+    for entry in entries(members)? {
+        if let Some(digest) = digest_in_name(&entry.config) {
+            all.push((digest, tags(&entry)?));
+        }
+    }
+    Ok(all)
+}
+
+fn image(members: &Members, entry: &DockerEntry) -> Result<Incoming> {
+    let config = members.document(&entry.config)?;
+    let config = config.ok_or_else(|| Error::wrap("config", missing(&entry.config)))?;
+    let id = Digest::of(&config);
+    if digest_in_name(&entry.config).is_some_and(|named| named != id) {
+        let message = format!("config {}: the bytes have the digest {id}", shown(&entry.config));
+        return Err(Error::new(ErrorKind::Corrupt, message));
+    }
+    let names = tags(entry)?;
+    let label = names.first().map_or_else(|| format!("image {id}"), |name| format!("image {name}"));
+    let diff_ids = config::diff_ids(&config, entry.layers.len()).map_err(|error| Error::wrap(label, error))?;
+    let layers = entry.layers.iter().zip(diff_ids);
+    let layers = layers.map(|(member, diff_id)| IncomingLayer { diff_id, member: member.clone(), promise: None });
+    Ok(Incoming { id, config, manifest: None, names, layers: layers.collect(), notes: Vec::new() })
+}
+
+fn tags(entry: &DockerEntry) -> Result<Vec<Reference>> {
+    let named = entry.repo_tags.iter().filter(|tag| *tag != NO_NAME);
+    let parsed = named.map(|tag| {
+        let parsed = tag.parse::<Reference>();
+        parsed.map_err(|error| Error::new(ErrorKind::InvalidInput, format!("{DOCKER_MANIFEST}: {error}")))
+    });
+    parsed.collect()
+}
+
+/// The digest a member is called by, if it is.
+fn digest_in_name(member: &str) -> Option<Digest> {
+    let stem = member.rsplit('/').next()?;
+    let hex = stem.strip_suffix(".json").unwrap_or(stem);
+    format!("sha256:{hex}").parse().ok()
+}

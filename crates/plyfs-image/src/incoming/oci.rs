@@ -1,0 +1,143 @@
+//! The `index.json` of an OCI layout: descriptors of manifests or of further indexes, one for each image.
+//!
+//! A nested index is one image for many platforms, and this machine's is taken. A name is taken from
+//! `org.opencontainers.image.ref.name` when it is a whole name, as podman and skopeo write it, else from
+//! `io.containerd.image.name`. A bare tag, as umoci writes, names no repository: the image comes in without a
+//! name, and a note says so.
+
+use plyfs_diff::Digest;
+use plyfs_store::Reference;
+use serde::Deserialize;
+
+use super::{Incoming, IncomingLayer, docker, missing};
+use crate::config;
+use crate::error::{Error, ErrorKind, Result, shown};
+use crate::layout::{self, MAX_DOCUMENT, MAX_INDEX_DEPTH};
+use crate::manifest::{Descriptor, Index, Manifest, host_architecture, parse};
+use crate::members::Members;
+
+/// Reads all images of the layout.
+pub(super) fn read(members: &Members) -> Result<Vec<Incoming>> {
+    check_version(members)?;
+    let bytes = members.document(layout::OCI_INDEX)?.ok_or_else(|| missing(layout::OCI_INDEX))?;
+    let index = Index::parse(&bytes, layout::MEDIA_INDEX, layout::OCI_INDEX)?;
+    let given = docker::names(members)?;
+    let mut images = Vec::new();
+    for descriptor in &index.manifests {
+        if descriptor.is_attestation() || is_for_another_platform(descriptor, &index.manifests) {
+            continue;
+        }
+        let mut image = image(members, descriptor)?;
+        if let Some((_, names)) = given.iter().find(|(id, names)| *id == image.id && !names.is_empty()) {
+            image.names.clone_from(names);
+        } else {
+            (image.names, image.notes) = names(descriptor);
+        }
+        images.push(image);
+    }
+    Ok(images)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LayoutFile {
+    image_layout_version: String,
+}
+
+/// Versions 1.x of the layout are read; a layout without the file is taken for one.
+fn check_version(members: &Members) -> Result<()> {
+    let Some(bytes) = members.document(layout::OCI_LAYOUT)? else { return Ok(()) };
+    let file: LayoutFile = parse(&bytes, layout::OCI_LAYOUT)?;
+    if file.image_layout_version.starts_with("1.") {
+        return Ok(());
+    }
+    let message = format!("{}: version {}", layout::OCI_LAYOUT, shown(&file.image_layout_version));
+    Err(Error::new(ErrorKind::Unsupported, message))
+}
+
+/// Says whether another descriptor of the same name is for this machine and this one is not.
+fn is_for_another_platform(descriptor: &Descriptor, all: &[Descriptor]) -> bool {
+    let name = |of: &Descriptor| of.annotations.get(layout::ANNOTATION_REF_NAME).cloned();
+    descriptor.platform.as_ref().is_some_and(|platform| !platform.is_here())
+        && all.iter().any(|other| {
+            other.platform.as_ref().is_some_and(|platform| platform.is_here()) && name(other) == name(descriptor)
+        })
+}
+
+fn image(members: &Members, descriptor: &Descriptor) -> Result<Incoming> {
+    let (what, media_type, bytes) = manifest(members, descriptor, 0)?;
+    let (manifest, config_descriptor) = Manifest::parse(&bytes, &media_type, &what)?;
+    let config = blob(members, &config_descriptor, &format!("{what}: config"))?;
+    let diff_ids = config::diff_ids(&config, manifest.layers.len()).map_err(|error| Error::wrap(&what, error))?;
+    let layers = manifest.layers.iter().zip(diff_ids).map(|(layer, diff_id)| {
+        let promise = layer.promise(&format!("{what}: layer"))?;
+        Ok(IncomingLayer { diff_id, member: layout::blob_path(&promise.digest), promise: Some(promise) })
+    });
+    Ok(Incoming {
+        id: Digest::of(&config),
+        layers: layers.collect::<Result<_>>()?,
+        config,
+        manifest: Some(bytes),
+        names: Vec::new(),
+        notes: Vec::new(),
+    })
+}
+
+/// Follows indexes down to a manifest: what it is called, its media type, its bytes.
+fn manifest(members: &Members, descriptor: &Descriptor, depth: usize) -> Result<(String, String, Vec<u8>)> {
+    let media_type = descriptor.media_type.as_str();
+    let is_index = [layout::MEDIA_INDEX, layout::MEDIA_DOCKER_LIST].contains(&media_type);
+    let word = if is_index { "index" } else { "manifest" };
+    let what = format!("{word} {}", descriptor.promise(word)?.digest);
+    if !is_index && ![layout::MEDIA_MANIFEST, layout::MEDIA_DOCKER_MANIFEST].contains(&media_type) {
+        return Err(Error::new(ErrorKind::Unsupported, format!("{what}: of type {}", shown(media_type))));
+    }
+    let bytes = blob(members, descriptor, &what)?;
+    if !is_index {
+        return Ok((what, media_type.into(), bytes));
+    }
+    if depth >= MAX_INDEX_DEPTH {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("{what}: indexes nest too deep")));
+    }
+    let index = Index::parse(&bytes, media_type, &what)?;
+    let chosen = for_this_machine(&index).ok_or_else(|| {
+        let message = format!("{what}: no image for linux/{} in it", host_architecture());
+        Error::new(ErrorKind::Unsupported, message)
+    })?;
+    manifest(members, chosen, depth + 1)
+}
+
+/// The descriptor whose platform is this machine's; else the only one, if it names none.
+fn for_this_machine(index: &Index) -> Option<&Descriptor> {
+    let images = || index.manifests.iter().filter(|descriptor| !descriptor.is_attestation());
+    let here = images().find(|descriptor| descriptor.platform.as_ref().is_some_and(|platform| platform.is_here()));
+    here.or_else(|| images().next().filter(|only| only.platform.is_none() && images().count() == 1))
+}
+
+/// Reads a document and holds it to its descriptor.
+fn blob(members: &Members, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
+    let promise = descriptor.promise(what)?;
+    if promise.size > MAX_DOCUMENT {
+        let message = format!("{what}: {} bytes, and {MAX_DOCUMENT} are the most", promise.size);
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    let path = layout::blob_path(&promise.digest);
+    let bytes = members.document(&path).and_then(|bytes| bytes.ok_or_else(|| missing(&path)));
+    let checked = bytes.and_then(|bytes| promise.check(&bytes).map(|()| bytes));
+    checked.map_err(|error| Error::wrap(what, error))
+}
+
+/// The name a descriptor gives its image, or a note on why it gives none.
+fn names(descriptor: &Descriptor) -> (Vec<Reference>, Vec<String>) {
+    let annotation = |key| descriptor.annotations.get(key).map(String::as_str);
+    let whole = annotation(layout::ANNOTATION_REF_NAME).filter(|name| name.contains([':', '/']));
+    let given = whole.or_else(|| annotation(layout::ANNOTATION_IMAGE_NAME));
+    match given.map(|name| (name, name.parse::<Reference>())) {
+        Some((_, Ok(name))) => (vec![name], Vec::new()),
+        Some((name, Err(_))) => (Vec::new(), vec![format!("the name {}: no image reference", shown(name))]),
+        None => {
+            let tag = annotation(layout::ANNOTATION_REF_NAME);
+            (Vec::new(), tag.map(|tag| format!("the tag {}: without a repository", shown(tag))).into_iter().collect())
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Archives as others write them, and as nobody should.
+
+use std::os::fd::AsFd;
+
+use super::*;
+use crate::archive::tar::TarWriter;
+use crate::layout::*;
+use crate::manifest::host_architecture;
+use serde_json::{Value, json};
+
+/// An archive in the making.
+#[derive(Default)]
+struct Build(Vec<(String, Vec<u8>)>);
+
+impl Build {
+    fn add(&mut self, name: &str, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.0.push((name.into(), bytes.as_ref().into()));
+        self
+    }
+
+    /// Adds a blob and gives its descriptor.
+    fn blob(&mut self, media_type: &str, bytes: impl AsRef<[u8]>) -> Value {
+        let digest = Digest::of(bytes.as_ref());
+        self.add(&blob_path(&digest), bytes.as_ref());
+        json!({"mediaType": media_type, "digest": digest.to_string(), "size": bytes.as_ref().len()})
+    }
+
+    /// Adds an image of one layer and gives the descriptor of its manifest.
+    fn image(&mut self, layer: &str, annotations: Value) -> Value {
+        let layers = [self.blob(MEDIA_LAYER, layer)];
+        let config = self.blob(MEDIA_CONFIG, config(&[layer]));
+        let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers}).to_string();
+        let mut descriptor = self.blob(MEDIA_MANIFEST, manifest);
+        descriptor["annotations"] = annotations;
+        descriptor
+    }
+
+    fn index(&mut self, manifests: &[Value]) -> &mut Self {
+        self.add(OCI_LAYOUT, OCI_LAYOUT_CONTENT);
+        self.add(OCI_INDEX, json!({"schemaVersion": 2, "manifests": manifests}).to_string())
+    }
+
+    fn read(&self) -> Result<Vec<Incoming>> {
+        let mut tar = TarWriter::new(Vec::new());
+        for (name, bytes) in &self.0 {
+            tar.file(name, bytes.len() as u64, &bytes[..]).expect("written");
+        }
+        let bytes = tar.finish().expect("written");
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let spool = plyfs_sys::fs::open_dir(temp.path()).expect("open");
+        read(&Members::of_stream(&bytes[..], spool.as_fd(), &mut |_| Ok(()))?)
+    }
+
+    #[track_caller]
+    fn refused(&self, kind: ErrorKind, word: &str) {
+        let error = self.read().expect_err("refused");
+        let text = chain(&error);
+        assert_eq!(error.kind(), kind, "{text}");
+        assert!(text.contains(word), "{text} does not name {word}");
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {}", chain(cause)));
+    format!("{error}{}", cause.unwrap_or_default())
+}
+
+fn config(layers: &[&str]) -> String {
+    let diff_ids: Vec<_> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
+    json!({"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}).to_string()
+}
+
+fn names(images: &[Incoming]) -> Vec<Vec<&str>> {
+    images.iter().map(|image| image.names.iter().map(Reference::as_str).collect()).collect()
+}
+
+fn docker(config_name: &str, config: &str, tags: &[&str], layers: &[&str]) -> Build {
+    let mut build = Build::default();
+    build.add(config_name, config);
+    let manifest = json!([{"Config": config_name, "RepoTags": tags, "Layers": layers}]);
+    build.add(DOCKER_MANIFEST, manifest.to_string());
+    build
+}
+
+#[test]
+fn a_docker_archive_gives_its_images_with_names_and_layers_in_order() {
+    let config = config(&["one", "two"]);
+    let mut build = docker("c.json", &config, &["a", "b:1", "<none>:<none>"], &["1/layer.tar", "2/layer.tar"]);
+    build.add("1/layer.tar", "one").add("2/layer.tar", "two");
+    let images = build.read().expect("images");
+    assert_eq!(names(&images), [["a:latest", "b:1"]]);
+    assert_eq!(images[0].id, Digest::of(&config));
+    let layers: Vec<_> = images[0].layers.iter().map(|layer| (layer.diff_id, layer.member.as_str())).collect();
+    assert_eq!(layers, [(Digest::of("one"), "1/layer.tar"), (Digest::of("two"), "2/layer.tar")]);
+}
+
+#[test]
+fn a_docker_archive_that_is_wrong_is_refused_and_says_where() {
+    let good = config(&["one"]);
+    docker("c.json", &good, &["a"], &["1/layer.tar"]).refused(ErrorKind::Corrupt, "1/layer.tar");
+    docker("c.json", &good, &["a"], &[]).refused(ErrorKind::Corrupt, "DiffId");
+    docker("c.json", &good, &["A B"], &["l"]).add("l", "one").refused(ErrorKind::InvalidInput, "A B");
+    docker("c.json", &good, &["a"], &["../l"]).refused(ErrorKind::InvalidInput, "../l");
+    docker("../c.json", &good, &["a"], &["l"]).refused(ErrorKind::InvalidInput, "../c.json");
+    docker("c.json", "[", &["a"], &["l"]).refused(ErrorKind::InvalidInput, "config");
+    let named = format!("{}.json", Digest::of("other").hex());
+    docker(&named, &good, &["a"], &["l"]).add("l", "one").refused(ErrorKind::Corrupt, &named);
+    Build::default().add(DOCKER_MANIFEST, "[]").refused(ErrorKind::InvalidInput, "no image");
+    Build::default().add(DOCKER_MANIFEST, "{}").refused(ErrorKind::InvalidInput, DOCKER_MANIFEST);
+    Build::default().add(DOCKER_REPOSITORIES, "{}").refused(ErrorKind::Unsupported, "1.10");
+    Build::default().add("file", "x").refused(ErrorKind::InvalidInput, "index.json");
+}
+
+#[test]
+fn an_oci_layout_gives_each_image_once_with_all_its_names() {
+    let mut build = Build::default();
+    let one = build.image("one", json!({ANNOTATION_REF_NAME: "localhost/one:1"}));
+    let again = build.image("one", json!({ANNOTATION_REF_NAME: "one:2"}));
+    let docker25 =
+        build.image("two", json!({ANNOTATION_REF_NAME: "1", ANNOTATION_IMAGE_NAME: "docker.io/library/two:1"}));
+    let tagged = build.image("three", json!({ANNOTATION_REF_NAME: "latest"}));
+    let odd = build.image("four", json!({ANNOTATION_REF_NAME: "a+b/C:1"}));
+    build.index(&[one, docker25, again, tagged, odd]);
+    let images = build.read().expect("images");
+    let expected: [&[&str]; 4] = [&["localhost/one:1", "one:2"], &["docker.io/library/two:1"], &[], &[]];
+    assert_eq!(names(&images), expected);
+    assert!(images[2].notes[0].contains("\"latest\""), "{:?}", images[2].notes);
+    assert!(images[3].notes[0].contains("\"a+b/C:1\""), "{:?}", images[3].notes);
+}
+
+#[test]
+fn names_come_from_manifest_json_when_both_lists_are_there() {
+    let mut build = Build::default();
+    let one = build.image("one", json!({ANNOTATION_REF_NAME: "1", ANNOTATION_IMAGE_NAME: "docker.io/library/one:1"}));
+    build.index(&[one]);
+    let id = Digest::of(config(&["one"]));
+    let entry = json!([{"Config": blob_path(&id), "RepoTags": ["one:1"], "Layers": [blob_path(&Digest::of("one"))]}]);
+    build.add(DOCKER_MANIFEST, entry.to_string());
+    let images = build.read().expect("images");
+    assert_eq!(names(&images), [["one:1"]]);
+    assert!(images[0].layers[0].promise.is_some(), "the index was followed");
+}
+
+#[test]
+fn a_nested_index_gives_the_image_for_this_machine() {
+    let mut build = Build::default();
+    let platform = |mut descriptor: Value, os: &str, architecture: &str| {
+        descriptor["platform"] = json!({"os": os, "architecture": architecture});
+        descriptor
+    };
+    let other = platform(build.image("other", Value::Null), "linux", "pdp11");
+    let here = platform(build.image("here", Value::Null), "linux", host_architecture());
+    let about = platform(
+        build.image("about", json!({ANNOTATION_REFERENCE_TYPE: "attestation-manifest"})),
+        "unknown",
+        "unknown",
+    );
+    let index = |of: &[&Value]| json!({"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": of}).to_string();
+    let inner = build.blob(MEDIA_INDEX, index(&[&other, &about, &here]));
+    let mut outer = build.blob(MEDIA_INDEX, index(&[&inner]));
+    outer["annotations"] = json!({ANNOTATION_REF_NAME: "multi:1"});
+    build.index(&[outer]);
+    let images = build.read().expect("images");
+    assert_eq!(names(&images), [["multi:1"]]);
+    assert_eq!(images[0].layers[0].diff_id, Digest::of("here"));
+
+    let only = build.blob(MEDIA_INDEX, index(&[&other]));
+    build.index(&[only]).refused(ErrorKind::Unsupported, host_architecture());
+    build.index(&[other.clone(), here, about]);
+    assert_eq!(build.read().expect("images").len(), 1, "at the top too, another platform's image is left out");
+    build.index(&[other]);
+    assert_eq!(build.read().expect("images").len(), 1, "unless it is the only one");
+}
+
+#[test]
+fn a_layout_that_is_wrong_is_refused_and_says_where() {
+    let with = |change: &dyn Fn(&mut Build, &mut Value)| {
+        let mut build = Build::default();
+        let mut image = build.image("one", Value::Null);
+        change(&mut build, &mut image);
+        build.index(&[image]);
+        build
+    };
+    let layer = Digest::of("one");
+    let remove = |build: &mut Build, digest: &Digest| build.0.retain(|(name, _)| *name != blob_path(digest));
+    with(&|build, _| remove(build, &layer)).refused(ErrorKind::Corrupt, &layer.hex());
+    with(&|build, _| remove(build, &Digest::of(config(&["one"])))).refused(ErrorKind::Corrupt, "config");
+    with(&|build, _| build.0.push((blob_path(&layer), b"longer".into()))).refused(ErrorKind::Corrupt, &layer.hex());
+    with(&|_, image| image["size"] = 7.into()).refused(ErrorKind::Corrupt, "7");
+    with(&|_, image| image["size"] = (5u64 << 30).into()).refused(ErrorKind::InvalidInput, "manifest");
+    with(&|_, image| image["digest"] = "sha256:../../x".into()).refused(ErrorKind::InvalidInput, "../../x");
+    with(&|_, image| image["digest"] = "sha512:00".into()).refused(ErrorKind::Unsupported, "sha512");
+    with(&|_, image| image["mediaType"] = "application/x".into()).refused(ErrorKind::Unsupported, "application/x");
+    with(&|build, image| {
+        let digest: Digest = image["digest"].as_str().expect("text").parse().expect("a digest");
+        let (_, bytes) = build.0.iter_mut().find(|(name, _)| *name == blob_path(&digest)).expect("the manifest");
+        bytes[0] ^= 1;
+    })
+    .refused(ErrorKind::Corrupt, "manifest sha256:");
+    Build::default()
+        .add(OCI_LAYOUT, r#"{"imageLayoutVersion":"2.0"}"#)
+        .add(OCI_INDEX, "{}")
+        .refused(ErrorKind::Unsupported, "2.0");
+    Build::default().index(&[]).refused(ErrorKind::InvalidInput, "no image");
+}
+
+#[test]
+fn indexes_that_nest_without_end_are_refused() {
+    let mut build = Build::default();
+    let mut inner = build.image("one", Value::Null);
+    for _ in 0..=MAX_INDEX_DEPTH + 1 {
+        inner = build.blob(MEDIA_INDEX, json!({"schemaVersion": 2, "manifests": [inner]}).to_string());
+    }
+    build.index(&[inner]).refused(ErrorKind::InvalidInput, "nest");
+}
