@@ -1,3 +1,158 @@
-//! Images on their way out.
+//! Images on their way out: what is written, in which format, where to.
+//!
+//! The same images give the same bytes: members in a fixed order, of root and of the epoch; layers shared by
+//! images are written once, in the order they are first needed. Configs are written as they were received.
 
+mod docker;
+mod oci;
+mod sink;
 pub(crate) mod tar;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use plyfs_diff::Digest;
+use plyfs_store::Reference;
+
+use crate::compression::Compression;
+use crate::error::{Error, ErrorKind, Result, shown};
+use sink::Sink;
+
+/// A format images are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// What `docker save` writes: a tar archive with `manifest.json`.
+    DockerArchive,
+    /// A tar archive of an OCI layout, with a `manifest.json` so that docker loads it too.
+    OciArchive,
+    /// An OCI layout in a directory.
+    OciLayout,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::DockerArchive => "docker-archive",
+            Self::OciArchive => "oci-archive",
+            Self::OciLayout => "oci",
+        })
+    }
+}
+
+impl std::str::FromStr for Format {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let all = [Self::DockerArchive, Self::OciArchive, Self::OciLayout];
+        all.into_iter().find(|format| format.to_string() == text).ok_or_else(|| {
+            let message = format!("{} is no format: docker-archive, oci-archive or oci", shown(text));
+            Error::new(ErrorKind::InvalidInput, message)
+        })
+    }
+}
+
+/// Where images go, and how they are written there.
+///
+/// Layers of a docker-archive are plain unless asked otherwise, those of the OCI formats gzip. Nothing is synced:
+/// what is written is as durable as the caller makes it.
+#[must_use = "nothing is written before it is given to `save`"]
+pub struct Archive<'a> {
+    target: Target<'a>,
+    format: Format,
+    compression: Compression,
+}
+
+enum Target<'a> {
+    Writer(Box<dyn Write + Send + 'a>),
+    Directory(PathBuf),
+}
+
+impl<'a> Archive<'a> {
+    /// A docker-archive into `writer`.
+    pub fn docker(writer: impl Write + Send + 'a) -> Self {
+        let target = Target::Writer(Box::new(writer));
+        Self { target, format: Format::DockerArchive, compression: Compression::None }
+    }
+
+    /// An OCI archive into `writer`.
+    pub fn oci(writer: impl Write + Send + 'a) -> Self {
+        let target = Target::Writer(Box::new(writer));
+        Self { target, format: Format::OciArchive, compression: Compression::Gzip }
+    }
+
+    /// An OCI layout in the directory at `path`, which is made when it is missing.
+    ///
+    /// To a layout that is there the images are added, and their names taken over; a directory that holds
+    /// anything else is [`ErrorKind::Exists`].
+    pub fn layout(path: impl AsRef<Path>) -> Self {
+        let target = Target::Directory(path.as_ref().into());
+        Self { target, format: Format::OciLayout, compression: Compression::Gzip }
+    }
+
+    /// Sets how layers are compressed.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// The format.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+}
+
+impl fmt::Debug for Archive<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Archive({}, {})", self.format, self.compression)
+    }
+}
+
+/// One image on its way out.
+pub(crate) struct Outgoing<'a> {
+    /// The digest of the config.
+    pub id: Digest,
+    /// The config as received.
+    pub config: Vec<u8>,
+    /// All its names.
+    pub names: Vec<Reference>,
+    /// Its layers, lowest first.
+    pub layers: Vec<OutgoingLayer<'a>>,
+}
+
+/// One layer on its way out.
+pub(crate) struct OutgoingLayer<'a> {
+    /// The digest of its plain archive.
+    pub diff_id: Digest,
+    /// The size of its plain archive, when it is recorded.
+    pub size: Option<u64>,
+    /// Writes the plain archive and holds it to its digest.
+    pub write: WriteLayer<'a>,
+}
+
+/// Writes the plain archive of a layer; may be called again.
+pub(crate) type WriteLayer<'a> = Box<dyn Fn(&mut dyn Write) -> Result<()> + 'a>;
+
+/// Gives files without a name for what must be kept for a while; `None` where nothing can be kept.
+pub(crate) type Scratch<'a> = dyn Fn() -> Result<Option<File>> + 'a;
+
+/// Writes the images; those given twice are written once.
+pub(crate) fn write(images: &[Outgoing<'_>], archive: Archive<'_>, scratch: &Scratch<'_>) -> Result<()> {
+    let Archive { target, format, compression } = archive;
+    let mut sink = match target {
+        Target::Writer(writer) => Sink::archive(writer, scratch),
+        Target::Directory(path) => Sink::directory(&path)?,
+    };
+    match format {
+        Format::DockerArchive => docker::write(images, &mut sink, compression)?,
+        Format::OciArchive | Format::OciLayout => oci::write(images, &mut sink, compression)?,
+    }
+    sink.finish()
+}
+
+#[cfg(test)]
+#[path = "archive/tests.rs"]
+mod tests;

@@ -13,6 +13,7 @@ mod manifest;
 mod members;
 mod source;
 
+pub use archive::{Archive, Format};
 pub use compression::Compression;
 pub use error::{Error, ErrorKind, Result};
 pub use source::Source;

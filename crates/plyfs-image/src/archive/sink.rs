@@ -1,0 +1,172 @@
+//! Where members are written: a tar archive, which wants their sizes first, or a directory.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use plyfs_diff::DigestWriter;
+use plyfs_sys::fs;
+use rustix::fs::Mode;
+
+use super::tar::TarWriter;
+use super::{OutgoingLayer, Scratch};
+use crate::compression::{Compression, Encoder};
+use crate::digest::Promise;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{CHUNK, OCI_BLOBS, OCI_INDEX, OCI_LAYOUT};
+use crate::members::Members;
+
+/// The mode of files in a layout.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
+/// The mode of its directories.
+const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
+
+/// Where members go.
+pub(super) enum Sink<'a> {
+    /// Into a tar archive.
+    Archive { tar: TarWriter<BufWriter<Box<dyn Write + Send + 'a>>>, scratch: &'a Scratch<'a> },
+    /// Below a directory; every file appears whole, by a rename.
+    Directory { root: OwnedFd, blobs: OwnedFd },
+}
+
+impl<'a> Sink<'a> {
+    /// Starts a tar archive.
+    pub(super) fn archive(writer: Box<dyn Write + Send + 'a>, scratch: &'a Scratch<'a>) -> Self {
+        Self::Archive { tar: TarWriter::new(BufWriter::with_capacity(CHUNK, writer)), scratch }
+    }
+
+    /// Makes or opens the directory of a layout.
+    pub(super) fn directory(path: &Path) -> Result<Self> {
+        let failed = |error| Error::call(format!("layout {}", path.display()), error);
+        match std::fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(|error| Error::io(format!("layout {}", path.display()), error))?,
+        }
+        let root = fs::open_dir(path).map_err(failed)?;
+        let names: Vec<_> = fs::read_dir(&root).map_err(failed)?.into_iter().map(|entry| entry.name).collect();
+        if !names.is_empty() && !names.iter().any(|name| name == OCI_LAYOUT) {
+            let message = format!("layout {}: the directory holds something else", path.display());
+            return Err(Error::new(ErrorKind::Exists, message));
+        }
+        let mut blobs = root.try_clone().map_err(|error| Error::io("duplicate a descriptor", error))?;
+        for part in OCI_BLOBS.split('/') {
+            fs::ensure_dir_at(&blobs, part, DIRECTORY_MODE).map_err(failed)?;
+            blobs = fs::open_dir_at(&blobs, part).map_err(failed)?;
+        }
+        Ok(Self::Directory { root, blobs })
+    }
+
+    /// Says whether this is an archive, which docker may load.
+    pub(super) fn is_archive(&self) -> bool {
+        matches!(self, Self::Archive { .. })
+    }
+
+    /// The index of the layout that is there already.
+    pub(super) fn index(&self) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Archive { .. } => Ok(None),
+            Self::Directory { root, .. } => {
+                let again = root.try_clone().map_err(|error| Error::io("duplicate a descriptor", error))?;
+                Members::of_directory(again).document(OCI_INDEX)
+            }
+        }
+    }
+
+    /// Writes the directories above the blobs; a layout on disk has them already.
+    pub(super) fn blob_directories(&mut self) -> Result<()> {
+        let Self::Archive { tar, .. } = self else { return Ok(()) };
+        let above = OCI_BLOBS.match_indices('/').map(|(slash, _)| &OCI_BLOBS[..slash]);
+        above.chain([OCI_BLOBS]).try_for_each(|directory| tar.directory(directory))
+    }
+
+    /// Writes a document.
+    pub(super) fn document(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Archive { tar, .. } => tar.file(name, bytes.len() as u64, bytes),
+            Self::Directory { root, blobs } => {
+                let (directory, name) = match name.strip_prefix(OCI_BLOBS) {
+                    Some(blob) => (blobs, blob.trim_start_matches('/')),
+                    None => (root, name),
+                };
+                let written = |mut file: &File| file.write_all(bytes).map_err(|error| Error::io(name, error));
+                renamed(directory, |file| written(file).map(|()| name.to_owned())).map(drop)
+            }
+        }
+    }
+
+    /// Writes a layer under the name that `name` gives it once its digest is known.
+    pub(super) fn layer(
+        &mut self,
+        layer: &OutgoingLayer<'_>,
+        compression: Compression,
+        name: impl Fn(&Promise) -> String,
+    ) -> Result<Promise> {
+        match self {
+            Self::Directory { blobs, .. } => {
+                let mut packed = None;
+                let base = |promise: &Promise| name(promise).rsplit('/').next().map(str::to_owned).unwrap_or_default();
+                renamed(blobs, |file| {
+                    let promise = pack(layer, compression, file)?;
+                    packed = Some(promise);
+                    Ok(base(&promise))
+                })?;
+                Ok(packed.expect("it was packed before it was renamed"))
+            }
+            Self::Archive { tar, scratch } => {
+                if let (Compression::None, Some(size)) = (compression, layer.size) {
+                    let promise = Promise { digest: layer.diff_id, size };
+                    tar.member(&name(&promise), size, |output| (layer.write)(output))?;
+                    return Ok(promise);
+                }
+                let Some(mut file) = scratch()? else {
+                    // Nowhere to keep it: packed once for its size, and again, to the same bytes, for the archive.
+                    let promise = pack(layer, compression, io::sink())?;
+                    tar.member(&name(&promise), promise.size, |output| pack(layer, compression, output).map(drop))?;
+                    return Ok(promise);
+                };
+                let promise = pack(layer, compression, &file)?;
+                file.rewind().map_err(|error| Error::io("rewind a temporary file", error))?;
+                tar.file(&name(&promise), promise.size, file)?;
+                Ok(promise)
+            }
+        }
+    }
+
+    /// Writes what ends the archive.
+    pub(super) fn finish(self) -> Result<()> {
+        match self {
+            Self::Archive { tar, .. } => tar.finish().map(drop),
+            Self::Directory { .. } => Ok(()),
+        }
+    }
+}
+
+/// Writes a layer compressed; the digest and size of what was written.
+fn pack(layer: &OutgoingLayer<'_>, compression: Compression, output: impl Write) -> Result<Promise> {
+    let failed = |error| Error::io(format!("compress layer {}", layer.diff_id), error);
+    let output = DigestWriter::new(BufWriter::with_capacity(CHUNK, output));
+    let mut encoder = Encoder::new(compression, output).map_err(failed)?;
+    (layer.write)(&mut encoder)?;
+    let (digest, size, mut output) = encoder.finish().map_err(failed)?.finish();
+    output.flush().map_err(failed)?;
+    Ok(Promise { digest, size })
+}
+
+/// Lets `write` fill a new file and rename it to the name it returns; nothing is left when it fails.
+fn renamed(directory: &OwnedFd, write: impl FnOnce(&File) -> Result<String>) -> Result<()> {
+    let mut random = [0; 8];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| Error::new(ErrorKind::from_errno(errno), "getrandom"))?;
+    let temporary = format!(".plyfs-{:016x}", u64::from_ne_bytes(random));
+    let file = fs::create_file_at(directory, &temporary, FILE_MODE).map_err(|error| Error::call("layout", error))?;
+    let renamed = write(&File::from(file)).and_then(|name| {
+        fs::chmod_at(directory, &temporary, FILE_MODE) // whatever the umask is
+            .and_then(|()| fs::rename_at(directory, &temporary, directory, &name))
+            .map_err(|error| Error::call("layout", error))
+    });
+    if renamed.is_err() {
+        let _ = fs::unlink_at(directory, &temporary); // best effort: the error matters more
+    }
+    renamed
+}

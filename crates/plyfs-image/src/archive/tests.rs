@@ -1,0 +1,169 @@
+//! Archives are read back by the reading half of this crate; other people's tools read them in `tests/it`.
+
+use std::io::Read;
+use std::os::fd::AsFd;
+
+use super::*;
+use crate::compression::Decoder;
+use crate::incoming;
+use crate::members::Members;
+
+const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
+
+fn layer_bytes(number: u8) -> Vec<u8> {
+    (0..20_000u32).map(|n| (n / 9) as u8 ^ number).collect()
+}
+
+fn outgoing(layers: &[u8], names: &[&str], sizes_known: bool) -> Outgoing<'static> {
+    let diff_ids: Vec<_> = layers.iter().map(|number| Digest::of(layer_bytes(*number)).to_string()).collect();
+    let rootfs = serde_json::json!({"type": "layers", "diff_ids": diff_ids});
+    let config = serde_json::json!({"os": "linux", "rootfs": rootfs}).to_string().into_bytes();
+    let layer = |number: &u8| {
+        let bytes = layer_bytes(*number);
+        OutgoingLayer {
+            diff_id: Digest::of(&bytes),
+            size: sizes_known.then_some(bytes.len() as u64),
+            write: Box::new(move |out| out.write_all(&bytes).map_err(|error| Error::io("test", error))),
+        }
+    };
+    Outgoing {
+        id: Digest::of(&config),
+        config,
+        names: names.iter().map(|name| name.parse().expect("a name")).collect(),
+        layers: layers.iter().map(layer).collect(),
+    }
+}
+
+fn archive(images: &[Outgoing<'_>], format: Format, compression: Compression, keep: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let to = match format {
+        Format::DockerArchive => Archive::docker(&mut bytes),
+        _ => Archive::oci(&mut bytes),
+    };
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    let spool = plyfs_sys::fs::open_dir(temp.path()).expect("open");
+    let scratch = || if keep { crate::members::temporary_file(spool.as_fd()).map(Some) } else { Ok(None) };
+    write(images, to.compression(compression), &scratch).expect("written");
+    bytes
+}
+
+fn members(bytes: &[u8]) -> Members {
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    let spool = plyfs_sys::fs::open_dir(temp.path()).expect("open");
+    Members::of_stream(bytes, spool.as_fd(), &mut |_| Ok(())).expect("an archive")
+}
+
+/// Names, and the plain bytes of the layers.
+fn read_back(members: &Members) -> Vec<(Vec<String>, Vec<Vec<u8>>)> {
+    let images = incoming::read(members).expect("images");
+    let plain = |layer: &incoming::IncomingLayer| {
+        let member = members.open(&layer.member).expect("readable").expect("there");
+        let mut bytes = Vec::new();
+        Decoder::new(member).expect("known").read_to_end(&mut bytes).expect("decoded");
+        assert_eq!(Digest::of(&bytes), layer.diff_id);
+        bytes
+    };
+    let image = |image: &incoming::Incoming| {
+        assert_eq!(image.notes, [""; 0]);
+        let names = image.names.iter().map(ToString::to_string).collect();
+        (names, image.layers.iter().map(plain).collect())
+    };
+    images.iter().map(image).collect()
+}
+
+#[test]
+fn what_is_written_is_read_back_in_every_format_and_compression() {
+    let images = [
+        outgoing(&[1, 2, 1], &["localhost/one:1", "one:2"], true),
+        outgoing(&[2], &[], true),
+        outgoing(&[], &["two:latest"], true),
+    ];
+    let expected = [
+        (vec!["localhost/one:1".to_owned(), "one:2".into()], vec![layer_bytes(1), layer_bytes(2), layer_bytes(1)]),
+        (vec![], vec![layer_bytes(2)]),
+        (vec!["two:latest".into()], vec![]),
+    ];
+    for format in [Format::DockerArchive, Format::OciArchive] {
+        for compression in COMPRESSIONS {
+            let bytes = archive(&images, format, compression, true);
+            assert!(read_back(&members(&bytes)) == expected, "{format}, {compression}");
+        }
+    }
+}
+
+#[test]
+fn an_archive_is_the_same_each_time_and_wherever_it_was_packed() {
+    for format in [Format::DockerArchive, Format::OciArchive] {
+        for compression in COMPRESSIONS {
+            let write = |sizes, keep| archive(&[outgoing(&[1, 2], &["a:1"], sizes)], format, compression, keep);
+            let first = write(true, true);
+            for (sizes, keep) in [(true, false), (false, true), (false, false), (true, true)] {
+                assert!(write(sizes, keep) == first, "{format}, {compression}, {sizes}, {keep}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_shared_layer_is_written_once() {
+    let one = archive(&[outgoing(&[1], &["a:1"], true)], Format::DockerArchive, Compression::None, true);
+    let two = archive(
+        &[outgoing(&[1], &["a:1"], true), outgoing(&[1, 1], &["b:1"], true), outgoing(&[1], &["a:1"], true)],
+        Format::DockerArchive,
+        Compression::None,
+        true,
+    );
+    assert!(two.len() < one.len() + 4000, "{} bytes became {}", one.len(), two.len());
+}
+
+#[test]
+fn a_layout_takes_further_images_and_moves_names() {
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    let path = temp.path().join("layout");
+    let save = |images: &[Outgoing<'_>]| write(images, Archive::layout(&path), &|| Ok(None)).expect("written");
+    save(&[outgoing(&[1], &["a:1"], true)]);
+    save(&[outgoing(&[1, 2], &["b:1"], true), outgoing(&[3], &[], true)]);
+    save(&[outgoing(&[2], &["a:1"], true), outgoing(&[3], &[], true)]);
+
+    let images = read_back(&Members::of_directory(plyfs_sys::fs::open_dir(&path).expect("open")));
+
+    let expected: [(Vec<String>, Vec<Vec<u8>>); 3] = [
+        (vec!["b:1".into()], vec![layer_bytes(1), layer_bytes(2)]),
+        (vec!["a:1".into()], vec![layer_bytes(2)]),
+        (vec![], vec![layer_bytes(3)]),
+    ];
+    assert!(images == expected, "names {:?}", images.iter().map(|image| &image.0).collect::<Vec<_>>());
+    let left = plyfs_sys::fs::read_dir(plyfs_sys::fs::open_dir(path.join("blobs/sha256")).expect("open"));
+    assert!(left.expect("listed").iter().all(|entry| entry.name.len() == 64), "temporary files are gone");
+}
+
+#[test]
+fn a_directory_that_holds_something_else_is_left_alone() {
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(temp.path().join("file"), "mine").expect("written");
+    let error = write(&[], Archive::layout(temp.path()), &|| Ok(None)).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Exists);
+    assert_eq!(std::fs::read_dir(temp.path()).expect("listed").count(), 1);
+}
+
+#[test]
+fn a_layer_that_fails_in_a_layout_leaves_no_file() {
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    let mut image = outgoing(&[1], &["a:1"], true);
+    image.layers[0].write = Box::new(|_| Err(Error::new(ErrorKind::Corrupt, "rotten")));
+    let error = write(&[image], Archive::layout(temp.path()), &|| Ok(None)).expect_err("rotten");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(std::fs::read_dir(temp.path().join("blobs/sha256")).expect("listed").count(), 0);
+    assert!(!temp.path().join("index.json").exists(), "no index names what is not there");
+}
+
+#[test]
+fn formats_and_compressions_are_read_as_they_print() {
+    for format in [Format::DockerArchive, Format::OciArchive, Format::OciLayout] {
+        assert_eq!(format.to_string().parse::<Format>().expect("a format"), format);
+    }
+    for compression in COMPRESSIONS {
+        assert_eq!(compression.to_string().parse::<Compression>().expect("a compression"), compression);
+    }
+    assert_eq!("rar".parse::<Format>().expect_err("none").kind(), ErrorKind::InvalidInput);
+}
