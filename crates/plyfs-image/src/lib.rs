@@ -9,11 +9,15 @@ mod error;
 mod flow;
 mod incoming;
 mod layout;
+mod load;
 mod manifest;
 mod members;
+mod publish;
 mod source;
+mod unpack;
 
 pub use archive::{Archive, Format};
 pub use compression::Compression;
 pub use error::{Error, ErrorKind, Result};
+pub use load::{Loaded, load};
 pub use source::Source;

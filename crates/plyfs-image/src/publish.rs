@@ -1,0 +1,81 @@
+//! The end of every verb that makes an image: its config, its record, and the moment they exist.
+
+use jiff::Timestamp;
+use plyfs_store::{AppliedLayer, Digest, Image, NewImage, Operation, Progress, Reference, Stage, Store};
+
+use crate::config;
+use crate::create::{self, Made};
+use crate::error::{Error, Result};
+
+/// Publishes what is staged; durable on return.
+pub(crate) fn publish(operation: Operation, progress: Progress<'_>) -> Result<()> {
+    progress.report(Stage::Publish, "all", 0, None).map_err(|error| Error::store("publish", error))?;
+    operation.publish().map_err(|error| Error::store("publish", error))
+}
+
+/// What a new image stands on.
+pub(crate) enum Base {
+    /// An image with this config, which is continued.
+    Config(Vec<u8>),
+    /// Layers with these DiffIds, lowest first.
+    Layers(Vec<Digest>),
+}
+
+/// What is said of a new image beside its layer.
+#[derive(Debug)]
+pub(crate) struct Words<'a> {
+    /// By what command.
+    pub created_by: &'a str,
+    /// By whom.
+    pub author: Option<&'a str>,
+    /// Why.
+    pub comment: Option<&'a str>,
+    /// When.
+    pub created: Timestamp,
+    /// What it is called.
+    pub name: Option<&'a Reference>,
+}
+
+impl Base {
+    /// Reads the config of an image to be continued.
+    pub(crate) fn image(image: &Image) -> Result<Self> {
+        let config = image.config().map_err(|error| Error::store(format!("image {}", image.id()), error));
+        config.map(Self::Config)
+    }
+}
+
+/// Publishes an image that has `top` upon `base`; durable on return.
+pub(crate) fn publish_image(
+    store: &Store,
+    mut operation: Operation,
+    base: &Base,
+    top: &AppliedLayer,
+    words: &Words<'_>,
+    progress: Progress<'_>,
+) -> Result<Image> {
+    let staging = |error| Error::store("stage", error);
+    let made = Made {
+        diff_id: top.diff_id,
+        created: words.created,
+        created_by: words.created_by,
+        author: words.author,
+        comment: words.comment,
+    };
+    let config = match base {
+        Base::Config(parent) => create::on_image(parent, &made)?,
+        Base::Layers(below) => create::on_layers(below, &made)?,
+    };
+    let id = operation.blob(&config).map_err(staging)?;
+    let facts = config::facts(&config)?;
+    operation.image(NewImage {
+        id,
+        top: Some(top.id),
+        manifest: None,
+        names: words.name.cloned().into_iter().collect(),
+        built: facts.created,
+        architecture: facts.architecture,
+        os: facts.os,
+    });
+    publish(operation, progress)?;
+    store.image_by_id(&id).map_err(|error| Error::store("look up the new image", error))
+}

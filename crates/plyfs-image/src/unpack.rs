@@ -1,0 +1,55 @@
+//! Turns one changeset archive, compressed or not, into a layer of an operation.
+
+use std::io::{self, Read};
+
+use plyfs_store::{AppliedLayer, DiffId, LayerId, Operation};
+
+use crate::compression::Decoder;
+use crate::error::{Error, Result};
+use crate::flow::pump;
+
+/// Unpacks `input`, read to its end, into a layer upon `parent`.
+///
+/// What is compressed is decompressed on a thread of its own; plain bytes go straight to where they are written.
+/// When `input` fails, or is not what its compression says, its error is the one returned, under the name `what`.
+pub(crate) fn unpack(
+    operation: &mut Operation,
+    input: impl Read + Send,
+    parent: Option<LayerId>,
+    expected: Option<&DiffId>,
+    what: &str,
+) -> Result<AppliedLayer> {
+    let unreadable = |error| Error::io(format!("read {what}"), error);
+    let mut decoder = Decoder::new(input).map_err(|error| Error::wrap(format!("read {what}"), error))?;
+    let mut apply = |archive: &mut dyn Read| {
+        operation.apply(archive, parent, expected).map_err(|error| Error::store("unpack", error))
+    };
+    if decoder.is_plain() {
+        let mut noted = Noted { inner: &mut decoder, failure: None };
+        let applied = apply(&mut noted);
+        return match noted.failure {
+            Some(failure) => Err(unreadable(failure)),
+            None => applied,
+        };
+    }
+    pump(|inlet| inlet.fill_from(&mut decoder).map_err(unreadable), |outlet| apply(outlet))
+}
+
+/// A reader that keeps its failure, which the layers in between would only describe.
+struct Noted<R> {
+    inner: R,
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Read for Noted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).map_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted {
+                return error;
+            }
+            let stands_for_it = io::Error::from(error.kind());
+            self.failure = Some(error);
+            stands_for_it
+        })
+    }
+}
