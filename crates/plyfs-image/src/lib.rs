@@ -13,6 +13,7 @@ mod load;
 mod manifest;
 mod members;
 mod publish;
+mod save;
 mod source;
 mod unpack;
 
@@ -20,4 +21,5 @@ pub use archive::{Archive, Format};
 pub use compression::Compression;
 pub use error::{Error, ErrorKind, Result};
 pub use load::{Loaded, load};
+pub use save::save;
 pub use source::Source;
