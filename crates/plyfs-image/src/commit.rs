@@ -1,0 +1,101 @@
+//! What a container changed becomes the top layer of a new image.
+
+use jiff::Timestamp;
+use plyfs_store::{Container, Digest, Image, Progress, Reference, Store};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::pump;
+use crate::publish::{Base, Words, publish_image};
+
+/// What is said of an image that a container becomes.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+#[must_use]
+pub struct CommitOptions {
+    name: Option<Reference>,
+    message: Option<String>,
+    author: Option<String>,
+    created: Option<Timestamp>,
+}
+
+impl CommitOptions {
+    /// No name, message or author, and the present time.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the name, which is taken from the image that has it.
+    pub fn name(mut self, name: Reference) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Sets the message kept in the image's history.
+    pub fn message(mut self, message: impl Into<String>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    /// Sets the author.
+    pub fn author(mut self, author: impl Into<String>) -> Self {
+        self.author = Some(author.into());
+        self
+    }
+
+    /// Sets the time the image states, so that the same changes give the same image; by default the present.
+    ///
+    /// A time outside the years -9999 to 9999 is [`ErrorKind::InvalidInput`].
+    pub fn created(mut self, time: std::time::SystemTime) -> Result<Self> {
+        let time = Timestamp::try_from(time);
+        let time = time.map_err(|error| Error::new(ErrorKind::InvalidInput, "time of creation").because(error))?;
+        self.created = Some(time);
+        Ok(self)
+    }
+}
+
+/// Makes an image of the container's image and what the container changed; durable on return.
+///
+/// The container stays as it is, and may be mounted; a file that changes while it is read is
+/// [`ErrorKind::Conflict`]. The config of its image is continued, known fields and unknown ones.
+#[doc(alias = "Diff")]
+pub fn commit(container: &Container, options: CommitOptions, progress: Progress<'_>) -> Result<Image> {
+    let named = |error| Error::wrap(format!("commit {}", container.name()), error);
+    commit_container(container, &options, progress).map_err(named)
+}
+
+fn commit_container(container: &Container, options: &CommitOptions, progress: Progress<'_>) -> Result<Image> {
+    let store = container.store();
+    let base = base(store, container)?;
+    let mut operation = store.operation().map_err(|error| Error::store("stage", error))?;
+    let top = pump(
+        |inlet| container.export(inlet, progress).map(drop).map_err(|error| Error::store("export", error)),
+        |outlet| {
+            let applied = operation.apply(outlet, container.parent(), None);
+            applied.map_err(|error| Error::store("unpack", error))
+        },
+    )?;
+    let words = Words {
+        created_by: "plyfs commit",
+        author: options.author.as_deref(),
+        comment: options.message.as_deref(),
+        created: options.created.unwrap_or_else(Timestamp::now),
+        name: options.name.as_ref(),
+    };
+    publish_image(store, operation, &base, &top, &words, progress)
+}
+
+/// What the container stands on.
+fn base(store: &Store, container: &Container) -> Result<Base> {
+    if let Some(image) = container.image() {
+        let image = store.image_by_id(&image).map_err(|error| Error::store("its image", error))?;
+        return Base::image(&image);
+    }
+    let Some(parent) = container.parent() else { return Ok(Base::Layers(Vec::new())) };
+    let failed = |error| Error::store(format!("layer {parent}"), error);
+    let chain = store.layer(&parent.to_string()).and_then(|layer| layer.chain()).map_err(failed)?;
+    let diff_id = |layer: &plyfs_store::Layer| -> Result<Digest> {
+        let unknown = || Error::new(ErrorKind::Unsupported, format!("layer {} has no DiffId", layer.id()));
+        layer.diff_id().ok_or_else(unknown)
+    };
+    chain.iter().rev().map(diff_id).collect::<Result<_>>().map(Base::Layers)
+}

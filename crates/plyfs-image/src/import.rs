@@ -1,0 +1,81 @@
+//! A tree or a changeset from outside becomes one layer.
+
+use std::io::Read;
+
+use plyfs_diff::{Chain, ExportOptions};
+use plyfs_store::{AppliedLayer, Image, Layer, LayerId, Operation, Progress, Reference, Stage, Store};
+
+use crate::error::{Error, Result};
+use crate::flow::pump;
+use crate::publish::{Base, Words, publish, publish_image};
+use crate::source::{Source, Tree};
+use crate::unpack::unpack;
+
+/// Makes an image of one layer more than `parent` has, or of one layer, from a tar archive or a directory.
+///
+/// The archive may be compressed, and is a changeset: upon a parent its whiteouts delete. A directory is taken
+/// as it is, and without root only as far as it can be read. Durable on return.
+pub fn import(
+    store: &Store,
+    source: Source<'_>,
+    name: Option<&Reference>,
+    parent: Option<&Image>,
+    progress: Progress<'_>,
+) -> Result<Image> {
+    let from = source.name().to_owned();
+    let run = || {
+        let mut operation = store.operation().map_err(|error| Error::store("stage", error))?;
+        let top = stage(&mut operation, source, parent.and_then(Image::top), progress)?;
+        let base = parent.map_or_else(|| Ok(Base::Layers(Vec::new())), Base::image)?;
+        let comment = format!("Imported from {from}");
+        let words = Words {
+            created_by: "plyfs import",
+            author: None,
+            comment: Some(&comment),
+            created: jiff::Timestamp::now(),
+            name,
+        };
+        publish_image(store, operation, &base, &top, &words, progress)
+    };
+    run().map_err(|error| Error::wrap(format!("import {from}"), error))
+}
+
+/// Makes one layer of a changeset archive, which may be compressed, upon `parent`; durable on return.
+///
+/// Where the store has the same changeset upon the same chain, that layer is the answer. A layer that nothing
+/// stands on goes with the next prune.
+#[doc(alias = "ApplyDiff")]
+pub fn apply(
+    store: &Store,
+    archive: impl Read + Send,
+    parent: Option<&Layer>,
+    progress: Progress<'_>,
+) -> Result<Layer> {
+    let mut operation = store.operation().map_err(|error| Error::store("stage", error))?;
+    let applied = stage(&mut operation, Source::reader(archive), parent.map(Layer::id), progress)?;
+    publish(operation, progress)?;
+    store.layer(&applied.id.to_string()).map_err(|error| Error::store("look up the new layer", error))
+}
+
+fn stage(
+    operation: &mut Operation,
+    source: Source<'_>,
+    parent: Option<LayerId>,
+    progress: Progress<'_>,
+) -> Result<AppliedLayer> {
+    let name = source.name().to_owned();
+    match source.tree()? {
+        Tree::Stream(archive, size) => {
+            let what = name.clone();
+            unpack(operation, progress.reader(archive, Stage::Unpack, name, size), parent, None, &what)
+        }
+        Tree::Directory(directory) => pump(
+            |inlet| {
+                let out = progress.reader(inlet, Stage::Export, name, None);
+                let exported = plyfs_diff::export(&directory, &Chain::empty(), out, &ExportOptions::default());
+                exported.map(drop).map_err(|error| Error::diff("read the directory", error))
+            },
+            |outlet| operation.apply(outlet, parent, None).map_err(|error| Error::store("unpack", error)),
+        ),
+    }
+}

@@ -1,0 +1,8 @@
+//! Images in and out of real stores, judged by other people's tools.
+
+mod containers;
+mod known;
+mod peers;
+mod refused;
+mod round_trip;
+mod support;
