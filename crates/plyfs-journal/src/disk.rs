@@ -1,141 +1,67 @@
-//! Everything the journal asks of a disk, as two small traits, and the real one.
+//! What a journal asks of the directory it lives in: every read, write, sync, rename and lock it makes.
+//!
+//! The trait exists so that a test can put a disk under a journal that loses and tears what was not synced.
 
 use std::fmt::Debug;
-use std::io;
-use std::ops::Deref;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 
-use plyfs_sys::fs;
-use plyfs_sys::lock::{Lock, Sharing};
-use rustix::fs::{Mode, OFlags};
+use plyfs_sys::Result;
 
-use crate::layout;
-use crate::map::map;
+use crate::Map;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Reading; the file must exist.
+    /// Reading only; enough for a store one may not write.
     Read,
-    /// Reading and writing; the file must exist.
+    /// Reading and writing in place.
     Write,
-    /// Reading and writing; the file is made, or emptied.
-    Create,
 }
 
-/// The content of a file that is never written again.
-pub type Bytes = Box<dyn Deref<Target = [u8]> + Send + Sync>;
-
-/// A directory of files: all I/O of a journal goes through it, so that a simulated disk can stand in.
+/// One directory of plain files.
 ///
-/// What was written is durable only after the file's [`DiskFile::sync`]; what was created, renamed or removed
-/// only after [`Disk::sync_names`]. A crash may keep any part of the rest, in units of 512 bytes.
+/// Names are short, ASCII and without a slash. Nothing is durable before the file, and for a new, renamed or
+/// removed name the directory, is synced.
 pub trait Disk: Send + Sync + Debug {
-    /// Opens a file.
-    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>>;
-    /// Renames a file over another.
-    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
-    /// Removes a file; a missing one is fine.
-    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Opens the file `name`, which exists.
+    fn open(&self, name: &str, access: Access) -> Result<Box<dyn DiskFile>>;
+
+    /// Creates the empty file `name`, which does not exist, for reading and writing.
+    fn create(&self, name: &str) -> Result<Box<dyn DiskFile>>;
+
+    /// Renames a file, replacing what is at `to` in one step.
+    fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Removes the name of a file; whoever has it open or mapped keeps it.
+    fn remove(&self, name: &str) -> Result<()>;
+
+    /// The names in the directory, in any order.
+    fn list(&self) -> Result<Vec<String>>;
+
     /// Makes creations, renames and removals durable.
-    fn sync_names(&self) -> io::Result<()>;
-    /// Waits for the writers' lock, which ends when the answer is dropped.
-    fn lock(&self) -> io::Result<Box<dyn Send>>;
+    fn sync(&self) -> Result<()>;
+
+    /// Waits for the exclusive lock on the file `name`, which is created if need be; dropping the value
+    /// releases it, and so does the death of the process.
+    fn lock(&self, name: &str) -> Result<Box<dyn DiskLock>>;
 }
 
-/// One open file.
+/// An open file of a [`Disk`].
 pub trait DiskFile: Send + Sync + Debug {
-    /// Reads as many bytes as there are, up to the buffer's length.
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Writes all bytes.
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// The length in bytes.
-    fn size(&self) -> io::Result<u64>;
-    /// Makes what was written, and the length, durable.
-    fn sync(&self) -> io::Result<()>;
-    /// The whole content of a file that nobody writes to any more.
-    fn bytes(&self) -> io::Result<Bytes>;
+    fn size(&self) -> Result<u64>;
+
+    /// Reads from `offset` until `buffer` is full or the file ends; says how many bytes there were.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Writes all of `bytes` at `offset`, growing the file if need be.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()>;
+
+    /// Makes what was written to this file by anyone durable, its length included: `fdatasync(2)`.
+    fn sync(&self) -> Result<()>;
+
+    /// The whole content of a file that never changes any more.
+    fn map(&self) -> Result<Map>;
 }
 
-/// The real disk: an open directory.
-#[derive(Debug)]
-pub struct DirDisk {
-    directory: OwnedFd,
-}
-
-impl DirDisk {
-    /// A journal's disk in this directory.
-    #[must_use]
-    pub fn new(directory: OwnedFd) -> Self {
-        Self { directory }
-    }
-}
-
-impl Disk for DirDisk {
-    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
-        let flags = match access {
-            Access::Read => OFlags::RDONLY,
-            Access::Write => OFlags::RDWR,
-            Access::Create => OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC,
-        };
-        let file = fs::open_at(&self.directory, name, flags, Mode::RUSR | Mode::WUSR)?;
-        Ok(Box::new(File(file.into())))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(fs::rename_at(&self.directory, from, &self.directory, to)?)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        match fs::unlink_at(&self.directory, name) {
-            Err(error) if !error.is_not_found() => Err(error.into()),
-            _ => Ok(()),
-        }
-    }
-
-    fn sync_names(&self) -> io::Result<()> {
-        Ok(fs::sync(&self.directory)?)
-    }
-
-    fn lock(&self) -> io::Result<Box<dyn Send>> {
-        Ok(Box::new(Lock::take_file(&self.directory, layout::LOCK, Sharing::Exclusive)?))
-    }
-}
-
-#[derive(Debug)]
-struct File(std::fs::File);
-
-impl DiskFile for File {
-    fn read_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<usize> {
-        let wanted = buffer.len();
-        while !buffer.is_empty() {
-            match self.0.read_at(buffer, offset) {
-                Ok(0) => break,
-                Ok(count) => {
-                    buffer = &mut buffer[count..];
-                    offset += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(wanted - buffer.len())
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fdatasync(self.0.as_fd())?)
-    }
-
-    fn bytes(&self) -> io::Result<Bytes> {
-        map(&self.0)
-    }
-}
+/// A held lock of a [`Disk`]; dropping it releases it.
+pub trait DiskLock: Send + Debug {}

@@ -1,30 +1,26 @@
-//! What can go wrong in a journal.
-
-use std::io;
+//! What can go wrong with a journal.
 
 pub use plyfs_sys::ErrorKind;
 
 plyfs_sys::define_error! {
-    /// A journal that cannot be read, or a change that was not made.
+    /// A journal that is damaged, newer, poisoned or read-only, or a call on its files that failed.
 }
 
 impl Error {
-    /// Wraps a failed call on one of the journal's files.
-    pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Self {
-        let errno = source.raw_os_error().or_else(|| {
-            let inner = source.get_ref()?.downcast_ref::<plyfs_sys::CallError>()?;
-            Some(inner.errno().raw_os_error())
-        });
-        let kind = match errno {
-            Some(errno) => ErrorKind::from_errno(rustix::io::Errno::from_raw_os_error(errno)),
-            None if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
-            None => ErrorKind::Io,
-        };
-        Self::new(kind, doing).because(source)
+    /// The damage at `offset` of the file `name`.
+    pub(crate) fn damage(name: &str, offset: u64, what: &str) -> Self {
+        Self::new(ErrorKind::Corrupt, format!("journal file {name}, offset {offset}: {what}"))
     }
+}
 
-    /// Damage at a place in a file.
-    pub(crate) fn damage(file: &str, offset: u64, what: &str) -> Self {
-        Self::new(ErrorKind::Corrupt, format!("journal/{file}: offset {offset}: {what}"))
+/// Names the file in errors of the disk.
+pub(crate) trait Named<T> {
+    /// Says which journal file the call was about.
+    fn named(self, name: &str) -> Result<T>;
+}
+
+impl<T> Named<T> for plyfs_sys::Result<T> {
+    fn named(self, name: &str) -> Result<T> {
+        self.map_err(|e| Error::call(format!("journal file {name}"), e))
     }
 }

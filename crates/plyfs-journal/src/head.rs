@@ -1,172 +1,249 @@
-//! The head: which log and which runs are the journal. Replaced whole by a rename.
+//! The head: the small file that says which log and which runs are the journal.
+//!
+//! ```text
+//!  0   8  "plyfsjnl"
+//!  8   4  version
+//! 12   4  bytes of this file
+//! 16   8  compatible features           unknown ones are kept and ignored
+//! 24   8  read-only compatible features unknown ones forbid writing
+//! 32   8  incompatible features         unknown ones forbid reading
+//! 40   8  generation of the log
+//! 48   8  number of the last commit before this log
+//! 56   8  number of the next run
+//! 64   8  blocks the log was created with
+//! 72   4  number of runs
+//! 76   4  zero
+//! 80      the runs, newest first, 32 bytes each
+//!  +  4  CRC-32 of everything before
+//!
+//! a run:  0  8  number
+//!         8  8  bytes of the file
+//!        16  8  entries, deletions included
+//!        24  4  CRC-32 that the file's own footer states
+//!        28  4  zero
+//! ```
+//!
+//! It is replaced as one: written aside, synced, renamed, the directory synced. Every version keeps the first
+//! sixteen bytes and the checksum at the end, so that a newer head is told from a damaged one.
 
-use std::io;
+use std::sync::Arc;
 
 use bitflags::bitflags;
 
 use crate::disk::{Access, Disk};
-use crate::{Error, ErrorKind, Result, layout};
-
-/// The first eight bytes of a head.
-const MAGIC: [u8; 8] = *b"plyfsjnl";
-/// Everything before the list of runs.
-const FIXED: usize = 48;
-/// The largest head that is read: a list of runs grows with the logarithm of the journal.
-const MAX: usize = 64 * 1024;
+use crate::error::{Error, ErrorKind, Named, Result};
+use crate::layout::{
+    HEAD, HEAD_FIXED, HEAD_MAGIC, HEAD_MAX, HEAD_NEW, HEAD_RUN, VERSION, narrow, u32_at, u64_at, wide,
+};
 
 bitflags! {
-    /// Features a reader must know; none yet.
+    /// What writers must know and readers may ignore.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) struct Incompatible: u32 {}
-
-    /// Features a writer must know; none yet.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) struct ReadOnlyCompatible: u32 {}
+    pub(crate) struct ReadOnlyCompatible: u64 {
+        /// The `synced` file is kept up to date; a writer that does not know it would hide its commits.
+        const SYNCED_MARK = 1;
+    }
 }
 
-/// What a head says.
+bitflags! {
+    /// What everyone must know.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Incompatible: u64 {
+        /// Log blocks, run blocks and index pages are checked by CRC-32 (IEEE).
+        const CRC32 = 1;
+    }
+}
+
+/// One run as the head lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RunRef {
+    pub(crate) number: u64,
+    pub(crate) length: u64,
+    pub(crate) entries: u64,
+    pub(crate) footer_crc: u32,
+}
+
+/// The decoded head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    pub(crate) incompatible: Incompatible,
+    pub(crate) compatible: u64,
     pub(crate) read_only_compatible: ReadOnlyCompatible,
-    /// The log commits go to; it rises with every new log.
+    pub(crate) incompatible: Incompatible,
     pub(crate) generation: u64,
-    /// The sequence number of the log's first commit.
-    pub(crate) sequence: u64,
-    /// The number the next run gets.
+    pub(crate) commits: u64,
     pub(crate) next_run: u64,
-    /// The runs, oldest first; a later one overrules an earlier.
-    pub(crate) runs: Vec<u64>,
+    pub(crate) log_blocks: u64,
+    pub(crate) runs: Vec<RunRef>,
 }
 
 impl Head {
     /// The head of an empty journal.
-    pub(crate) fn first() -> Self {
+    pub(crate) fn first(log_blocks: u64) -> Self {
         Self {
-            incompatible: Incompatible::empty(),
-            read_only_compatible: ReadOnlyCompatible::empty(),
+            compatible: 0,
+            read_only_compatible: ReadOnlyCompatible::SYNCED_MARK,
+            incompatible: Incompatible::CRC32,
             generation: 1,
-            sequence: 1,
+            commits: 0,
             next_run: 1,
+            log_blocks,
             runs: Vec::new(),
         }
     }
 
-    fn encode(&self) -> Vec<u8> {
-        let count = u32::try_from(self.runs.len()).expect("the list is bounded by merging");
-        let mut bytes = Vec::with_capacity(FIXED + 8 * self.runs.len() + 4);
-        bytes.extend(MAGIC);
-        bytes.extend(layout::VERSION.to_le_bytes());
-        bytes.extend(self.incompatible.bits().to_le_bytes());
+    /// Says whether this version may write to a journal with this head.
+    pub(crate) fn require_writable(&self) -> Result<()> {
+        let unknown = self.read_only_compatible.bits() & !ReadOnlyCompatible::all().bits();
+        if unknown == 0 {
+            return Ok(());
+        }
+        let message = format!("journal has features {unknown:#x} that this version can read but not write");
+        Err(Error::new(ErrorKind::Unsupported, message))
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let length = HEAD_FIXED + self.runs.len() * HEAD_RUN + 4;
+        let mut bytes = Vec::with_capacity(length);
+        bytes.extend(HEAD_MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(count(length).to_le_bytes());
+        bytes.extend(self.compatible.to_le_bytes());
         bytes.extend(self.read_only_compatible.bits().to_le_bytes());
-        bytes.extend(count.to_le_bytes());
+        bytes.extend(self.incompatible.bits().to_le_bytes());
         bytes.extend(self.generation.to_le_bytes());
-        bytes.extend(self.sequence.to_le_bytes());
+        bytes.extend(self.commits.to_le_bytes());
         bytes.extend(self.next_run.to_le_bytes());
-        bytes.extend(self.runs.iter().flat_map(|run| run.to_le_bytes()));
+        bytes.extend(self.log_blocks.to_le_bytes());
+        bytes.extend(count(self.runs.len()).to_le_bytes());
+        bytes.extend([0; 4]);
+        for run in &self.runs {
+            bytes.extend(run.number.to_le_bytes());
+            bytes.extend(run.length.to_le_bytes());
+            bytes.extend(run.entries.to_le_bytes());
+            bytes.extend(run.footer_crc.to_le_bytes());
+            bytes.extend([0; 4]);
+        }
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self> {
-        let damage = |offset: usize, what: &str| Error::damage(layout::HEAD, offset as u64, what);
-        let u32_at = |at: usize| bytes[at..at + 4].try_into().map(u32::from_le_bytes).expect("four bytes");
-        let u64_at = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).expect("eight bytes");
-        if bytes.len() < FIXED + 4 || bytes[..8] != MAGIC {
-            return Err(damage(0, "not a journal"));
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let damage = |at: usize, what: &str| Err(Error::damage(HEAD, wide(at), what));
+        if bytes.len() < HEAD_FIXED + 4 || u32_at(bytes, 12) as usize != bytes.len() {
+            return damage(12, "not as long as it says");
         }
-        let end = bytes.len() - 4;
-        let is_sound = crc32fast::hash(&bytes[..end]) == u32_at(end);
-        // A later version may checksum otherwise; its number is believed before the checksum, which a flipped bit
-        // turns into a refusal too.
-        if u32_at(8) != layout::VERSION {
-            let what = format!("journal/{}: version {} is not {}", layout::HEAD, u32_at(8), layout::VERSION);
-            return Err(Error::new(if is_sound { ErrorKind::Unsupported } else { ErrorKind::Corrupt }, what));
+        let (body, checksum) = bytes.split_at(bytes.len() - 4);
+        if !body.starts_with(HEAD_MAGIC) {
+            return damage(0, "not the head of a journal");
         }
-        if !is_sound {
-            return Err(damage(end, "wrong checksum"));
+        if crc32fast::hash(body) != u32_at(checksum, 0) {
+            return damage(0, "the checksum does not match");
         }
-        let count = u32_at(20) as usize;
-        if end != FIXED + 8 * count {
-            return Err(damage(20, "wrong number of runs"));
+        let version = u32_at(body, 8);
+        if version != VERSION {
+            let message = format!("journal has format version {version}, this program knows {VERSION}");
+            return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        let incompatible = Incompatible::from_bits(u32_at(12)).ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, format!("journal/{}: unknown features {:#x}", layout::HEAD, u32_at(12)))
-        })?;
+        let incompatible = Incompatible::from_bits_retain(u64_at(body, 32));
+        if incompatible != Incompatible::all() {
+            let bits = incompatible.symmetric_difference(Incompatible::all()).bits();
+            let message = format!("journal differs in features {bits:#x} that this program must know");
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let (runs, rest) = body[HEAD_FIXED..].as_chunks::<HEAD_RUN>();
+        if runs.len() != u32_at(body, 72) as usize || !rest.is_empty() {
+            return damage(72, "the number of runs is not the number listed");
+        }
+        let run = |bytes: &[u8; HEAD_RUN]| RunRef {
+            number: u64_at(bytes, 0),
+            length: u64_at(bytes, 8),
+            entries: u64_at(bytes, 16),
+            footer_crc: u32_at(bytes, 24),
+        };
         Ok(Self {
+            compatible: u64_at(body, 16),
+            read_only_compatible: ReadOnlyCompatible::from_bits_retain(u64_at(body, 24)),
             incompatible,
-            read_only_compatible: ReadOnlyCompatible::from_bits_retain(u32_at(16)),
-            generation: u64_at(24),
-            sequence: u64_at(32),
-            next_run: u64_at(40),
-            runs: (0..count).map(|index| u64_at(FIXED + 8 * index)).collect(),
+            generation: u64_at(body, 40),
+            commits: u64_at(body, 48),
+            next_run: u64_at(body, 56),
+            log_blocks: u64_at(body, 64),
+            runs: runs.iter().map(run).collect(),
         })
     }
 
-    /// Says whether this version may write.
-    pub(crate) fn is_writable(&self) -> bool {
-        self.read_only_compatible.is_empty()
+    /// Replaces the head; durable on return, and either head is there after a crash.
+    pub(crate) fn publish(&self, disk: &Arc<dyn Disk>) -> Result<()> {
+        remove_if_there(disk, HEAD_NEW)?;
+        let file = disk.create(HEAD_NEW).named(HEAD_NEW)?;
+        file.write_at(&self.encode(), 0).named(HEAD_NEW)?;
+        file.sync().named(HEAD_NEW)?;
+        disk.rename(HEAD_NEW, HEAD).named(HEAD)?;
+        disk.sync().named(HEAD)
     }
+}
 
-    /// Reads the head; `NotFound` when there is none.
-    pub(crate) fn read(disk: &dyn Disk) -> Result<Self> {
-        let failed = |e: io::Error| Error::io("journal/head", e);
-        let file = disk.open(layout::HEAD, Access::Read).map_err(failed)?;
-        let mut bytes = vec![0; 512];
-        let length = file.read_at(&mut bytes, 0).map_err(failed)?;
-        if length == bytes.len() {
-            bytes.resize(MAX, 0);
-            let more = file.read_at(&mut bytes[512..], 512).map_err(failed)?;
-            bytes.truncate(512 + more);
-        } else {
-            bytes.truncate(length);
-        }
-        Self::decode(&bytes)
-    }
+/// Reads the head as it is now; [`ErrorKind::NotFound`] where there is no journal.
+pub(crate) fn read(disk: &Arc<dyn Disk>) -> Result<Vec<u8>> {
+    let file = disk.open(HEAD, Access::Read).named(HEAD)?;
+    // One byte more than fits, so that a head that is too long does not read as one that ends in time.
+    let length = narrow(file.size().named(HEAD)?).min(HEAD_MAX + 1);
+    let mut bytes = vec![0; length];
+    let count = file.read_at(&mut bytes, 0).named(HEAD)?;
+    bytes.truncate(count);
+    Ok(bytes)
+}
 
-    /// Replaces the head: write aside, sync, rename, sync the names. Durable on return.
-    pub(crate) fn publish(&self, disk: &dyn Disk, is_durable: bool) -> Result<()> {
-        let written = || {
-            let file = disk.open(layout::NEW_HEAD, Access::Create)?;
-            file.write_at(&self.encode(), 0)?;
-            if is_durable {
-                file.sync()?;
-            }
-            disk.rename(layout::NEW_HEAD, layout::HEAD)?;
-            if is_durable { disk.sync_names() } else { Ok(()) }
-        };
-        written().map_err(|e| Error::io("replace journal/head", e))
+/// Removes what a crash may have left under a name.
+pub(crate) fn remove_if_there(disk: &Arc<dyn Disk>, name: &str) -> Result<()> {
+    match disk.remove(name) {
+        Err(error) if error.is_not_found() => Ok(()),
+        result => result.named(name),
     }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).expect("merging keeps the list of runs short")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn head() -> Head {
+        let run = RunRef { number: 7, length: 4096, entries: 3, footer_crc: 9 };
+        Head { compatible: 1 << 40, generation: 5, commits: 12, runs: vec![run, run], ..Head::first(16) }
+    }
+
     #[test]
-    fn every_flipped_bit_of_a_head_is_refused() {
-        let head = Head { runs: vec![3, 9], next_run: 10, ..Head::first() };
-        let bytes = head.encode();
-        assert_eq!(Head::decode(&bytes).expect("its own bytes"), head);
+    fn a_head_reads_back_and_keeps_compatible_features_it_does_not_know() {
+        assert_eq!(Head::decode(&head().encode()).expect("its own bytes"), head());
+    }
+
+    #[test]
+    fn any_flipped_bit_of_a_head_is_damage() {
+        let bytes = head().encode();
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            Head::decode(&flipped).expect_err("a flipped bit");
-        }
-        for cut in 0..bytes.len() {
-            Head::decode(&bytes[..cut]).expect_err("a cut head");
+            let error = Head::decode(&flipped).expect_err("accepted a flipped bit");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "bit {bit}: {error}");
         }
     }
 
     #[test]
-    fn a_newer_version_and_unknown_features_are_told_from_damage() {
-        for at in [8, 12] {
-            let mut bytes = Head::first().encode();
-            bytes[at] = 2;
+    fn a_newer_version_and_unknown_features_are_refused_by_their_own_kind() {
+        let reseal = |at: usize| {
+            let mut bytes = head().encode();
+            bytes[at] |= 0x80;
             let end = bytes.len() - 4;
-            let crc = crc32fast::hash(&bytes[..end]);
-            bytes[end..].copy_from_slice(&crc.to_le_bytes());
-            assert_eq!(Head::decode(&bytes).expect_err("unknown").kind(), ErrorKind::Unsupported);
-        }
+            let checksum = crc32fast::hash(&bytes[..end]);
+            bytes[end..].copy_from_slice(&checksum.to_le_bytes());
+            Head::decode(&bytes)
+        };
+        assert_eq!(reseal(8).expect_err("a newer version").kind(), ErrorKind::Unsupported);
+        assert_eq!(reseal(32).expect_err("an incompatible feature").kind(), ErrorKind::Unsupported);
+        let readable = reseal(24).expect("a read-only compatible feature");
+        assert_eq!(readable.require_writable().expect_err("writable").kind(), ErrorKind::Unsupported);
     }
 }

@@ -1,58 +1,101 @@
 //! A crash-safe key/value log shared by many processes.
 //!
-//! A [`Journal`] is one directory: a log that commits are appended to, sorted runs that hold what older logs held,
-//! and a head that says which of them count. Readers take a [`Snapshot`]: one consistent, durable state, for as
-//! long as it is held, without a lock. Writers run a function upon the newest state, a [`Transaction`], alone in
-//! all processes; what it puts and deletes is one commit: one append, one sync.
+//! A [`Journal`] is a directory of a few files that together are one sorted map from bytes to bytes. A **commit**
+//! is one [`Transaction`], all of it or nothing. A [`Snapshot`] is one state, unchanged for as long as it is kept.
+//! A [`Record`] is a value of tagged fields of which unknown ones survive.
+//!
+//! ```text
+//! head                     which log and which runs; replaced by a rename
+//! 0000000000000007.log     the newest commits, in blocks of 512 bytes; appended to
+//! 0000000000000003.run     sorted entries, newest run first; mapped, never changed
+//! 0000000000000001.run
+//! synced                   how far the log is durable; a hint for readers
+//! lock                     held by the one who writes
+//! ```
+//!
+//! A commit is one write and one `fdatasync(2)` into space that was filled with zeros before. When the log is
+//! full its content becomes a run, merged with runs it outgrows, and a new log starts: a new *generation*.
+//! The bytes of each file, and what every crash leaves of them, are in `FORMAT.md` beside this crate.
 //!
 //! ```
 //! use std::sync::Arc;
 //! use plyfs_journal::{DirDisk, Error, Journal, Options};
 //!
-//! let directory = tempfile::tempdir().expect("a temporary directory");
-//! let disk = Arc::new(DirDisk::new(plyfs_sys::fs::open_dir(directory.path()).expect("open")));
-//! let journal = Journal::create(disk, Options::default())?;
+//! # let temp = tempfile::tempdir().expect("a temporary directory");
+//! # let path = temp.path();
+//! let disk = || plyfs_sys::fs::open_dir(path).map(|dir| Arc::new(DirDisk::new(dir)));
+//! let journal = Journal::create(disk()?)?;
+//! journal.write(|changes| {
+//!     changes.put(b"layer/base", b"");
+//!     changes.put(b"layer/app", b"on base");
+//!     Ok::<_, Error>(())
+//! })?; // both are durable now
 //!
 //! let before = journal.snapshot()?;
-//! journal.write(|records| {
-//!     records.put(b"layer/1", b"base");
+//! let elsewhere = Journal::open(disk()?, Options::default())?;
+//! elsewhere.write(|changes| {
+//!     assert!(changes.contains(b"layer/base")?);
+//!     changes.delete(b"layer/app");
 //!     Ok::<_, Error>(())
 //! })?;
 //!
-//! assert_eq!(journal.snapshot()?.get(b"layer/1")?, Some(b"base".to_vec()));
-//! assert_eq!(before.get(b"layer/1")?, None, "a snapshot does not move");
-//! # Ok::<(), Error>(())
+//! assert_eq!(journal.snapshot()?.scan(b"layer/").count(), 1);
+//! assert_eq!(before.get(b"layer/app")?.as_deref(), Some(&b"on base"[..]), "a snapshot does not change");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//!
-//! A value is bytes; [`Record`] is a way to put tagged fields there so that later versions may add some. All I/O
-//! goes through [`Disk`]. The bytes of every file, and the argument why no crash can lose or half do a commit, stand
-//! in `FORMAT.md` beside this crate.
 //!
 //! # Guarantees
 //!
-//! - A commit whose `write` returned is there after a power cut; one that did not return is there whole or not at all.
-//! - A flipped bit is an error that names file and offset, never a wrong answer.
-//! - A reader sees nothing that is not durable, and waits for no writer of another process.
-//! - After a failed sync nothing more is written through that handle.
+//! - When [`Journal::write`] returns `Ok`, the commit is on the disk, and every later snapshot of any process has
+//!   it. After a crash all such commits are there, and of the others each is whole or absent.
+//! - Readers take no lock, never wait for a writer, and never see what a power cut could take back.
+//! - A torn tail is told from damage. A flipped bit is [`ErrorKind::Corrupt`] with file and offset, or changes no
+//!   answer; so is a file that is missing or too short. Blocks of a run fail alone.
+//! - After a failed sync the handle writes nothing more, and nothing that was in doubt is appended to.
+//! - Opening reads the head, the log, which is bounded, and the footers of the runs, however much they hold.
+//! - All input and output goes through [`Disk`], so that a test can pull the plug.
 //!
 //! # Limits
 //!
-//! A commit is at most 16 MiB, a key or value 1 MiB. A medium that fails under a mapped run raises SIGBUS.
+//! - Linux. The directory is on one local file system whose `fdatasync` means it and whose device writes 512
+//!   bytes whole or not at all; on one that copies on write (btrfs) a commit also writes metadata.
+//! - One writer at a time: threads and processes wait for each other, for one sync each. The one that finds the
+//!   log full also writes a run, which takes as long as the runs it merges are large.
+//! - A key has at most 64 KiB, a commit 64 MiB. Values are read as a whole.
+//! - A medium that fails under a mapped run is `SIGBUS`.
+//! - A last commit that the disk replaced by zeros is noticed through `synced` alone; if a power cut took the
+//!   newest state of that file as well, it is taken for one that was never written.
+//! - A reader that may not write, and opens the journal between a failed sync and the mark that the writer leaves
+//!   of it, or after a writer was killed right there, can see that one commit.
 
-mod batch;
+mod block;
+mod checkpoint;
+mod dir_disk;
 mod disk;
+mod entry;
 mod error;
+mod generation;
 mod head;
 mod journal;
 mod layout;
 mod log;
 mod map;
+mod merge;
+mod options;
 mod record;
 mod run;
+mod snapshot;
+mod synced;
+mod transaction;
 mod view;
 
-pub use disk::{Access, Bytes, DirDisk, Disk, DiskFile};
+pub use dir_disk::DirDisk;
+pub use disk::{Access, Disk, DiskFile, DiskLock};
 pub use error::{Error, ErrorKind, Result};
-pub use journal::{Journal, Options, Snapshot, Transaction};
+pub use journal::Journal;
+pub use map::Map;
+pub use options::Options;
+pub use plyfs_sys::CallError;
 pub use record::Record;
-pub use view::{Item, Scan};
+pub use snapshot::{Scan, Snapshot};
+pub use transaction::Transaction;

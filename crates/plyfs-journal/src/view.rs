@@ -1,149 +1,257 @@
-//! Reading through the layers of a journal: changes in memory over runs, newest first.
+//! What a handle knows of the journal, and how it learns more.
+//!
+//! Readers take no lock. They believe the log as far as the `synced` file says it is durable: a read of 64 bytes
+//! tells that nothing is new. Beyond that lies what is being written this moment, or what was acknowledged
+//! before a power cut took the newest `synced`. Both read alike, so a reader that opens a generation and finds
+//! complete commits there syncs the log itself and believes them after that; if that sync fails, or the file
+//! says that one failed, it does not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::Result;
-use crate::batch::{Table, range};
-use crate::run::{Cursor, Run};
+use crate::block::Block;
+use crate::error::{Error, ErrorKind, Named, Result};
+use crate::generation::{Files, Generation};
+use crate::head::{self, Head};
+use crate::layout::{BLOCK, BLOCK_PAYLOAD, HEAD, wide};
+use crate::log::{self, Found, Place};
+use crate::snapshot::{Snapshot, Table};
+use crate::synced::{Marks, Synced};
 
-/// A key and its value.
-pub type Item = (Vec<u8>, Vec<u8>);
+/// How often a reader starts over when files vanish or change under it: a writer starts a generation once in
+/// hundreds of commits, so twice in a row is rare already.
+const ATTEMPTS: u32 = 100;
 
-/// A key and what became of it.
-pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
+/// How often, a millisecond apart, a reader finds the same block neither blank nor whole before it says so: a
+/// writer may be copying into it, which takes less than a microsecond unless the machine stops it right there.
+const SAME_DAMAGE: u32 = 50;
 
-/// The state of a journal at one moment.
+/// A state of the journal and where in the log it ends.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
-    /// What the log holds.
-    pub(crate) table: Arc<Table>,
-    /// The runs, oldest first.
-    pub(crate) runs: Vec<Arc<Run>>,
+    pub(crate) snapshot: Snapshot,
+    /// Blocks of the log that the state covers.
+    pub(crate) end: u64,
+    /// Number of the last commit in it.
+    pub(crate) commits: u64,
+    /// Blocks of the log known to be on the disk.
+    pub(crate) durable: u64,
+}
+
+/// A view read anew.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) view: View,
+    /// Whether all that is in the log was published: if not, nothing may be appended to it.
+    pub(crate) is_clean: bool,
+}
+
+/// Who asks: it decides what is believed beyond what was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Holds no lock, so that the log may grow meanwhile.
+    Reader,
+    /// Holds the lock, and writes everything into a new synced log when not all of this one is known durable.
+    Writer,
 }
 
 impl View {
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        if let Some(value) = self.table.get(key) {
-            return Ok(value.clone());
-        }
-        for run in self.runs.iter().rev() {
-            if let Some(value) = run.get(key)? {
-                return Ok(value.map(<[u8]>::to_vec));
-            }
-        }
-        Ok(None)
+    /// The empty view of a generation whose log is empty.
+    pub(crate) fn at_start(generation: Generation) -> Self {
+        let commits = generation.head.commits;
+        let snapshot = Snapshot { generation: Arc::new(generation), tail: Arc::default() };
+        Self { snapshot, end: 0, commits, durable: 0 }
     }
 
-    /// All keys that begin with `prefix`, ascending; `over` overrules everything.
-    pub(crate) fn scan(&self, prefix: &[u8], over: Option<&Table>) -> Scan {
-        let tables = [over, Some(&*self.table)].into_iter().flatten();
-        let mut sources: Vec<_> = tables.map(|table| Source::table(table, prefix)).collect();
-        let mut failed = None;
-        for run in self.runs.iter().rev() {
-            match run.seek(prefix) {
-                Ok(cursor) => sources.push(Source::Run(cursor)),
-                Err(error) => failed = Some(error),
-            }
-        }
-        Scan { prefix: prefix.to_vec(), merge: Merge { sources }, failed }
-    }
-}
-
-/// One sorted input of a merge.
-#[derive(Debug)]
-enum Source {
-    Table(std::iter::Peekable<std::vec::IntoIter<Change>>),
-    Run(Cursor),
-}
-
-impl Source {
-    fn table(table: &Table, prefix: &[u8]) -> Self {
-        let entries: Vec<_> = range(table, prefix).map(|(key, value)| (key.clone(), value.clone())).collect();
-        Self::Table(entries.into_iter().peekable())
+    /// Where the next commit goes.
+    pub(crate) fn place(&self) -> Place {
+        Place { generation: self.snapshot.generation.head.generation, end: self.end, commits: self.commits }
     }
 
-    fn key(&mut self) -> Result<Option<&[u8]>> {
-        match self {
-            Self::Table(entries) => Ok(entries.peek().map(|(key, _)| key.as_slice())),
-            Self::Run(cursor) => Ok(cursor.peek()?.map(|(key, _)| key)),
-        }
-    }
-
-    fn take(&mut self) -> Result<Option<Change>> {
-        match self {
-            Self::Table(entries) => Ok(entries.next()),
-            Self::Run(cursor) => {
-                let entry = cursor.peek()?.map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)));
-                if entry.is_some() {
-                    cursor.advance()?;
-                }
-                Ok(entry)
-            }
-        }
-    }
-}
-
-/// Sorted inputs as one; of equal keys the first input's entry counts.
-#[derive(Debug)]
-pub(crate) struct Merge {
-    sources: Vec<Source>,
-}
-
-impl Merge {
-    /// A table over runs, of which the later ones in the list overrule the earlier.
-    pub(crate) fn of_table(table: &Table, runs: &[Arc<Run>]) -> Result<Self> {
-        let cursors = runs.iter().rev().map(|run| Ok(Source::Run(run.seek(&[])?)));
-        let sources = std::iter::once(Ok(Source::table(table, &[]))).chain(cursors);
-        Ok(Self { sources: sources.collect::<Result<_>>()? })
-    }
-
-    pub(crate) fn next_entry(&mut self) -> Result<Option<Change>> {
-        let mut lowest: Option<(usize, Vec<u8>)> = None;
-        for (index, source) in self.sources.iter_mut().enumerate() {
-            if let Some(key) = source.key()?
-                && lowest.as_ref().is_none_or(|(_, lowest)| key < lowest.as_slice())
-            {
-                lowest = Some((index, key.to_vec()));
-            }
-        }
-        let Some((winner, key)) = lowest else { return Ok(None) };
-        let entry = self.sources[winner].take()?;
-        for source in &mut self.sources {
-            while source.key()? == Some(key.as_slice()) {
-                source.take()?;
-            }
-        }
-        Ok(entry)
-    }
-}
-
-/// The items whose keys begin with a prefix, ascending by key.
-#[derive(Debug)]
-pub struct Scan {
-    prefix: Vec<u8>,
-    merge: Merge,
-    failed: Option<crate::Error>,
-}
-
-impl Iterator for Scan {
-    type Item = Result<Item>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let Some(error) = self.failed.take() {
-            self.merge.sources.clear();
-            return Some(Err(error));
-        }
+    /// Reads the journal from its head.
+    pub(crate) fn load(files: &Files, before: Option<&Generation>, role: Role) -> Result<Loaded> {
+        let mut same_damage = 0;
+        let mut last_damage = None;
+        let mut attempts = 0;
         loop {
-            match self.merge.next_entry() {
-                Err(error) => {
-                    self.merge.sources.clear();
-                    return Some(Err(error));
+            match try_load(files, before, role)? {
+                Attempt::Loaded(loaded) => return Ok(loaded),
+                Attempt::Changed(error) if attempts == ATTEMPTS => return Err(error),
+                Attempt::Changed(_) => attempts += 1,
+                Attempt::Damaged(place, error) => {
+                    same_damage = if last_damage == Some(place) { same_damage + 1 } else { 0 };
+                    last_damage = Some(place);
+                    if same_damage == SAME_DAMAGE {
+                        return Err(error);
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
                 }
-                Ok(None) => return None,
-                Ok(Some((key, _))) if !key.starts_with(&self.prefix) => return None,
-                Ok(Some((_, None))) => {}
-                Ok(Some((key, Some(value)))) => return Some(Ok((key, value))),
             }
         }
     }
+
+    /// Brings a reader's view up to what is durable now.
+    pub(crate) fn catch_up(&mut self, files: &Files) -> Result<()> {
+        let generation = &self.snapshot.generation;
+        match files.synced() {
+            Some(synced) if synced.generation == generation.head.generation => {
+                self.advance(synced.blocks)?;
+                if synced.marks.is_empty() {
+                    self.durable = self.durable.max(synced.blocks);
+                }
+                Ok(())
+            }
+            Some(synced) if synced.generation > generation.head.generation => self.reload(files),
+            // A writer died between the head and this file, or the file cannot be believed: ask the head itself.
+            _ if head::read(&files.disk)? == generation.head_bytes && self.is_blank_beyond()? => Ok(()),
+            _ => self.reload(files),
+        }
+    }
+
+    fn reload(&mut self, files: &Files) -> Result<()> {
+        let loaded = Self::load(files, Some(&self.snapshot.generation), Role::Reader)?;
+        *self = loaded.view;
+        Ok(())
+    }
+
+    /// Reads on to a place that was published; one that lies behind is no news.
+    fn advance(&mut self, until: u64) -> Result<()> {
+        if until <= self.end {
+            return Ok(());
+        }
+        let name = self.snapshot.generation.log_name();
+        let bytes = log::read(&*self.snapshot.generation.log, self.end, Some(until)).named(&name)?;
+        let found = log::scan(&bytes, self.place());
+        if let Some((offset, what)) = found.damage {
+            return Err(Error::damage(&name, offset, what));
+        }
+        if found.end != until {
+            return Err(Error::damage(&name, found.end * wide(BLOCK), "ends before what was published"));
+        }
+        self.take(&found, until)
+    }
+
+    /// Adds the commits that end at or before `until`, which is where one of them ends.
+    fn take(&mut self, found: &Found, until: u64) -> Result<()> {
+        for payload in &found.commits {
+            let end = self.end + wide(payload.len().div_ceil(BLOCK_PAYLOAD));
+            if end > until {
+                break;
+            }
+            self.apply(payload, end)?;
+        }
+        if self.end == until {
+            return Ok(());
+        }
+        let name = self.snapshot.generation.log_name();
+        Err(Error::damage(&name, self.end * wide(BLOCK), "a commit is published in part"))
+    }
+
+    /// Adds one commit that ends at block `end`.
+    fn apply(&mut self, payload: &[u8], end: u64) -> Result<()> {
+        let entries = log::decode(payload, self.place())?;
+        let tail = Arc::make_mut(&mut self.snapshot.tail);
+        for entry in entries {
+            tail.insert(entry.key.into(), entry.value.map(Into::into));
+        }
+        self.end = end;
+        self.commits += 1;
+        Ok(())
+    }
+
+    /// Adds the commit that was just written and published, unless a reader was faster.
+    pub(crate) fn append(&mut self, before: Place, end: u64, changes: Table, durable: u64) {
+        if self.place() == before {
+            Arc::make_mut(&mut self.snapshot.tail).extend(changes);
+            self.end = end;
+            self.commits += 1;
+        }
+        if self.place().generation == before.generation {
+            self.durable = self.durable.max(durable);
+        }
+    }
+
+    /// Says whether the first block behind the view was never written.
+    pub(crate) fn is_blank_beyond(&self) -> Result<bool> {
+        let generation = &self.snapshot.generation;
+        let name = generation.log_name();
+        let bytes = log::read(&*generation.log, self.end, Some(self.end + 1)).named(&name)?;
+        Ok(Block::judge(&bytes, generation.head.generation, self.end) == Block::Blank)
+    }
+}
+
+/// What one attempt to read a journal from its head came to.
+enum Attempt {
+    Loaded(Loaded),
+    /// Files vanished or changed between looks; the error tells what never came to rest.
+    Changed(Error),
+    /// Damage at a place of a generation's log that a writer may be writing to this moment.
+    Damaged((u64, u64), Error),
+}
+
+fn try_load(files: &Files, before: Option<&Generation>, role: Role) -> Result<Attempt> {
+    let head_bytes = head::read(&files.disk)?;
+    let number = Head::decode(&head_bytes)?.generation;
+    // Read before the log is: what it says must be in the log by then.
+    let synced = files.synced();
+    if synced.is_some_and(|synced| synced.generation > number) {
+        return Ok(Attempt::Changed(Error::damage(HEAD, 40, "an older generation than the synced one")));
+    }
+    let generation = match Generation::open(files, head_bytes, before) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let missing = Error::new(ErrorKind::Corrupt, "a file that the head of the journal names").because(error);
+            return Ok(Attempt::Changed(missing));
+        }
+        result => result?,
+    };
+    let synced = synced.filter(|synced| synced.generation == number);
+    let published = synced.map_or(0, |synced| synced.blocks);
+    let marks = synced.map_or(Marks::empty(), |synced| synced.marks);
+    let name = generation.log_name();
+    let bytes = log::read(&*generation.log, 0, None).named(&name)?;
+    if wide(bytes.len() / BLOCK) < generation.head.log_blocks {
+        return Err(Error::damage(&name, wide(bytes.len()), "shorter than it was created"));
+    }
+    let mut view = View::at_start(generation);
+    let found = log::scan(&bytes, view.place());
+    if let Some((offset, what)) = found.damage {
+        let error = Error::damage(&name, offset, what);
+        let may_change = role == Role::Reader && offset >= published * wide(BLOCK);
+        return if may_change { Ok(Attempt::Damaged((number, offset), error)) } else { Err(error) };
+    }
+    if found.end < published && !marks.contains(Marks::RELAXED) {
+        return Err(Error::damage(&name, found.end * wide(BLOCK), "a block that was synced is gone"));
+    }
+    let is_clean = synced.is_some() && found.end == published && !found.is_torn && !marks.contains(Marks::FAILED);
+    let until = if role == Role::Writer || found.end <= published {
+        found.end
+    } else {
+        believable(&view, &found, published, marks)
+    };
+    view.take(&found, until)?;
+    if marks.is_empty() {
+        view.durable = published;
+    }
+    Ok(Attempt::Loaded(Loaded { view, is_clean }))
+}
+
+/// How far a reader may believe complete commits beyond what was published.
+fn believable(view: &View, found: &Found, published: u64, marks: Marks) -> u64 {
+    if marks.contains(Marks::FAILED) {
+        return published;
+    }
+    match view.snapshot.generation.log.sync() {
+        Ok(()) => found.end,
+        // A file system that cannot be written to has nothing that is not on the disk.
+        Err(error) if matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::InvalidInput) => found.end,
+        Err(_) => published,
+    }
+}
+
+/// What a writer may append to under its lock without reading the log again.
+pub(crate) fn is_published(view: &View, synced: Option<Synced>) -> bool {
+    let place = view.place();
+    synced.is_some_and(|synced| {
+        synced.generation == place.generation && synced.blocks == place.end && !synced.marks.contains(Marks::FAILED)
+    })
 }

@@ -1,0 +1,110 @@
+//! Starting a generation: what is in the log becomes a sorted run, and an empty log follows.
+//!
+//! 1. The run, written and synced; the newest runs that are not larger than what is being written are merged
+//!    into it, so there are few of them and each entry is rewritten a logarithmic number of times.
+//! 2. The new log, zeros, synced.
+//! 3. The directory, synced: both names are there.
+//! 4. The new head aside, synced, renamed, the directory synced: the moment the generation exists.
+//! 5. The `synced` file.
+//! 6. Files that the head does not name are removed.
+//!
+//! No step changes what the journal says. A crash before 4 leaves the old generation and files that no head
+//! names, which the next checkpoint removes or writes anew; after 4, the new one.
+
+use std::sync::Arc;
+
+use crate::disk::Disk;
+use crate::entry::Entry;
+use crate::error::{Error, Named, Result};
+use crate::generation::{Files, Generation};
+use crate::head::{self, Head, RunRef};
+use crate::layout::{BLOCK, HEAD_NEW, SYNCED, is_log_or_run, log_name, run_name, wide};
+use crate::log;
+use crate::merge::{Merge, Source};
+use crate::run;
+use crate::snapshot::{Snapshot, table_source};
+use crate::synced::{Marks, Synced};
+use crate::view::View;
+
+/// Runs up to this size are always merged: a file costs more than rewriting it.
+const SMALL: u64 = 32 << 10;
+
+/// A generation whose files are durable and which no head names yet.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    head: Head,
+}
+
+/// Steps 1 to 3. After an error the journal and its log are as they were, and the space is given back.
+pub(crate) fn prepare(disk: &Arc<dyn Disk>, view: &View, log_blocks: u64) -> Result<Prepared> {
+    let before = &view.snapshot.generation.head;
+    before.require_writable()?;
+    let (run, log) = (before.next_run, before.generation + 1);
+    let steps = || {
+        let runs = write_run(disk, &view.snapshot, wide(BLOCK) * view.end)?;
+        log::create(disk, log, log_blocks)?;
+        disk.sync().named(&log_name(log))?;
+        Ok(runs)
+    };
+    let runs: Vec<RunRef> = steps().inspect_err(|_: &Error| {
+        // Best effort: the next attempt replaces them.
+        let _ = disk.remove(&run_name(run));
+        let _ = disk.remove(&log_name(log));
+    })?;
+    let head = Head { generation: log, commits: view.commits, next_run: run + 1, log_blocks, runs, ..before.clone() };
+    Ok(Prepared { head })
+}
+
+/// Steps 4 to 6. After an error either head may be there.
+pub(crate) fn publish(files: &Files, prepared: &Prepared, before: &Generation) -> Result<View> {
+    let head = &prepared.head;
+    head.publish(&files.disk)?;
+    let generation = Generation::open(files, head.encode(), Some(before))?;
+    mark(files, &Synced { generation: head.generation, blocks: 0, marks: Marks::empty() })?;
+    remove_unnamed(&files.disk, head);
+    Ok(View::at_start(generation))
+}
+
+/// Overwrites the `synced` file; visible on return, durable never.
+pub(crate) fn mark(files: &Files, synced: &Synced) -> Result<()> {
+    match &files.synced {
+        Some(file) => file.write_at(&synced.encode(), 0).named(SYNCED),
+        None => Err(Error::damage(SYNCED, 0, "the file is missing")),
+    }
+}
+
+/// Writes the tail, merged with the runs it outgrows, as the newest run.
+fn write_run(disk: &Arc<dyn Disk>, snapshot: &Snapshot, tail: u64) -> Result<Vec<RunRef>> {
+    let Snapshot { generation, tail: table } = snapshot;
+    let mut references = generation.head.runs.clone();
+    if table.is_empty() {
+        return Ok(references);
+    }
+    let mut size = tail;
+    let count = generation.runs.iter().take_while(|run| {
+        let length = run.reference().length;
+        let outgrown = length <= size.saturating_mul(2).max(SMALL);
+        size = size.saturating_add(length);
+        outgrown
+    });
+    let merged = &generation.runs[..count.count()];
+    let kept = references.split_off(merged.len());
+    let runs = merged.iter().map(|run| Box::new(run.from(b"")) as Source<'_>);
+    let entries = Merge::new(std::iter::once(table_source(table, b"")).chain(runs));
+    // A deletion is kept while an older run may hold what it deletes.
+    let needed = |entry: &Result<Entry<'_>>| !kept.is_empty() || entry.as_ref().map_or(true, |e| e.value.is_some());
+    let written = run::write(disk, generation.head.next_run, entries.filter(needed))?;
+    Ok(written.into_iter().chain(kept).collect())
+}
+
+/// Removes logs and runs of other heads, and a head that never became one; what cannot be removed is left for
+/// the next time.
+fn remove_unnamed(disk: &Arc<dyn Disk>, head: &Head) {
+    let named =
+        |name: &str| name == log_name(head.generation) || head.runs.iter().any(|run| name == run_name(run.number));
+    for name in disk.list().unwrap_or_default() {
+        if name == HEAD_NEW || is_log_or_run(&name) && !named(&name) {
+            let _ = head::remove_if_there(disk, &name);
+        }
+    }
+}

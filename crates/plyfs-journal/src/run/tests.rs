@@ -1,0 +1,1 @@
+//! Runs: what is written is found again, and damage is named.

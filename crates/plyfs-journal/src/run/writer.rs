@@ -1,0 +1,116 @@
+//! Writing a run: entries in, in order; a synced file out.
+
+use std::sync::Arc;
+
+use crate::disk::{Disk, DiskFile};
+use crate::entry::Entry;
+use crate::error::{Named, Result};
+use crate::head::{RunRef, remove_if_there};
+use crate::layout::{
+    INDEX_ENTRIES, INDEX_ENTRY, INDEX_PAGE, INDEX_PREFIX, RUN_BLOCK, RUN_FOOTER, RUN_HEADER, RUN_MAGIC, run_name, wide,
+};
+
+/// Bytes collected before they are written.
+const BUFFER: usize = 1 << 20;
+
+/// Writes a run of entries that ascend; `None` when there are none.
+///
+/// Synced on return, but for its name, which the sync of the directory makes durable.
+pub(crate) fn write<'a>(
+    disk: &Arc<dyn Disk>,
+    number: u64,
+    entries: impl Iterator<Item = Result<Entry<'a>>>,
+) -> Result<Option<RunRef>> {
+    let name = run_name(number);
+    let mut entries = entries.peekable();
+    if entries.peek().is_none() {
+        return Ok(None);
+    }
+    // What a crash left of an earlier attempt; no head names it.
+    remove_if_there(disk, &name)?;
+    let file = disk.create(&name).named(&name)?;
+    let mut output = Output { file: &*file, buffer: Vec::new(), written: 0 };
+    output.buffer.extend(RUN_MAGIC);
+    output.buffer.extend(number.to_le_bytes());
+    debug_assert_eq!(output.buffer.len(), RUN_HEADER);
+    let mut index = Vec::new();
+    let (mut count, mut block) = (0_u64, Vec::new());
+    let mut prefix = [0; INDEX_PREFIX];
+    while let Some(entry) = entries.next().transpose()? {
+        if block.is_empty() {
+            prefix = [0; INDEX_PREFIX];
+            let length = entry.key.len().min(INDEX_PREFIX);
+            prefix[..length].copy_from_slice(&entry.key[..length]);
+        }
+        entry.encode(&mut block);
+        count += 1;
+        if block.len() >= RUN_BLOCK || entries.peek().is_none() {
+            index.extend(index_entry(output.position(), &block, prefix));
+            output.push(&block).named(&name)?;
+            block.clear();
+        }
+    }
+    let reference = output.finish(number, count, &index).named(&name)?;
+    file.sync().named(&name)?;
+    Ok(Some(reference))
+}
+
+fn index_entry(offset: u64, block: &[u8], prefix: [u8; INDEX_PREFIX]) -> [u8; INDEX_ENTRY] {
+    let length = u32::try_from(block.len()).expect("a block is one bounded entry beyond 4096 bytes at most");
+    let mut entry = [0; INDEX_ENTRY];
+    entry[..8].copy_from_slice(&offset.to_le_bytes());
+    entry[8..12].copy_from_slice(&length.to_le_bytes());
+    entry[12..16].copy_from_slice(&crc32fast::hash(block).to_le_bytes());
+    entry[16..].copy_from_slice(&prefix);
+    entry
+}
+
+struct Output<'a> {
+    file: &'a dyn DiskFile,
+    buffer: Vec<u8>,
+    written: u64,
+}
+
+impl Output<'_> {
+    fn position(&self) -> u64 {
+        self.written + wide(self.buffer.len())
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> plyfs_sys::Result<()> {
+        self.buffer.extend(bytes);
+        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> plyfs_sys::Result<()> {
+        self.file.write_at(&self.buffer, self.written)?;
+        self.written = self.position();
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes index and footer behind the data.
+    fn finish(mut self, number: u64, entries: u64, index: &[u8]) -> plyfs_sys::Result<RunRef> {
+        let offset = self.position().next_multiple_of(wide(INDEX_PAGE));
+        let padding = usize::try_from(offset - self.position()).expect("less than a page");
+        self.push(&[0; INDEX_PAGE][..padding])?;
+        for entries in index.chunks(INDEX_ENTRIES * INDEX_ENTRY) {
+            let mut page = [0; INDEX_PAGE];
+            page[..entries.len()].copy_from_slice(entries);
+            let checksum = crc32fast::hash(&page[..INDEX_PAGE - 4]);
+            page[INDEX_PAGE - 4..].copy_from_slice(&checksum.to_le_bytes());
+            self.push(&page)?;
+        }
+        let length = self.position() + wide(RUN_FOOTER);
+        let mut footer = Vec::with_capacity(RUN_FOOTER);
+        footer.extend(RUN_MAGIC);
+        for number in [number, entries, wide(index.len() / INDEX_ENTRY), offset, length] {
+            footer.extend(number.to_le_bytes());
+        }
+        footer.resize(RUN_FOOTER - 4, 0);
+        let footer_crc = crc32fast::hash(&footer);
+        footer.extend(footer_crc.to_le_bytes());
+        self.push(&footer)?;
+        self.flush()?;
+        Ok(RunRef { number, length, entries, footer_crc })
+    }
+}

@@ -1,0 +1,94 @@
+//! One state of the journal, and reading in it.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::error::Result;
+use crate::generation::Generation;
+use crate::merge::{Merge, Source};
+
+/// Keys and their values or deletions, in memory.
+pub(crate) type Table = BTreeMap<Box<[u8]>, Option<Arc<[u8]>>>;
+
+/// One consistent, durable state of a journal, for as long as it is kept.
+///
+/// It holds no lock and hinders nobody; what it reads stays mapped and in memory. A clone is the same state.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) tail: Arc<Table>,
+}
+
+impl Snapshot {
+    /// The value of a key.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.find(key)?.map(<[u8]>::to_vec))
+    }
+
+    /// Says whether the key has a value.
+    pub fn contains(&self, key: &[u8]) -> Result<bool> {
+        Ok(self.find(key)?.is_some())
+    }
+
+    /// The keys that start with `prefix` and their values, sorted bytewise; an error ends them.
+    pub fn scan(&self, prefix: &[u8]) -> Scan<'_> {
+        Scan::new(self.sources(prefix), prefix)
+    }
+
+    fn find(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+        if let Some(value) = self.tail.get(key) {
+            return Ok(value.as_deref());
+        }
+        for run in &self.generation.runs {
+            if let Some(entry) = run.get(key)? {
+                return Ok(entry.value);
+            }
+        }
+        Ok(None)
+    }
+
+    /// All that is known from `key` on, the newest first.
+    pub(crate) fn sources<'a>(&'a self, key: &[u8]) -> Vec<Source<'a>> {
+        let runs = self.generation.runs.iter().map(|run| Box::new(run.from(key)) as Source<'a>);
+        std::iter::once(table_source(&self.tail, key)).chain(runs).collect()
+    }
+}
+
+/// The entries of a table from `key` on.
+pub(crate) fn table_source<'a>(table: &'a Table, key: &[u8]) -> Source<'a> {
+    let entries = table.range::<[u8], _>((Bound::Included(key), Bound::Unbounded));
+    Box::new(entries.map(|(key, value)| Ok(Entry { key, value: value.as_deref() })))
+}
+
+/// The keys of one prefix with their values, sorted bytewise.
+#[derive(Debug)]
+pub struct Scan<'a> {
+    merge: Merge<'a>,
+    prefix: Box<[u8]>,
+}
+
+impl<'a> Scan<'a> {
+    pub(crate) fn new(sources: impl IntoIterator<Item = Source<'a>>, prefix: &[u8]) -> Self {
+        Self { merge: Merge::new(sources), prefix: prefix.into() }
+    }
+}
+
+impl Iterator for Scan<'_> {
+    type Item = Result<(Vec<u8>, Vec<u8>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.merge.next()? {
+                Err(error) => return Some(Err(error)),
+                Ok(entry) if !entry.key.starts_with(&self.prefix) => {
+                    self.merge = Merge::new([]);
+                    return None;
+                }
+                Ok(Entry { value: None, .. }) => {}
+                Ok(Entry { key, value: Some(value) }) => return Some(Ok((key.to_vec(), value.to_vec()))),
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The `synced` file: how far the log is durable, for those who did not write it.
+//!
+//! ```text
+//!  0   8  "plyfssyn"
+//!  8   8  generation of the log
+//! 16   8  blocks of it that are published
+//! 24   4  marks: 1 a sync failed, 2 published without a sync
+//! 28  32  zero
+//! 60   4  CRC-32 of everything before
+//! ```
+//!
+//! A writer overwrites it after each sync, so it is never ahead of the truth; it is not synced itself, so after
+//! a power cut it may be behind. Whoever finds it behind, absent, torn or damaged is thrown back on the log.
+
+use crate::disk::{Access, Disk, DiskFile};
+use crate::layout::{SYNCED, SYNCED_LEN, SYNCED_MAGIC, u32_at, u64_at};
+
+use bitflags::bitflags;
+
+bitflags! {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Marks: u32 {
+        /// A sync of this log failed: what lies beyond must not be believed on the word of a later sync.
+        const FAILED = 1;
+        /// The blocks were published without a sync, so that missing ones are no damage.
+        const RELAXED = 2;
+    }
+}
+
+/// The content of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Synced {
+    pub(crate) generation: u64,
+    pub(crate) blocks: u64,
+    pub(crate) marks: Marks,
+}
+
+impl Synced {
+    pub(crate) fn encode(&self) -> [u8; SYNCED_LEN] {
+        let mut bytes = [0; SYNCED_LEN];
+        bytes[..8].copy_from_slice(SYNCED_MAGIC);
+        bytes[8..16].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.blocks.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.marks.bits().to_le_bytes());
+        let checksum = crc32fast::hash(&bytes[..SYNCED_LEN - 4]);
+        bytes[SYNCED_LEN - 4..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; SYNCED_LEN]) -> Option<Self> {
+        let (body, checksum) = bytes.split_at(SYNCED_LEN - 4);
+        let sound = body.starts_with(SYNCED_MAGIC) && crc32fast::hash(body) == u32_at(checksum, 0);
+        sound.then(|| Self {
+            generation: u64_at(body, 8),
+            blocks: u64_at(body, 16),
+            marks: Marks::from_bits_retain(u32_at(body, 24)),
+        })
+    }
+
+    /// Reads the file; `None` when it says nothing that can be believed.
+    ///
+    /// It is written while it is read, and 64 bytes are not one load: a mixture fails its checksum and is read
+    /// again a few times.
+    pub(crate) fn read(file: &dyn DiskFile) -> Option<Self> {
+        (0..4).find_map(|_| {
+            let mut bytes = [0; SYNCED_LEN];
+            let count = file.read_at(&mut bytes, 0).ok()?;
+            if count == SYNCED_LEN { Self::decode(&bytes) } else { None }
+        })
+    }
+}
+
+/// Opens the file, which is only missing where someone removed it: readers do without.
+pub(crate) fn open(disk: &dyn Disk, access: Access) -> plyfs_sys::Result<Option<Box<dyn DiskFile>>> {
+    match disk.open(SYNCED, access) {
+        Err(error) if error.is_not_found() => Ok(None),
+        result => result.map(Some),
+    }
+}
