@@ -13,7 +13,7 @@ use plyfs::{Compression, Format};
 ///
 /// Data goes to standard output, words to standard error. Sizes in tables are rounded; --json states bytes.
 #[derive(Debug, Parser)]
-#[command(name = "plyfs", version, propagate_version = false, after_long_help = EXIT_CODES)]
+#[command(name = "plyfs", version, args_override_self = true, after_long_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -23,6 +23,7 @@ pub(crate) struct Cli {
 
 /// What every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Common {
     /// Use the store in this directory [default: /var/lib/plyfs for root, else plyfs in the XDG data directory]
     #[arg(long, value_name = "DIR", global = true, env = "PLYFS_ROOT", hide_env_values = true)]

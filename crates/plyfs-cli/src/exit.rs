@@ -1,5 +1,6 @@
 //! How a failure ends the program: one line, its hints, and the exit code of its kind.
 
+use std::error::Error as _;
 use std::fmt;
 
 use plyfs::ErrorKind;
@@ -111,12 +112,24 @@ impl fmt::Display for Failure {
     /// The failure and its causes on one line, whatever bytes its names hold.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match &self.cause {
-            Cause::Library(error) => plyfs::report(error),
+            Cause::Library(error) => plyfs::report(error) + unsaid(error),
             Cause::Usage(message) => message.clone(),
             Cause::Stream { doing, error } => format!("{doing}: {}", plain(error)),
             Cause::ReaderGone => "standard output: nobody reads it".to_owned(),
         };
         f.write_str(&crate::human::one_line(&text))
+    }
+}
+
+/// What a look-up leaves to its kind: it names what it looked for, and no system call failed that would say the rest.
+fn unsaid(error: &plyfs::Error) -> &'static str {
+    if error.source().is_some() || error.to_string().starts_with("no ") {
+        return "";
+    }
+    match error.kind() {
+        ErrorKind::NotFound => ": not found",
+        ErrorKind::Exists => ": exists already",
+        _ => "",
     }
 }
 
@@ -169,7 +182,8 @@ mod tests {
             let hint = common_hint(kind, false).unwrap_or("-");
             format!("{:<14} {:>2}  {hint}", kind.name(), kind.code())
         };
-        insta::assert_snapshot!(ErrorKind::ALL.map(row).join("\n"));
+        let table = ErrorKind::ALL.map(row).join("\n");
+        insta::assert_snapshot!(table);
         assert_eq!(common_hint(ErrorKind::Permission, true), None, "root is told nothing it could do");
     }
 

@@ -34,13 +34,12 @@ fn container_shape(store: &Store, container: &Container) -> Result<Value> {
     let own = own_usage(container)?;
     // Docker's driver home: the store's own is exactly that.
     let directory = store.path().join(DRIVER).join(container.id().to_string());
-    let mut data = json!({
-        "UpperDir": path_text(&directory.join("diff")),
-        "WorkDir": path_text(&directory.join("work")),
-        "MergedDir": path_text(&directory.join("merged")),
-    });
+    let mut data = json!({});
     if !chain.is_empty() {
         data["LowerDir"] = joined(&chain).into();
+    }
+    for (key, name) in [("UpperDir", "diff"), ("WorkDir", "work"), ("MergedDir", "merged")] {
+        data[key] = path_text(&directory.join(name)).into();
     }
     Ok(json!({
         "Id": container.id().to_string(),
@@ -64,10 +63,10 @@ fn image_shape(image: &Image) -> Result<Value> {
     let last = config["history"].as_array().and_then(|history| history.last());
     let mut data = json!({});
     if let [top, below @ ..] = &chain[..] {
-        data["UpperDir"] = path_text(&top.path()).into();
         if !below.is_empty() {
             data["LowerDir"] = joined(below).into();
         }
+        data["UpperDir"] = path_text(&top.path()).into();
     }
     Ok(json!({
         "Id": image.id().to_string(),

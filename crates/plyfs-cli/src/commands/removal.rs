@@ -22,6 +22,11 @@ impl Failed {
     }
 }
 
+#[derive(Debug, Serialize)]
+struct RemovedContainers {
+    removed: Vec<String>,
+}
+
 /// Removes containers and prints their names.
 pub(crate) fn rm(session: &mut Session, args: &Rm) -> Result<u8> {
     let store = session.open()?;
@@ -33,7 +38,7 @@ pub(crate) fn rm(session: &mut Session, args: &Rm) -> Result<u8> {
     }
     // Printed when all is done: a reader that goes away stops no removal.
     if session.out.is_json() {
-        session.out.json(&removed)?;
+        session.out.json(&RemovedContainers { removed })?;
     } else {
         removed.iter().try_for_each(|name| session.out.line(name))?;
     }
@@ -42,8 +47,10 @@ pub(crate) fn rm(session: &mut Session, args: &Rm) -> Result<u8> {
 
 fn remove_container(store: &Store, name: &str, removal: Removal) -> Result<String> {
     let container = session::container(store, name)?;
-    let mounted = format!("`plyfs umount {name}` first, or `plyfs rm --force {name}`");
-    container.remove(removal).hint_on(ErrorKind::InUse, mounted)?;
+    container.remove(removal).map_err(|error| match container.mounted_at() {
+        Ok(Some(_)) => Failure::from(error).hint(format!("`plyfs umount {name}` first, or `plyfs rm --force {name}`")),
+        _ => error.into(),
+    })?;
     Ok(container.name().to_string())
 }
 

@@ -1,0 +1,9 @@
+//! The built `plyfs` binary, run as a person would run it.
+
+mod bench;
+mod help;
+mod json;
+mod life;
+mod refusals;
+mod streams;
+mod unprivileged;

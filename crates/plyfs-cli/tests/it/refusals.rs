@@ -1,0 +1,203 @@
+//! Bad input: one clear line that names the path or id, its own exit code, and no trace.
+
+use std::fs;
+
+use plyfs_testkit::oci::{Compression, LayerTar, Plain, write_archive};
+
+use crate::bench::{Bench, two_layers};
+
+/// A store with an image, a mounted container and one that is not.
+fn busy_bench() -> Bench {
+    let bench = Bench::with_image();
+    bench.ok(["create", "app:1", "web-1"]);
+    bench.ok(["create", "app:1", "mounted"]);
+    bench.ok(["mount", "mounted"]);
+    bench
+}
+
+/// Refuses each command line and shows all that was said, the exit codes before it.
+fn check(bench: &Bench, rows: &[(i32, &[&str])]) -> String {
+    let said =
+        |(code, args): &(i32, &[&str])| format!("{code:>2}  {}\n{}\n", args.join(" "), bench.refused(*code, *args));
+    rows.iter().map(said).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn root_names_that_mean_nothing_or_cannot_be_are_refused() {
+    plyfs_testkit::require_root!();
+    let bench = busy_bench();
+    let said = check(
+        &bench,
+        &[
+            (3, &["create", "nginx:1"]),
+            (3, &["save", "nginx:1", "-o", "out.tar"]),
+            (3, &["rmi", "sha256:0000"]),
+            (3, &["mount", "web-9"]),
+            (3, &["rm", "--force", "web-9"]),
+            (3, &["inspect", "web-9"]),
+            (3, &["inspect", "../../etc/passwd"]),
+            (3, &["tree", "/etc/passwd"]),
+            (3, &["load", "no-such-file"]),
+            (4, &["create", "app:1", "web-1"]),
+            (4, &["rename", "web-1", "mounted"]),
+            (5, &["create", "app:1", "../web"]),
+            (5, &["mount", "../mounted"]),
+            (5, &["rm", "overlay2/l"]),
+            (5, &["rename", "web-1", "-"]),
+            (5, &["tag", "app:1", "../x"]),
+            (5, &["tag", "app:1", "app@sha256:00"]),
+            (5, &["import", "app.tar", "UPPER"]),
+            (5, &["commit", "web-1", "a//b"]),
+            (6, &["rm", "mounted"]),
+            (6, &["rmi", "app:1"]),
+            (6, &["rmi", "localhost/app:1"]),
+        ],
+    );
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn root_archives_that_are_not_what_they_say_are_refused() {
+    plyfs_testkit::require_root!();
+    let bench = busy_bench();
+    let path = |name: &str| bench.temp.join(name);
+    let image = Plain::new("localhost/new:1", vec![LayerTar::new().file("big", vec![b'x'; 100_000]).finish()]);
+
+    let members = image.docker_members();
+    let without =
+        |unwanted: &str| members.iter().filter(|(name, _)| !name.ends_with(unwanted)).cloned().collect::<Vec<_>>();
+    write_archive(&path("no-layer.tar"), &without(".tar"));
+    write_archive(&path("no-manifest.tar"), &without("manifest.json"));
+    let changed: Vec<_> = members
+        .iter()
+        .map(|(name, content)| {
+            (name.clone(), if name.ends_with(".tar") { vec![0; content.len()] } else { content.clone() })
+        })
+        .collect();
+    write_archive(&path("other-layer.tar"), &changed);
+
+    image.write_docker_archive(&path("whole.tar"));
+    let whole = fs::read(path("whole.tar")).expect("read");
+    let packed = Compression::Gzip.apply(&whole);
+    fs::write(path("cut.tar.gz"), &packed[..packed.len() / 2]).expect("written");
+    let mut garbled = packed.clone();
+    let end = garbled.len() - 8;
+    garbled[end] ^= 0xff;
+    fs::write(path("wrong-sum.tar.gz"), garbled).expect("written");
+    fs::write(path("cut.tar"), &whole[..whole.len() / 2]).expect("written");
+    fs::write(path("words.txt"), "hello\n").expect("written");
+    fs::write(path("empty.tar"), "").expect("written");
+
+    image.write_oci_layout(Compression::Gzip, &path("layout"));
+    let blobs = image.oci_members(Compression::Gzip);
+    let (layer, content) = blobs.iter().find(|(_, content)| content.starts_with(&[0x1f, 0x8b])).expect("a layer");
+    let mut other = content.clone();
+    other[20] ^= 1;
+    fs::write(path("layout").join(layer), other).expect("written");
+
+    let said = check(
+        &bench,
+        &[
+            (8, &["load", "cut.tar.gz"]),
+            (8, &["load", "wrong-sum.tar.gz"]),
+            (8, &["load", "cut.tar"]),
+            (8, &["load", "other-layer.tar"]),
+            (8, &["load", "layout"]),
+            (8, &["load", "no-layer.tar"]),
+            (5, &["load", "no-manifest.tar"]),
+            (5, &["load", "words.txt"]),
+            (5, &["load", "empty.tar"]),
+            (8, &["import", "words.txt", "new:1"]),
+        ],
+    );
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn root_layers_that_reach_outside_are_refused() {
+    plyfs_testkit::require_root!();
+    let bench = busy_bench();
+    for (name, layer) in [
+        ("dotdot", LayerTar::new().file("../../../../evil", "x").finish()),
+        ("hardlink", LayerTar::new().link("shadow", "../../../../../../etc/shadow").finish()),
+    ] {
+        let file = format!("{name}.tar");
+        Plain::new("localhost/evil:1", vec![layer]).write_docker_archive(&bench.temp.join(&file));
+        let words = bench.refused(5, ["load", &file]);
+        assert!(words.contains(".."), "the name is said: {words}");
+    }
+}
+
+#[test]
+fn root_what_is_no_store_of_this_version_is_refused() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    let foreign = bench.temp.dir("foreign");
+    fs::write(foreign.join("letter"), "dear").expect("written");
+    fs::write(bench.temp.join("file"), "").expect("written");
+    let newer = bench.temp.dir("newer");
+    fs::write(newer.join("plyfs.toml"), "version = 2\n").expect("written");
+    let said = check(
+        &bench,
+        &[
+            (3, &["--root", "absent", "images"]),
+            (3, &["--root", "foreign", "images"]),
+            (5, &["--root", "foreign", "load", "app.tar"]),
+            (5, &["--root", "file", "images"]),
+            (9, &["--root", "newer", "images"]),
+            (9, &["--root", "newer", "load", "app.tar"]),
+            (8, &["--root", "absent", "fsck"]),
+        ],
+    );
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn root_files_that_cannot_be_written_are_refused() {
+    plyfs_testkit::require_root!();
+    let bench = busy_bench();
+    bench.temp.dir("directory");
+    fs::write(bench.temp.join("directory/letter"), "dear").expect("written");
+    let said = check(
+        &bench,
+        &[
+            (3, &["save", "app:1", "-o", "absent/out.tar"]),
+            (5, &["save", "app:1", "-o", "directory"]),
+            (4, &["save", "app:1", "-o", "directory", "--format", "oci"]),
+            (2, &["save", "app:1", "-o", "-", "--format", "oci"]),
+            (3, &["diff", "web-1", "-o", "absent/out.tar"]),
+            (5, &["diff", "web-1", "-o", "directory"]),
+        ],
+    );
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn root_several_arguments_are_tried_each_and_the_first_failure_counts() {
+    plyfs_testkit::require_root!();
+    let bench = busy_bench();
+    let ran = bench.run(["rm", "web-9", "mounted", "web-1"]).code(3);
+    assert_eq!(ran.text(), "web-1");
+    assert_eq!(ran.words().lines().filter(|line| line.starts_with("plyfs: ")).count(), 2);
+    assert_eq!(bench.ok(["rm", "--force", "mounted"]), "mounted");
+    let ran = bench.run(["rmi", "nginx:1", "app:1"]).code(3);
+    assert_eq!(ran.text(), format!("Untagged: localhost/app:1\nDeleted: sha256:{}", two_layers().id()));
+    assert_eq!(bench.ok(["fsck"]), "");
+}
+
+#[test]
+fn root_fsck_says_what_is_missing_and_ends_as_fsck_does() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    let stray = bench.store().join("overlay2").join("0".repeat(64));
+    fs::create_dir(&stray).expect("made");
+    let ran = bench.run(["fsck"]).code(0);
+    assert!(ran.text().starts_with("warning: "), "{}", ran.text());
+    fs::remove_dir(&stray).expect("removed");
+    let layer = bench.ok(["--quiet", "layers"]).lines().next().map(str::to_owned).expect("a layer");
+    fs::remove_file(bench.store().join("tarsplit").join(&layer)).expect("removed");
+    let ran = bench.run(["fsck"]).code(4);
+    assert!(ran.text().contains(&format!("layer {layer}")), "{}", ran.text());
+    let ran = bench.run(["--json", "fsck"]).code(4);
+    assert!(ran.text().contains(r#""severity": "error""#), "{}", ran.text());
+}
