@@ -44,12 +44,14 @@ struct Writer {
 }
 
 impl Journal {
-    /// Makes an empty journal in a directory and opens it; durable on return.
+    /// Makes an empty journal in a directory and opens it; durable on return, whatever the options say of commits.
     ///
     /// Where there is one already it is [`ErrorKind::Exists`], and nothing has changed. A crash leaves an empty
     /// journal or none.
-    pub fn create(disk: Arc<dyn Disk>) -> Result<Self> {
-        let options = Options::default();
+    pub fn create(disk: Arc<dyn Disk>, options: Options) -> Result<Self> {
+        if options.read_only {
+            return Err(Error::new(ErrorKind::ReadOnly, "journal is to be open for reading only"));
+        }
         let lock = disk.lock(LOCK).named(LOCK)?;
         match head::read(&disk) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}

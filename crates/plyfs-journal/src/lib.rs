@@ -24,7 +24,7 @@
 //! # let temp = tempfile::tempdir().expect("a temporary directory");
 //! # let path = temp.path();
 //! let disk = || plyfs_sys::fs::open_dir(path).map(|dir| Arc::new(DirDisk::new(dir)));
-//! let journal = Journal::create(disk()?)?;
+//! let journal = Journal::create(disk()?, Options::default())?;
 //! journal.write(|changes| {
 //!     changes.put(b"layer/base", b"");
 //!     changes.put(b"layer/app", b"on base");

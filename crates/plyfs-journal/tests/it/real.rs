@@ -28,7 +28,7 @@ fn names(path: &Path) -> Vec<String> {
 #[test]
 fn what_was_written_is_there_when_opened_again() {
     let temp = tempfile::tempdir().expect("a temporary directory");
-    let journal = Journal::create(disk(temp.path())).expect("created");
+    let journal = Journal::create(disk(temp.path()), Options::default()).expect("created");
     put(&journal, "a", "1");
     put(&journal, "b", &"long".repeat(1000));
     drop(journal);
@@ -45,10 +45,10 @@ fn creating_twice_is_refused_and_opening_nothing_too() {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let absent = Journal::open(disk(temp.path()), Options::default()).expect_err("there is none");
     assert_eq!(absent.kind(), ErrorKind::NotFound);
-    let journal = Journal::create(disk(temp.path())).expect("created");
+    let journal = Journal::create(disk(temp.path()), Options::default()).expect("created");
     put(&journal, "a", "1");
 
-    let error = Journal::create(disk(temp.path())).expect_err("there is one");
+    let error = Journal::create(disk(temp.path()), Options::default()).expect_err("there is one");
 
     assert_eq!(error.kind(), ErrorKind::Exists);
     assert!(journal.snapshot().expect("read").contains(b"a").expect("sound"), "the first one is untouched");
@@ -57,7 +57,7 @@ fn creating_twice_is_refused_and_opening_nothing_too() {
 #[test]
 fn an_error_in_the_change_writes_nothing() {
     let temp = tempfile::tempdir().expect("a temporary directory");
-    let journal = Journal::create(disk(temp.path())).expect("created");
+    let journal = Journal::create(disk(temp.path()), Options::default()).expect("created");
     let result: Result<(), Error> = journal.write(|changes| {
         changes.put(b"a", b"1");
         Err(Error::new(ErrorKind::Cancelled, "on second thought"))
@@ -69,7 +69,7 @@ fn an_error_in_the_change_writes_nothing() {
 #[test]
 fn full_logs_become_runs_that_are_merged_and_removed() {
     let temp = tempfile::tempdir().expect("a temporary directory");
-    drop(Journal::create(disk(temp.path())).expect("created"));
+    drop(Journal::create(disk(temp.path()), Options::default()).expect("created"));
     let options = Options::default().log_limit(2048);
     let journal = Journal::open(disk(temp.path()), options).expect("opened");
     let other = Journal::open(disk(temp.path()), options).expect("opened");
