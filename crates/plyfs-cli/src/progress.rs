@@ -45,17 +45,16 @@ impl Bar {
     /// Shows another item: a bar where its size is known, else a count.
     fn begin(&self, step: &Step<'_>) {
         let template = match step.expected {
-            Some(expected) => {
-                self.bar.set_length(expected);
-                "{prefix:>8} {msg:14} [{bar:30}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}"
-            }
-            None => {
-                self.bar.unset_length();
-                "{prefix:>8} {msg:14} {decimal_bytes} {decimal_bytes_per_sec}"
-            }
+            Some(_) => "{prefix:>8} {msg:14} [{bar:30}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}",
+            None => "{prefix:>8} {msg:14} {decimal_bytes} {decimal_bytes_per_sec}",
         };
         let style = ProgressStyle::with_template(template).expect("a template of known fields");
+        // The style first: each of these calls may draw.
         self.bar.set_style(style.progress_chars("=> "));
+        match step.expected {
+            Some(expected) => self.bar.set_length(expected),
+            None => self.bar.unset_length(),
+        }
         self.bar.set_prefix(step.stage.to_string());
         self.bar.set_message(label(step.item));
         self.bar.reset();

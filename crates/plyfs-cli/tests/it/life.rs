@@ -129,8 +129,8 @@ fn root_a_mount_may_be_elsewhere_and_says_so_to_who_wants_it_here() {
     assert_eq!(read(format!("{at}/etc/motd")), "hello\n");
     let refused = fs::write(format!("{at}/etc/motd"), "x").expect_err("created read-only");
     assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
-    bench.temp.dir("b");
-    let words = bench.refused(6, ["mount", "web-1", "--at", "b"]);
+    let elsewhere = bench.temp.dir("elsewhere");
+    let words = bench.refused(6, ["mount", "web-1", "--at", elsewhere.to_str().expect("plain")]);
     assert!(words.contains("is mounted at [TEMP]/at"), "{words}");
     bench.ok(["umount", "web-1"]);
 }

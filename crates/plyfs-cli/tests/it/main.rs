@@ -4,6 +4,7 @@ mod bench;
 mod help;
 mod json;
 mod life;
+mod progress;
 mod refusals;
 mod streams;
 mod unprivileged;

@@ -6,11 +6,14 @@ use plyfs_testkit::oci::{Compression, LayerTar, Plain, write_archive};
 
 use crate::bench::{Bench, two_layers};
 
-/// A store with an image, a mounted container and one that is not.
+/// A store with two images, a mounted container and one that is not.
 fn busy_bench() -> Bench {
     let bench = Bench::with_image();
+    let other = Plain::new("localhost/other:1", vec![LayerTar::new().file("other", "x").finish()]);
+    other.write_docker_archive(&bench.temp.join("other.tar"));
+    bench.ok(["load", "other.tar"]);
     bench.ok(["create", "app:1", "web-1"]);
-    bench.ok(["create", "app:1", "mounted"]);
+    bench.ok(["create", "other:1", "mounted"]);
     bench.ok(["mount", "mounted"]);
     bench
 }
@@ -156,8 +159,7 @@ fn root_what_is_no_store_of_this_version_is_refused() {
 fn root_files_that_cannot_be_written_are_refused() {
     plyfs_testkit::require_root!();
     let bench = busy_bench();
-    bench.temp.dir("directory");
-    fs::write(bench.temp.join("directory/letter"), "dear").expect("written");
+    fs::write(bench.temp.dir("directory").join("letter"), "dear").expect("written");
     let said = check(
         &bench,
         &[
