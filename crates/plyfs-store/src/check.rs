@@ -212,7 +212,7 @@ impl Check<'_> {
         let failed = |e| Error::call(layout::HOME, e);
         for entry in fs::read_dir(self.store.home()).map_err(failed)? {
             let name = entry.name.to_string_lossy().into_owned();
-            if name == plyfs_link::LINK_DIR {
+            if name == plyfs_link::LINK_DIR || name == layout::EMPTY {
                 continue;
             }
             match name.parse::<LayerId>() {

@@ -41,13 +41,16 @@ fn foreign_kind(error: &dyn std::error::Error) -> Option<ErrorKind> {
             return Some(error.kind());
         }
         // `io::Error::source` skips the error it wraps and answers with that one's source.
-        let inner = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<Error>()) {
-            return Some(error.kind());
+        if let Some(kind) = source.downcast_ref::<std::io::Error>().and_then(inner_kind) {
+            return Some(kind);
         }
         next = source.source();
     }
     None
+}
+
+fn inner_kind(error: &std::io::Error) -> Option<ErrorKind> {
+    error.get_ref()?.downcast_ref::<Error>().map(Error::kind)
 }
 
 impl From<Error> for std::io::Error {

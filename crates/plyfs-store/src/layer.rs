@@ -1,15 +1,13 @@
 //! Layers: immutable trees, by id, with their chains.
 
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use plyfs_diff::{Chain, Dialect, Exported, Usage};
+use plyfs_diff::{Chain, Dialect, Usage};
 use plyfs_journal::Snapshot;
 use plyfs_link::{LayerId, LinkId};
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
-use rustix::fs::{Mode, OFlags};
 
 use crate::record::LayerRecord;
 use crate::{ChainId, DiffId, Digest, Error, ErrorKind, Result, Store, User, key, layout, record};
@@ -193,29 +191,6 @@ impl Layer {
     pub fn users(&self) -> Result<Vec<User>> {
         let snapshot = self.store.snapshot()?;
         snapshot.scan(&key::users(self.id())).map(|entry| key::parse_user(&entry?.0)).collect()
-    }
-
-    /// Writes the archive as it came in, byte for byte, and compares its digest at the end.
-    ///
-    /// A tree that was changed since is [`ErrorKind::Corrupt`]; what was written until then is to be dropped.
-    /// The layer cannot be removed meanwhile.
-    pub fn write_archive(&self, out: impl Write) -> Result<Exported> {
-        let named = || format!("layer {}", self.id());
-        let _held = self.store.hold(self.id())?;
-        let record = fs::open_at(&self.store.0.tar_split, self.id().to_string(), OFlags::RDONLY, Mode::empty());
-        let record = std::fs::File::from(record.map_err(|e| Error::call(named(), e))?);
-        let record = zstd::Decoder::new(record)
-            .map_err(|e| Error::new(ErrorKind::Corrupt, format!("tar-split record of {}", self.id())).because(e))?;
-        let tree = self.store.tree(self.id())?;
-        let exported = plyfs_diff::tar_split::rebuild(std::io::BufReader::new(record), &tree, out)
-            .map_err(|e| Error::diff(named(), e))?;
-        match self.diff_id() {
-            Some(expected) if expected != exported.diff_id => Err(Error::new(
-                ErrorKind::Corrupt,
-                format!("layer {}: its tree gives {}, not {expected}", self.id(), exported.diff_id),
-            )),
-            _ => Ok(exported),
-        }
     }
 }
 

@@ -4,12 +4,12 @@
 //! <root>/                  0700
 //!   plyfs.toml             format version and feature sets
 //!   overlay2/              0710; names inside it are `plyfs_link`'s
+//!     empty/               the lower the kernel asks for where a stack has one too few (rule 66)
 //!   journal/               the truth
 //!   blobs/sha256/<hex>     configs and manifests as received
 //!   tarsplit/<layer id>    what rebuilds a layer's archive, zstd
 //!   staging/<operation>/   what an operation will publish
 //!   trash/                 what was retracted
-//!   empty/                 the lower the kernel asks for where a stack has one too few (rule 66)
 //! ```
 
 use plyfs_link::{LayerId, LinkId};
@@ -22,6 +22,7 @@ pub(crate) const SHA256: &str = "sha256";
 pub(crate) const TAR_SPLIT: &str = "tarsplit";
 pub(crate) const STAGING: &str = "staging";
 pub(crate) const TRASH: &str = "trash";
+/// Below the home, made when it is first needed.
 pub(crate) const EMPTY: &str = "empty";
 
 /// The empty file that says another layer stands on this one, as Docker leaves it.

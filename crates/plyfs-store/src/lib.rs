@@ -43,6 +43,7 @@
 //!
 //! Changing a store needs root: its layers carry `trusted` attributes and owners as the images give them.
 
+mod archive;
 mod check;
 mod container;
 mod df;
@@ -66,6 +67,7 @@ mod recover;
 mod store;
 mod trash;
 
+pub use archive::LayerArchive;
 pub use check::{CheckOptions, Finding, Severity};
 pub use container::{Container, ContainerOptions, Parent, Removal};
 pub use df::StoreUsage;

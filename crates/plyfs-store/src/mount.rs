@@ -189,9 +189,12 @@ impl Store {
     /// The stack of these layers, uppermost first, below a container's own.
     fn stack(&self, chain: &[crate::record::LayerRecord], upper: Option<LayerId>) -> Result<Stack> {
         let lowers = chain.iter().map(|layer| format!("{}/{}", plyfs_link::LINK_DIR, layer.link));
-        let stack = Stack::new(self.0.home.clone(), self.path().join(layout::HOME))
-            .lowers(lowers)
-            .empty(format!("../{}", layout::EMPTY));
+        let stack = Stack::new(self.0.home.clone(), self.path().join(layout::HOME)).lowers(lowers).empty(layout::EMPTY);
+        let needed = if upper.is_some() { 1 } else { 2 };
+        if chain.len() < needed {
+            let made = fs::ensure_dir_at(self.home(), layout::EMPTY, Mode::from_raw_mode(0o755));
+            made.map_err(|e| self.explain("mount", e))?;
+        }
         Ok(match upper {
             None => stack,
             Some(id) => stack.upper(format!("{id}/{}", plyfs_link::DIFF), format!("{id}/{}", plyfs_link::WORK)),

@@ -110,7 +110,6 @@ fn create(path: &Path, durability: Durability) -> Result<()> {
         for name in private {
             fs::make_dir_at(root, name, Mode::RWXU)?;
         }
-        fs::make_dir_at(root, layout::EMPTY, Mode::from_raw_mode(0o755))?;
         // 0710, not wider: host users must not reach setuid files inside images (CVE-2021-41091).
         fs::make_dir_at(root, layout::HOME, Mode::from_raw_mode(0o710))?;
         fs::make_dir_at(fs::open_dir_at(root, layout::BLOBS)?, layout::SHA256, Mode::RWXU)?;
@@ -128,8 +127,8 @@ fn create(path: &Path, durability: Durability) -> Result<()> {
 }
 
 /// What a store that was not finished may hold.
-const NAMES: [&str; 7] =
-    [layout::HOME, layout::JOURNAL, layout::BLOBS, layout::TAR_SPLIT, layout::STAGING, layout::TRASH, layout::EMPTY];
+const NAMES: [&str; 6] =
+    [layout::HOME, layout::JOURNAL, layout::BLOBS, layout::TAR_SPLIT, layout::STAGING, layout::TRASH];
 
 fn make_parents(path: &Path) -> Result<()> {
     let mut builder = std::fs::DirBuilder::new();

@@ -1,0 +1,91 @@
+//! A layer's archive as it came in, read or written, and compared with its digest.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+
+use plyfs_diff::tar_split::{Archive, rebuild};
+use plyfs_diff::{DigestReader, Exported};
+use plyfs_sys::fs;
+use plyfs_sys::lock::Lock;
+use rustix::fs::{Mode, OFlags};
+
+use crate::{DiffId, Error, ErrorKind, Layer, LayerId, Result};
+
+type Record = BufReader<zstd::Decoder<'static, BufReader<File>>>;
+
+/// A layer's archive as a reader: the bytes as they came in.
+///
+/// The read that meets the end fails with [`ErrorKind::Corrupt`] inside when the tree was changed since; what was
+/// read until then is to be dropped. The layer cannot be removed while the reader lives.
+#[derive(Debug)]
+pub struct LayerArchive {
+    layer: LayerId,
+    expected: Option<DiffId>,
+    /// `None` once the end was met.
+    archive: Option<DigestReader<Archive<Record>>>,
+    _held: Lock,
+}
+
+impl Layer {
+    /// Opens the archive as it came in, rebuilt while it is read.
+    pub fn archive(&self) -> Result<LayerArchive> {
+        let held = self.store.hold(self.id())?;
+        let archive = Archive::new(self.tar_split()?, &self.store.tree(self.id())?);
+        let archive = archive.map_err(|e| Error::diff(format!("layer {}", self.id()), e))?;
+        Ok(LayerArchive {
+            layer: self.id(),
+            expected: self.diff_id(),
+            archive: Some(DigestReader::new(archive)),
+            _held: held,
+        })
+    }
+
+    /// Writes the archive as it came in, byte for byte, and compares its digest at the end.
+    ///
+    /// A tree that was changed since is [`ErrorKind::Corrupt`]; what was written until then is to be dropped. The
+    /// layer cannot be removed meanwhile.
+    pub fn write_archive(&self, out: impl Write) -> Result<Exported> {
+        let _held = self.store.hold(self.id())?;
+        let exported = rebuild(self.tar_split()?, &self.store.tree(self.id())?, out)
+            .map_err(|e| Error::diff(format!("layer {}", self.id()), e))?;
+        verify(self.id(), self.diff_id(), exported.diff_id)?;
+        Ok(exported)
+    }
+
+    /// The open record its archive is rebuilt from.
+    fn tar_split(&self) -> Result<Record> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let file = fs::open_at(&self.store.0.tar_split, self.id().to_string(), flags, Mode::empty());
+        let named = || format!("tar-split record of layer {}", self.id());
+        let record = zstd::Decoder::new(File::from(file.map_err(|e| Error::call(named(), e))?));
+        Ok(BufReader::new(record.map_err(|e| Error::new(ErrorKind::Corrupt, named()).because(e))?))
+    }
+}
+
+fn verify(layer: LayerId, expected: Option<DiffId>, found: DiffId) -> Result<()> {
+    match expected {
+        Some(expected) if expected != found => {
+            Err(Error::new(ErrorKind::Corrupt, format!("layer {layer}: its tree gives {found}, not {expected}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl LayerArchive {
+    fn finish(&mut self) -> Result<()> {
+        let Some(archive) = self.archive.take() else { return Ok(()) };
+        let (found, ..) = archive.finish();
+        verify(self.layer, self.expected, found)
+    }
+}
+
+impl Read for LayerArchive {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(archive) = &mut self.archive else { return Ok(0) };
+        let count = archive.read(buffer)?;
+        if count == 0 && !buffer.is_empty() {
+            self.finish()?;
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,64 @@
+//! The store as its users see it, on a real file system with real mounts.
+
+mod crash;
+mod life;
+mod mounts;
+mod refusals;
+mod removal;
+
+use plyfs_store::{Layer, LayerId, Store};
+use plyfs_testkit::oci::LayerTar;
+use plyfs_testkit::temp::TempDir;
+
+/// A store in a directory of its own, both gone at the end.
+struct Fixture {
+    store: Store,
+    dir: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = TempDir::new();
+        let store = Store::ensure(dir.join("store")).expect("a new store");
+        Self { store, dir }
+    }
+
+    /// Publishes one layer that holds these files.
+    fn layer(&self, parent: Option<&Layer>, files: &[(&str, &str)]) -> Layer {
+        let mut operation = self.store.operation().expect("an operation");
+        let archive = archive(files);
+        let applied = operation.apply(&mut archive.as_slice(), parent.map(Layer::id), None).expect("applied");
+        operation.publish().expect("published");
+        self.store.layer(&applied.id.to_string()).expect("the layer is there")
+    }
+
+    /// Every name in the store but the journal's, which grows.
+    fn names(&self) -> Vec<String> {
+        names(self.store.path())
+    }
+
+    fn directory(&self, id: LayerId) -> std::path::PathBuf {
+        self.store.path().join("overlay2").join(id.to_string())
+    }
+}
+
+fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    files.iter().fold(LayerTar::new(), |tar, (name, content)| tar.file(name, content.as_bytes())).finish()
+}
+
+fn names(root: &std::path::Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(&dir).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() && !path.is_symlink() {
+                open.push(path.clone());
+            }
+            names.push(path.strip_prefix(root).expect("below the root").display().to_string());
+        }
+    }
+    names.retain(|name| !name.starts_with("journal"));
+    names.sort();
+    names
+}

@@ -1,0 +1,208 @@
+//! Who mounts, who shares, who ends a mount.
+
+use std::fs;
+use std::process::Command;
+
+use plyfs_store::{Container, ContainerOptions, ErrorKind, Mount, MountOptions, Removal, Unmount};
+use plyfs_testkit::require_root;
+use plyfs_testkit::temp::{mounts_below, unmount_below};
+
+use crate::Fixture;
+
+/// Unmounts whatever a failing test left.
+struct Unmounted<'a>(&'a Fixture);
+
+impl Drop for Unmounted<'_> {
+    fn drop(&mut self) {
+        unmount_below(self.0.dir.path());
+    }
+}
+
+fn container(fixture: &Fixture) -> Container {
+    let layer = fixture.layer(None, &[("etc/motd", "hello")]);
+    fixture.store.create(&layer, ContainerOptions::new().name("c".parse().expect("a name"))).expect("created")
+}
+
+fn mount(container: &Container) -> Mount {
+    container.mount(&MountOptions::new()).expect("mounted")
+}
+
+#[test]
+fn root_a_second_mount_is_another_guard_on_the_same() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+
+    let first = mount(&container);
+    let second = mount(&container);
+    assert_eq!(first.path(), second.path());
+    assert_eq!(mounts_below(fixture.dir.path()).len(), 1, "one overlay over one upper (rule 65)");
+
+    let error = first.unmount().expect_err("the second guard lives");
+    assert_eq!(error.kind(), ErrorKind::InUse);
+    drop(second);
+    assert_eq!(mounts_below(fixture.dir.path()).len(), 1, "the second did not make the mount");
+    container.unmount(Unmount::Plain).expect("nobody holds it");
+    assert!(mounts_below(fixture.dir.path()).is_empty());
+    assert!(!fixture.directory(container.id()).join("merged").exists(), "Docker's merged is there only while mounted");
+}
+
+#[test]
+fn root_dropping_the_guard_that_made_the_mount_ends_it_and_keep_leaves_it() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+
+    drop(mount(&container));
+    assert_eq!(container.mounted_at().expect("asked"), None);
+    mount(&container).keep();
+    let place = container.mounted_at().expect("asked").expect("kept");
+    drop(mount(&container));
+    assert_eq!(container.mounted_at().expect("asked"), Some(place), "a later guard did not make it");
+    container.unmount(Unmount::Plain).expect("ended");
+    container.unmount(Unmount::Plain).expect("ending it again is fine");
+}
+
+#[test]
+fn root_mounting_elsewhere_names_where_it_is() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+    let at = fixture.dir.dir("at \n\\:,here");
+
+    let first = container.mount(&MountOptions::new().at(&at)).expect("mounted");
+    assert_eq!(fs::read_to_string(at.join("etc/motd")).expect("read"), "hello");
+    let error = container.mount(&MountOptions::new().at(fixture.dir.dir("other"))).expect_err("mounted already");
+    assert_eq!(error.kind(), ErrorKind::InUse);
+    assert!(error.to_string().contains("here"), "{error}");
+    assert_eq!(mount(&container).path(), at, "without a wish the mount that is there serves");
+    first.unmount().expect("unmounted");
+    let missing = container.mount(&MountOptions::new().at(fixture.dir.join("missing"))).expect_err("no directory");
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert_eq!(container.mounted_at().expect("asked"), None);
+}
+
+#[test]
+fn root_a_busy_mount_stays_until_it_is_detached() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+    let guard = mount(&container);
+    let inside = fs::File::open(guard.path().join("etc/motd")).expect("open");
+    guard.keep();
+
+    let error = container.unmount(Unmount::Plain).expect_err("a file is open inside");
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(container.mounted_at().expect("asked").is_some());
+    container.unmount(Unmount::Detach).expect("detached");
+    assert_eq!(container.mounted_at().expect("asked"), None);
+    drop(inside);
+}
+
+#[test]
+fn root_a_mount_in_another_namespace_is_seen_and_ended_by_detaching() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+    mount(&container).keep();
+    // A private namespace with a copy of the mount, which it keeps after ours is gone.
+    let mut other = Command::new("unshare").args(["--mount", "sleep", "600"]).spawn().expect("unshare");
+    let table = format!("/proc/{}/mountinfo", other.id());
+    let sees = || fs::read_to_string(&table).unwrap_or_default().contains(&container.id().to_string());
+    let is_apart = || {
+        let own = fs::read_link("/proc/self/ns/mnt").expect("own namespace");
+        fs::read_link(format!("/proc/{}/ns/mnt", other.id())).is_ok_and(|theirs| theirs != own)
+    };
+    plyfs_testkit::process::wait_until(std::time::Duration::from_secs(20), || is_apart() && sees());
+
+    container.remove(Removal::Force).expect("removed");
+    let gone = !sees();
+    other.kill().expect("killed");
+    other.wait().expect("reaped");
+
+    assert!(gone, "removing the mount point ends it in every namespace (rule 69)");
+    fixture.store.reap().expect("nothing holds the trash");
+}
+
+#[test]
+fn root_containers_of_one_layer_do_not_see_each_other() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let layer = fixture.layer(None, &[("a", "1")]);
+    let create = || fixture.store.create(&layer, ContainerOptions::new()).expect("created");
+    let (first, second) = (create(), create());
+    let (left, right) = (mount(&first), mount(&second));
+
+    fs::write(left.path().join("a"), "left").expect("written");
+    fs::remove_file(right.path().join("a")).expect("removed");
+
+    assert_eq!(fs::read_to_string(left.path().join("a")).expect("read"), "left");
+    assert!(!right.path().join("a").exists());
+    assert_eq!(fs::read_to_string(layer.path().join("a")).expect("read"), "1");
+}
+
+#[test]
+fn root_a_read_only_container_and_a_layer_view_refuse_writes() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let base = fixture.layer(None, &[("a", "1")]);
+    let top = fixture.layer(Some(&base), &[("b", "2")]);
+    let container = fixture.store.create(&top, ContainerOptions::new().read_only(true)).expect("created");
+    let refused = |path: &std::path::Path| {
+        let error = fs::write(path.join("c"), "3").expect_err("read-only");
+        assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    };
+
+    refused(mount(&container).path());
+    for (layer, files) in [(&base, vec!["a"]), (&top, vec!["a", "b"])] {
+        let view = layer.mount(fixture.dir.dir("view")).expect("a view, of one layer too (rule 66)");
+        refused(view.path());
+        files.iter().for_each(|file| assert!(view.path().join(file).exists(), "{file}"));
+        assert_eq!(fixture.store.remove_layer(layer).expect_err("viewed or used").kind(), ErrorKind::InUse);
+        view.unmount().expect("unmounted");
+    }
+}
+
+#[test]
+fn root_the_mount_spec_is_what_mount_8_takes() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+    let spec = container.mount_spec().expect("a spec");
+    let at = fixture.dir.dir("at");
+
+    let status = Command::new("mount").args(["-t", "overlay", "overlay", "-o"]).arg(&spec.options).arg(&at).status();
+    assert!(status.expect("mount(8)").success());
+    fs::write(at.join("new"), "file").expect("written");
+    unmount_below(fixture.dir.path());
+
+    assert_eq!(fs::read_to_string(spec.upper.join("new")).expect("in the upper"), "file");
+    assert!(spec.lower.iter().all(|lower| lower.join("etc/motd").exists()));
+}
+
+#[test]
+fn root_a_container_whose_directories_a_crash_took_is_whole_again() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+    let dir = fixture.directory(container.id());
+    let link = fs::read_to_string(dir.join("link")).expect("read");
+    fs::remove_dir_all(&dir).expect("taken");
+    fs::remove_file(fixture.store.path().join("overlay2/l").join(&link)).expect("taken");
+
+    let guard = mount(&container);
+
+    assert_eq!(fs::read_to_string(guard.path().join("etc/motd")).expect("read"), "hello");
+    assert_eq!(fs::read_to_string(dir.join("link")).expect("read"), link);
+    guard.unmount().expect("unmounted");
+    assert!(fixture.store.check(plyfs_store::CheckOptions::data()).expect("checked").is_empty());
+}

@@ -1,0 +1,118 @@
+//! What may be removed, what goes with it, and what holds it.
+
+use std::fs;
+
+use plyfs_store::{ContainerOptions, ErrorKind, PruneOptions, Removal};
+use plyfs_testkit::require_root;
+
+use crate::{Fixture, archive};
+
+#[test]
+fn root_removing_an_image_takes_the_layers_only_it_stood_on() {
+    require_root!();
+    let fixture = Fixture::new();
+    let base = fixture.layer(None, &[("a", "1")]);
+    let left = fixture.layer(Some(&base), &[("b", "2")]);
+    let right = fixture.layer(Some(&base), &[("c", "3")]);
+    let image = fixture.image("{\"l\":1}", Some(&left), &["left:1"]);
+    let other = fixture.image("{\"r\":1}", Some(&right), &["right:1"]);
+
+    let pruned = fixture.store.remove_image(&image).expect("removed");
+    assert_eq!(pruned.layers, [left.id()]);
+    assert_eq!(pruned.reclaimed, left.usage());
+    assert_eq!(fixture.store.image("left:1").expect_err("its name too").kind(), ErrorKind::NotFound);
+    assert_eq!(fixture.store.blob(&image.id()).expect_err("its config too").kind(), ErrorKind::NotFound);
+
+    let pruned = fixture.store.remove_image(&other).expect("removed");
+    assert_eq!(pruned.layers, [right.id(), base.id()], "children before parents");
+    fixture.store.reap().expect("reaped");
+    let left: Vec<_> = fixture.names().into_iter().filter(|name| name.contains('/')).collect();
+    assert_eq!(left, ["blobs/sha256", "overlay2/l"]);
+}
+
+#[test]
+fn root_what_is_in_use_is_named_and_stays() {
+    require_root!();
+    let fixture = Fixture::new();
+    let base = fixture.layer(None, &[("a", "1")]);
+    let top = fixture.layer(Some(&base), &[("b", "2")]);
+    let image = fixture.image("{}", Some(&top), &["svc:1"]);
+    let container =
+        fixture.store.create(&image, ContainerOptions::new().name("web-1".parse().expect("a name"))).expect("created");
+    let mount = container.mount(&plyfs_store::MountOptions::new()).expect("mounted");
+
+    let error = fixture.store.remove_image(&image).expect_err("a container stands on it");
+    assert_eq!((error.kind(), error.to_string().contains("web-1")), (ErrorKind::InUse, true), "{error}");
+    let error = fixture.store.remove_layer(&base).expect_err("a layer stands on it");
+    assert_eq!((error.kind(), error.to_string().contains(&top.id().to_string())), (ErrorKind::InUse, true));
+    let error = container.remove(Removal::Unmounted).expect_err("it is mounted");
+    assert_eq!((error.kind(), error.to_string().contains("merged")), (ErrorKind::InUse, true), "{error}");
+
+    mount.unmount().expect("unmounted");
+    container.remove(Removal::Unmounted).expect("now it goes");
+    fixture.store.remove_image(&image).expect("and the image");
+}
+
+#[test]
+fn root_prune_takes_what_nothing_uses_and_no_more() {
+    require_root!();
+    let fixture = Fixture::new();
+    let base = fixture.layer(None, &[("a", "1")]);
+    let loose = fixture.layer(Some(&base), &[("b", "2")]);
+    let named = fixture.image("{\"n\":1}", Some(&base), &["svc:1"]);
+    let nameless = fixture.image("{\"n\":2}", Some(&base), &[]);
+
+    let pruned = fixture.store.prune(PruneOptions::new()).expect("pruned");
+    assert_eq!((pruned.layers, pruned.images), (vec![loose.id()], vec![]));
+    let pruned = fixture.store.prune(PruneOptions::new().all(true)).expect("pruned");
+    assert_eq!((pruned.layers, pruned.images), (vec![], vec![nameless.id()]));
+    fixture.store.image_by_id(&named.id()).expect("still there");
+    assert!(fixture.store.check(plyfs_store::CheckOptions::data()).expect("checked").is_empty());
+}
+
+#[test]
+fn root_a_layer_that_is_read_or_built_upon_is_not_pruned() {
+    require_root!();
+    let fixture = Fixture::new();
+    let (read, built) = (fixture.layer(None, &[("a", "1")]), fixture.layer(None, &[("b", "2")]));
+    let reader = read.archive().expect("open");
+    let mut operation = fixture.store.operation().expect("an operation");
+    let bytes = archive(&[("c", "3")]);
+    operation.apply(&mut bytes.as_slice(), Some(built.id()), None).expect("applied");
+
+    let pruned = fixture.store.prune(PruneOptions::new()).expect("pruned");
+    assert_eq!((pruned.layers, pruned.held), (vec![], vec![read.id()]));
+
+    drop(reader);
+    operation.publish().expect("its parent is still there");
+    let pruned = fixture.store.prune(PruneOptions::new()).expect("pruned");
+    assert_eq!(pruned.layers.len(), 3);
+}
+
+#[test]
+fn root_a_removal_cut_short_is_finished_by_the_next_open() {
+    require_root!();
+    let fixture = Fixture::new();
+    let layer = fixture.layer(None, &[("a", "1")]);
+    let (link, dir) = (layer.link(), fixture.directory(layer.id()));
+    let record = fixture.store.path().join("tarsplit").join(layer.id().to_string());
+    let kept = fixture.dir.join("kept");
+    fs::copy(&record, &kept).expect("copied");
+    fixture.store.remove_layer(&layer).expect("removed");
+    // As if the crash came after the record and before the renames.
+    fs::rename(fixture.store.path().join("trash").join(layer.id().to_string()), &dir).expect("put back");
+    std::os::unix::fs::symlink(
+        format!("../{}/diff", layer.id()),
+        fixture.store.path().join("overlay2/l").join(link.as_str()),
+    )
+    .expect("put back");
+    fs::rename(&kept, &record).expect("put back");
+
+    let store = plyfs_store::Store::open(fixture.store.path()).expect("opened");
+
+    assert!(!dir.exists() && !record.exists());
+    assert!(store.check(plyfs_store::CheckOptions::quick()).expect("checked").is_empty());
+    store.reap().expect("reaped");
+    let left: Vec<_> = fixture.names().into_iter().filter(|name| name.contains('/')).collect();
+    assert_eq!(left, ["blobs/sha256", "overlay2/l"]);
+}
