@@ -53,9 +53,9 @@ pub use error::{Error, ErrorKind, Result, report};
 pub use plyfs_image::{Archive, CommitOptions, Compression, Format, Loaded, Source};
 pub use plyfs_store::{
     AppliedLayer, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName, ContainerOptions, Digest,
-    Durability, Exported, Finding, Image, ImageId, Info, Inspected, Layer, LayerArchive, LayerId, LinkId, Mount, MountOptions,
-    MountSpec, NewImage, Operation, Parent, Progress, PruneOptions, Pruned, Reference, Removal, Severity, Skipped,
-    Stage, Step, Store, StoreOptions, StoreUsage, Unmount, Usage, User,
+    Durability, Exported, Finding, Image, ImageId, Info, Inspected, Layer, LayerArchive, LayerId, LinkId, Mount,
+    MountOptions, MountSpec, NewImage, Operation, Parent, Progress, PruneOptions, Pruned, Reference, Removal, Severity,
+    Skipped, Stage, Step, Store, StoreOptions, StoreUsage, Unmount, Usage, User,
 };
 pub use verbs::{Commit, Images};
 

@@ -1,7 +1,9 @@
 //! What images add to a store and to a container, as methods of both.
 
+use std::io::Read;
+
 use plyfs_image::{Archive, CommitOptions, Loaded, Source};
-use plyfs_store::{Container, Image, Progress, Reference, Store};
+use plyfs_store::{Container, Image, Layer, Progress, Reference, Store};
 
 use crate::Result;
 
@@ -12,6 +14,10 @@ pub trait Images {
 
     /// Writes images as an archive or layout; the same images give the same bytes.
     fn save(&self, images: &[&Image], archive: Archive<'_>, progress: Progress<'_>) -> Result<()>;
+
+    /// Makes one changeset, compressed or not, a layer upon `parent` or nothing. Durable on return.
+    #[doc(alias = "ApplyDiff")]
+    fn apply(&self, archive: impl Read + Send, parent: Option<&Layer>, progress: Progress<'_>) -> Result<Layer>;
 
     /// Makes a tar archive or a directory one layer, upon `parent` or nothing, and an image of it.
     /// Durable on return.
@@ -31,6 +37,10 @@ impl Images for Store {
 
     fn save(&self, images: &[&Image], archive: Archive<'_>, progress: Progress<'_>) -> Result<()> {
         Ok(plyfs_image::save(self, images, archive, progress)?)
+    }
+
+    fn apply(&self, archive: impl Read + Send, parent: Option<&Layer>, progress: Progress<'_>) -> Result<Layer> {
+        Ok(plyfs_image::apply(self, archive, parent, progress)?)
     }
 
     fn import(
