@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use plyfs_journal::{DirDisk, Journal, Snapshot, Transaction};
 use plyfs_link::LinkDir;
-use plyfs_mount::Features;
+use plyfs_mount::{Feature, Features};
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::{Access, AtFlags, Mode};
@@ -34,6 +34,7 @@ pub enum Durability {
 pub struct StoreOptions {
     read_only: bool,
     durability: Durability,
+    refused: Option<Feature>,
 }
 
 impl StoreOptions {
@@ -46,6 +47,14 @@ impl StoreOptions {
     /// Sets what an operation's return promises; the default is [`Durability::FileSystem`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Does without these abilities of the kernel, so that what stands in for them runs: a test's way to the
+    /// engine of older kernels.
+    #[doc(hidden)]
+    pub fn without(mut self, features: Feature) -> Self {
+        self.refused = Some(features);
         self
     }
 
@@ -181,6 +190,7 @@ pub(crate) struct Inner {
     pub(crate) format: Format,
     pub(crate) durability: Durability,
     writable: bool,
+    refused: Option<Feature>,
     features: OnceLock<Features>,
 }
 
@@ -210,6 +220,7 @@ impl Inner {
             journal: Journal::open(Arc::new(DirDisk::new(disk)), journal_options)?,
             durability: options.durability,
             writable,
+            refused: options.refused,
             features: OnceLock::new(),
             format,
             root,
@@ -280,7 +291,8 @@ impl Store {
         // Probing mounts in a directory of its own; it goes with the operation.
         let operation = self.operation()?;
         let probed = Features::probe(&operation.spool()?).map_err(|e| Error::mount("kernel features", e))?;
-        Ok(self.0.features.get_or_init(|| probed))
+        let usable = self.0.refused.map_or(probed, |refused| probed.without(refused));
+        Ok(self.0.features.get_or_init(|| usable))
     }
 
     /// Makes everything written so far durable, as far as the store's [`Durability`] asks for it.
