@@ -127,3 +127,23 @@ fn scarce_inodes(usage: &StoreUsage) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inodes_are_scarce_when_few_are_left_and_fewer_than_of_bytes() {
+        let check = |free_inodes, total_inodes, free_bytes, total_bytes| {
+            let mut usage = StoreUsage::default();
+            (usage.free_inodes, usage.total_inodes) = (free_inodes, total_inodes);
+            (usage.free_bytes, usage.total_bytes) = (free_bytes, total_bytes);
+            scarce_inodes(&usage)
+        };
+        assert_eq!(check(500, 1000, 900, 1000), None, "half of them is plenty");
+        assert_eq!(check(50, 1000, 10, 1000), None, "bytes run out first");
+        assert_eq!(check(0, 0, 10, 1000), None, "a file system without a number of them");
+        let warning = check(52, 1000, u64::MAX / 2, u64::MAX).expect("scarce");
+        assert_eq!(warning, "inodes are scarcer than bytes: 52 left, 5.2 % of them, and 49.9 % of the bytes");
+    }
+}

@@ -8,3 +8,4 @@ mod progress;
 mod refusals;
 mod streams;
 mod unprivileged;
+mod upkeep;

@@ -1,0 +1,84 @@
+//! What is left over, and how it goes: nameless images, interrupted loads, trash of a killed process.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use plyfs_testkit::oci::{LayerTar, Plain, write_archive};
+use plyfs_testkit::process::{Process, wait_until};
+use serde_json::{Value, json};
+
+use crate::bench::Bench;
+
+fn names_in(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap_or_else(|e| panic!("read {}: {e}", dir.display()));
+    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// A docker-archive of two images, one of which has two names and the other none.
+fn mixed_archive() -> (Plain, Plain, Vec<(String, Vec<u8>)>) {
+    let image = |content: &str| Plain::new("x", vec![LayerTar::new().file("f", content).finish()]);
+    let (named, nameless) = (image("named"), image("nameless"));
+    let mut members = named.docker_members();
+    members.extend(nameless.docker_members());
+    members.retain(|(name, _)| name != "manifest.json");
+    let entry = |image: &Plain, names: Value| {
+        let layer = format!("{}.tar", plyfs_testkit::oci::sha256(&image.layers[0]));
+        json!({ "Config": format!("{}.json", image.id()), "RepoTags": names, "Layers": [layer] })
+    };
+    let manifest = json!([entry(&named, json!(["b:1", "a:1"])), entry(&nameless, Value::Null)]);
+    members.push(("manifest.json".to_owned(), manifest.to_string().into_bytes()));
+    (named, nameless, members)
+}
+
+#[test]
+fn root_a_nameless_image_is_loaded_listed_and_pruned_by_its_id() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::new();
+    let (named, nameless, members) = mixed_archive();
+    write_archive(&bench.temp.join("mixed.tar"), &members);
+
+    let loaded = bench.ok(["load", "mixed.tar"]);
+    let nameless = format!("sha256:{}", nameless.id());
+    let mut lines: Vec<_> = loaded.lines().collect();
+    lines[..2].sort_unstable();
+    assert_eq!(lines, ["a:1", "b:1", &nameless]);
+    assert!(bench.ok(["images"]).lines().any(|line| line.starts_with("<none>  ")));
+
+    let ran = bench.run(["prune"]).success();
+    assert_eq!(ran.text(), "0", "an image without a name is still an image");
+    assert_eq!(ran.words(), "removed 0 images and 0 layers, 0 B");
+    let listed: Value = serde_json::from_str(&bench.ok(["--json", "images"])).expect("JSON");
+    let own = listed.as_array().expect("a list").iter().find(|image| image["id"] == nameless.as_str()).expect("listed");
+    let ran = bench.run(["prune", "--all"]).success();
+    assert_eq!(ran.text(), own["usage"]["allocated_bytes"].to_string());
+    assert!(ran.words().starts_with("removed 1 image and 1 layer, "), "{}", ran.words());
+    assert_eq!(bench.ok(["--quiet", "images"]), format!("sha256:{}", named.id()));
+    assert_eq!(names_in(&bench.store().join("trash")), [""; 0], "the space is returned before the command ends");
+}
+
+#[test]
+fn root_what_an_interrupted_load_staged_goes_with_the_next_command_of_any_kind() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    let whole = {
+        let image = Plain::new("localhost/big:1", vec![LayerTar::new().file("big", vec![7; 1 << 20]).finish()]);
+        image.write_docker_archive(&bench.temp.join("big.tar"));
+        fs::read(bench.temp.join("big.tar")).expect("read")
+    };
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let load = Process::spawn_reading(&mut bench.command(["load", "-"]), reader);
+    writer.write_all(&whole[..whole.len() / 2]).expect("the load reads");
+    let staging = bench.store().join("staging");
+    assert!(wait_until(Duration::from_secs(20), || !names_in(&staging).is_empty()), "the load stages");
+    load.terminate();
+    let ended = load.wait_within(Duration::from_secs(20));
+    assert_eq!(ended.status.code(), None, "ended by the signal: {:?}", ended.status);
+
+    assert_eq!(bench.ok(["--quiet", "images"]).lines().count(), 1);
+    for part in ["staging", "trash"] {
+        assert_eq!(names_in(&bench.store().join(part)), [""; 0], "{part}");
+    }
+    assert_eq!(bench.ok(["fsck"]), "");
+}
