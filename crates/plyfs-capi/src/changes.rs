@@ -1,0 +1,190 @@
+//! What a container changed: listed, exported, committed.
+
+use std::ffi::{CString, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
+
+use plyfs::prelude::*;
+use plyfs::{Change, ChangeKind, Changes, CommitOptions};
+
+use crate::container::plyfs_container;
+use crate::error::plyfs_error;
+use crate::guard::{Outcome, guard, guard_status};
+use crate::handle::{Handle, borrow, borrow_mut, free, output};
+use crate::image::plyfs_image;
+use crate::input::{self, c_text};
+use crate::progress::{plyfs_progress, reporting};
+use crate::sized::{self, growing};
+use crate::status::{PLYFS_DONE, PLYFS_OK};
+use crate::usage::plyfs_exported;
+
+/// No lower layer shows it; the letter A.
+pub const PLYFS_CHANGE_ADDED: i32 = 65;
+/// A lower layer shows it otherwise, or something below it changed; the letter C.
+pub const PLYFS_CHANGE_MODIFIED: i32 = 67;
+/// A lower layer shows it and the container does not; the letter D.
+pub const PLYFS_CHANGE_DELETED: i32 = 68;
+
+/// One path and what happened to it; begin with PLYFS_CHANGE_INIT.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct plyfs_change {
+    /// sizeof(plyfs_change), set by the caller.
+    pub size: usize,
+    /// The path from the root, "/etc/motd": any bytes but NUL. It lives until the next call with its iterator.
+    pub path: *const c_char,
+    /// The line "C /etc/motd" as every door prints it: UTF-8, and one line whatever the path is. It lives as long.
+    pub line: *const c_char,
+    /// PLYFS_CHANGE_*, the letter that `docker diff` prints; a later version may know more.
+    pub kind: i32,
+}
+growing!(plyfs_change, "change", kind: i32);
+
+/// An iterator over what a container changed. One thread uses it at a time.
+#[derive(Debug)]
+pub struct plyfs_changes {
+    changes: Changes,
+    /// What the last change lent to the caller: its path and its line.
+    lent: (CString, CString),
+}
+
+impl Handle for plyfs_changes {
+    const NAME: &'static str = "iterator over changes";
+}
+
+/// Begins to list what a container changed, sorted bytewise by path, as `docker diff` does. A mounted container may be
+/// read; what changes meanwhile may be listed or not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_container_changes(
+    container: *const plyfs_container,
+    changes: *mut *mut plyfs_changes,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard(err, || {
+        // SAFETY: the header demands a live container and a writable place.
+        let (container, place) = unsafe { (borrow(container)?, output(changes)?) };
+        place.give(plyfs_changes { changes: container.container.changes()?, lent: Default::default() })
+    })
+}
+
+/// Writes the next change and returns PLYFS_OK, or returns PLYFS_DONE when there are no more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_changes_next(
+    changes: *mut plyfs_changes,
+    change: *mut plyfs_change,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard_status(err, || {
+        // SAFETY: the header demands a live iterator that no other thread uses, and a structure of its stated size.
+        let (changes, place) = unsafe { (borrow_mut(changes)?, sized::output(change)?) };
+        let Some(next) = changes.changes.next().transpose()? else { return Ok(PLYFS_DONE) };
+        place.give(&changes.lend(&next))?;
+        Ok(PLYFS_OK)
+    })
+}
+
+impl plyfs_changes {
+    fn lend(&mut self, change: &Change) -> plyfs_change {
+        self.lent = (c_text(change.path.as_os_str().as_bytes()), c_text(change.to_string()));
+        plyfs_change {
+            size: size_of::<plyfs_change>(),
+            path: self.lent.0.as_ptr(),
+            line: self.lent.1.as_ptr(),
+            kind: match change.kind {
+                ChangeKind::Added => PLYFS_CHANGE_ADDED,
+                ChangeKind::Modified => PLYFS_CHANGE_MODIFIED,
+                ChangeKind::Deleted => PLYFS_CHANGE_DELETED,
+            },
+        }
+    }
+}
+
+/// Frees an iterator.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_changes_free(changes: *mut plyfs_changes) {
+    // SAFETY: the header demands NULL or an iterator that the caller owns.
+    unsafe { free(changes) }
+}
+
+/// Writes what a container changed to a descriptor, as an OCI changeset in an uncompressed tar; the same changes give
+/// the same bytes. PLYFS_ERR_CONFLICT when a file changes while it is read. `exported` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_container_export_fd(
+    container: *const plyfs_container,
+    fd: i32,
+    progress: plyfs_progress,
+    user: *mut c_void,
+    exported: *mut plyfs_exported,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard(err, || {
+        // SAFETY: the header demands a live container, and NULL or a structure of its stated size.
+        let (container, place) = unsafe { (borrow(container)?, sized::optional_output(exported)?) };
+        let out = input::descriptor(fd)?;
+        reporting(progress, user, |progress| {
+            let exported = container.container.export(out, progress)?;
+            place.map_or(Ok(()), |place| place.give(&(&exported).into()))
+        })
+    })
+}
+
+/// What is said of an image that a container becomes; begin with PLYFS_COMMIT_OPTIONS_INIT.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct plyfs_commit_options {
+    /// sizeof(plyfs_commit_options), set by the caller.
+    pub size: usize,
+    /// The name, which is taken from the image that has it; NULL for none.
+    pub name: *const c_char,
+    /// The message kept in the image's history; NULL for none.
+    pub message: *const c_char,
+    /// The author; NULL for none.
+    pub author: *const c_char,
+}
+growing!(plyfs_commit_options, "commit options", author: *const c_char);
+
+impl plyfs_commit_options {
+    /// # Safety
+    ///
+    /// Its texts are NULL or NUL-terminated.
+    unsafe fn convert(&self) -> Outcome<CommitOptions> {
+        let mut options = CommitOptions::new();
+        // SAFETY: the caller promised a text.
+        if let Some(name) = unsafe { input::optional(self.name, "name of the image") }? {
+            options = options.name(name.parse()?);
+        }
+        // SAFETY: the caller promised a text.
+        if let Some(message) = unsafe { input::optional(self.message, "message") }? {
+            options = options.message(message);
+        }
+        // SAFETY: the caller promised a text.
+        if let Some(author) = unsafe { input::optional(self.author, "author") }? {
+            options = options.author(author);
+        }
+        Ok(options)
+    }
+}
+
+/// Makes an image of a container's image and what the container changed; `options` may be NULL. Durable on return. The
+/// container stays as it is. PLYFS_ERR_CONFLICT when a file changes while it is read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_container_commit(
+    container: *const plyfs_container,
+    options: *const plyfs_commit_options,
+    progress: plyfs_progress,
+    user: *mut c_void,
+    image: *mut *mut plyfs_image,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard(err, || {
+        // SAFETY: the header demands a live container, NULL or a structure of its stated size, a writable place.
+        let (container, options, place) = unsafe { (borrow(container)?, sized::read(options)?, output(image)?) };
+        let options = match options {
+            // SAFETY: the header demands of the structure what `convert` asks for.
+            Some(options) => unsafe { options.convert() }?,
+            None => CommitOptions::new(),
+        };
+        reporting(progress, user, |progress| {
+            place.give(plyfs_image::new(container.container.commit(options, progress)?, Vec::new()))
+        })
+    })
+}

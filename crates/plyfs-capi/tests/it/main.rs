@@ -1,0 +1,11 @@
+//! The C door as its callers see it: called through pointers, compiled as C and C++, linked by other languages.
+
+// Its callers hold pointers.
+#![allow(unsafe_code)]
+
+mod abi;
+mod call;
+mod header;
+mod life;
+mod null;
+mod stage;
