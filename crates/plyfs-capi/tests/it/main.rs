@@ -5,6 +5,7 @@
 
 mod abi;
 mod call;
+mod examples;
 mod header;
 mod life;
 mod null;

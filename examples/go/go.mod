@@ -1,0 +1,3 @@
+module plyfs.dev/plyfs/examples/go
+
+go 1.19
