@@ -1,0 +1,240 @@
+"""Stores: one directory tree with a journal, shared by threads and processes."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Self
+
+from . import _native
+from ._container import Container
+from ._files import StrPath, SupportsRead, SupportsWrite, opened, reading, writing
+from ._html import size, table
+from ._image import Image
+from ._layer import Layer
+from ._values import Compression, Finding, Format, Info, Progress, Pruned, StoreUsage, Usage
+
+
+class Store:
+    """A store of images, layers and containers.
+
+    ``Store(path)`` opens the store at `path`; where there is nothing, or an empty directory, it makes one first.
+    `Store.open` needs it to be there. With ``durable=False`` nothing is synced: a power cut may lose what was done.
+    """
+
+    __slots__ = ("_native",)
+
+    _native: _native.Store
+
+    def __init__(self, path: StrPath, *, durable: bool = True) -> None:
+        self._native = _native.Store.open(path, create=True, read_only=False, durable=durable)
+
+    @classmethod
+    def open(cls, path: StrPath, *, read_only: bool = False, durable: bool = True) -> Self:
+        """Opens the store at `path`, which must be there."""
+        store = cls.__new__(cls)
+        store._native = _native.Store.open(path, create=False, read_only=read_only, durable=durable)
+        return store
+
+    @property
+    def path(self) -> Path:
+        """The absolute path of its root as it was when the store was opened."""
+        return Path(self._native.path)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether changes are possible."""
+        return self._native.is_writable
+
+    # Images
+
+    def load(self, source: StrPath | SupportsRead, *, progress: Progress | None = None) -> list[Image]:
+        """Loads every image of a docker-archive, an OCI archive or an OCI layout, all or none.
+
+        `source` is a path or a binary file object. Durable on return; what the store has already is not stored
+        again.
+        """
+        with reading(source) as input:
+            loaded = self._native.load(input, progress)
+        return [Image(native, self, tuple(skipped)) for native, _, skipped in loaded]
+
+    def save(
+        self,
+        images: Iterable[Image | str],
+        target: StrPath | SupportsWrite,
+        *,
+        format: Format = "docker-archive",
+        compression: Compression | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Writes images with all their names, layers they share once; the same images give the same bytes.
+
+        Layers of a docker-archive are plain unless asked otherwise, those of the OCI formats gzip. The format
+        ``oci`` is a layout in a directory: it needs a path, and adds to the layout that is there. Nothing is
+        synced. When it fails, a file that was given by its path is removed.
+        """
+        natives = [self._found(image)._native for image in images]
+        if format == "oci":
+            if hasattr(target, "write"):
+                raise TypeError("an OCI layout is a directory: give a path")
+            self._native.save_layout(natives, target, compression=compression, progress=progress)
+            return
+        if format not in ("docker-archive", "oci-archive"):
+            raise ValueError(f"{format!r} is no format: docker-archive, oci-archive or oci")
+        if compression not in (None, "none", "gzip", "zstd"):
+            raise ValueError(f"{compression!r} is no compression: none, gzip or zstd")
+        with writing(target) as file:
+            self._native.save(natives, file, format=format, compression=compression, progress=progress)
+
+    def import_(
+        self,
+        source: StrPath | SupportsRead,
+        name: str | None = None,
+        *,
+        parent: Image | str | None = None,
+        progress: Progress | None = None,
+    ) -> Image:
+        """Makes a tar archive or a directory one layer, upon `parent` or nothing, and an image of it."""
+        below = None if parent is None else self._found(parent)._native
+        with reading(source) as input:
+            native = self._native.import_tree(input, name=name, parent=below, progress=progress)
+        return Image(native, self)
+
+    def image(self, name_or_id: str) -> Image:
+        """Finds an image by name, by id, or by the only id that begins with these four or more digits."""
+        return Image(self._native.image(name_or_id), self)
+
+    def images(self) -> list[Image]:
+        """All images, sorted by their first name, nameless ones last."""
+        return [Image(native, self) for native in self._native.images()]
+
+    def tag(self, image: Image | str, name: str) -> None:
+        """Makes `name` mean this image; a name that meant another is moved."""
+        self._native.tag(self._found(image)._native, name)
+
+    def untag(self, name: str) -> None:
+        """Takes a name from its image, which stays."""
+        self._native.untag(name)
+
+    def remove_image(self, image: Image | str) -> Pruned:
+        """Removes an image, its names, and those of its layers that nothing else stands on.
+
+        It raises `InUse` while a container uses it. The space is returned by `reap`.
+        """
+        return Pruned._of(self._native.remove_image(self._found(image)._native))
+
+    # Layers
+
+    def layer(self, id: str) -> Layer:
+        """Finds a layer by id, or by the only id that begins with these four or more digits."""
+        return Layer(self._native.layer(id))
+
+    def layers(self) -> list[Layer]:
+        """All layers, sorted by id."""
+        return [Layer(native) for native in self._native.layers()]
+
+    def apply(
+        self,
+        changeset: StrPath | SupportsRead,
+        parent: Layer | str | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Layer:
+        """Makes one changeset, a tar that may be compressed, a layer upon `parent` or nothing.
+
+        A layer that nothing stands on goes with the next `prune`.
+        """
+        below = self.layer(parent) if isinstance(parent, str) else parent
+        with opened(changeset) as file:
+            native = self._native.apply(file, parent=None if below is None else below._native, progress=progress)
+        return Layer(native)
+
+    def remove_layer(self, layer: Layer | str) -> Pruned:
+        """Removes a layer; one that something stands on raises `InUse`."""
+        found = layer if isinstance(layer, Layer) else self.layer(layer)
+        return Pruned._of(self._native.remove_layer(found._native))
+
+    # Containers
+
+    def create(
+        self,
+        parent: Image | Layer | str | None,
+        *,
+        name: str | None = None,
+        read_only: bool = False,
+        labels: Mapping[str, str] | None = None,
+    ) -> Container:
+        """Creates a container on an image (or its name or id), on a layer, or on nothing. Durable on return.
+
+        Without a name one is made up. A read-only container is mounted so unless a mount says otherwise.
+        """
+        on = self.image(parent) if isinstance(parent, str) else parent
+        native = self._native.create(
+            None if on is None else on._native,
+            image_name=parent if isinstance(parent, str) else None,
+            name=name,
+            read_only=read_only,
+            labels=dict(labels or {}),
+        )
+        return Container(native, self)
+
+    def container(self, name: str) -> Container:
+        """Finds a container by its name."""
+        return Container(self._native.container(name), self)
+
+    def containers(self) -> list[Container]:
+        """All containers, sorted by name."""
+        return [Container(native, self) for native in self._native.containers()]
+
+    # Upkeep
+
+    def inspect(self, what: str) -> Container | Image | Layer:
+        """Finds a container by name, else an image by name or id, else a layer by id."""
+        match self._native.inspect(what):
+            case _native.Container() as native:
+                return Container(native, self)
+            case _native.Image() as native:
+                return Image(native, self)
+            case native:
+                return Layer(native)
+
+    def usage(self) -> StoreUsage:
+        """Adds up what the store holds; only the containers' own layers are walked."""
+        return StoreUsage._of(self._native.usage())
+
+    def prune(self, *, all: bool = False) -> Pruned:
+        """Removes layers that nothing uses; with `all`, images without a name and a container too.
+
+        The space is returned by `reap`.
+        """
+        return Pruned._of(self._native.prune(all=all))
+
+    def reap(self) -> Usage:
+        """Empties the trash that removals leave, and tells what was freed."""
+        return Usage(*self._native.reap())
+
+    def check(self, *, data: bool = False) -> list[Finding]:
+        """Compares the records with the directories; with `data`, every layer's content with its digest too."""
+        return [Finding(*found) for found in self._native.check(data=data)]
+
+    def info(self) -> Info:
+        """Tells what the store is and what it stands on."""
+        return Info._of(self._native.info())
+
+    def _found(self, image: Image | str) -> Image:
+        return self.image(image) if isinstance(image, str) else image
+
+    def __repr__(self) -> str:
+        return f"<plyfs.Store {str(self.path)!r}>"
+
+    def _repr_html_(self) -> str:
+        usage = self.usage()
+        return table(
+            [
+                ("store", self.path),
+                ("images", usage.images),
+                ("layers", usage.layers),
+                ("containers", usage.containers),
+                ("stored once", size(usage.stored.allocated)),
+                ("added by containers", size(usage.containers_own.allocated)),
+                ("as copies", size(usage.as_copies.allocated)),
+            ]
+        )

@@ -1,0 +1,197 @@
+"""Plain data that calls return: frozen, comparable, hashable."""
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal, Self, TypeAlias
+
+from . import _native
+
+Progress: TypeAlias = Callable[[str, str, int, int | None], bool | None]
+"""Called as ``progress(stage, item, done, expected)`` during long work, a few times a second for each item.
+
+`done` and `expected` are bytes, `expected` is None where it is not known. Returning False cancels the work, which
+then raises `Cancelled`; an exception cancels it too and is raised to the caller. It may be called from a thread of
+the library.
+"""
+
+Format: TypeAlias = Literal["docker-archive", "oci-archive", "oci"]
+"""How images are written; ``oci`` is a layout in a directory."""
+
+Compression: TypeAlias = Literal["none", "gzip", "zstd"]
+"""How layers are compressed on their way out."""
+
+
+class ChangeKind(enum.Enum):
+    """What a container did to a path; the values are the letters of ``docker diff``."""
+
+    ADDED = "A"
+    MODIFIED = "C"
+    DELETED = "D"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that a container changed; `str()` gives ``A /path`` with what is not printable escaped.
+
+    A path that is not UTF-8 carries surrogates, as `os.fsdecode` makes them.
+    """
+
+    path: PurePosixPath
+    kind: ChangeKind
+
+    def __str__(self) -> str:
+        return _native.describe_change(self.path, self.kind.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a tree takes: the lengths of its files, the bytes set aside for them, the inodes."""
+
+    apparent: int = 0
+    allocated: int = 0
+    inodes: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.apparent + other.apparent, self.allocated + other.allocated, self.inodes + other.inodes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreUsage:
+    """What a store holds, what it shares, and what copies would have cost.
+
+    `stored` counts every layer once, `shared` those that two or more images or containers stand on, `reclaimable`
+    those that none does. `containers_own` is what the containers' own layers take, `as_copies` what the containers
+    would take if each were a full copy.
+    """
+
+    images: int
+    layers: int
+    containers: int
+    stored: Usage
+    shared: Usage
+    reclaimable: Usage
+    containers_own: Usage
+    as_copies: Usage
+    total_bytes: int
+    free_bytes: int
+    total_inodes: int
+    free_inodes: int
+
+    @classmethod
+    def _of(cls, native: "_native._StoreUsage") -> Self:
+        return cls(
+            images=native["images"],
+            layers=native["layers"],
+            containers=native["containers"],
+            stored=Usage(*native["stored"]),
+            shared=Usage(*native["shared"]),
+            reclaimable=Usage(*native["reclaimable"]),
+            containers_own=Usage(*native["containers_own"]),
+            as_copies=Usage(*native["as_copies"]),
+            total_bytes=native["total_bytes"],
+            free_bytes=native["free_bytes"],
+            total_inodes=native["total_inodes"],
+            free_inodes=native["free_inodes"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What a removal took; `held` are layers that would have gone but are being read."""
+
+    images: tuple[str, ...]
+    layers: tuple[str, ...]
+    reclaimed: Usage
+    held: tuple[str, ...]
+
+    @classmethod
+    def _of(cls, native: "_native._Pruned") -> Self:
+        return cls(
+            images=tuple(native["images"]),
+            layers=tuple(native["layers"]),
+            reclaimed=Usage(*native["reclaimed"]),
+            held=tuple(native["held"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A changeset that was written: the digest and length of the plain tar, and what it could not hold, in words."""
+
+    diff_id: str
+    size: int
+    skipped: tuple[str, ...] = ()
+
+    @classmethod
+    def _of(cls, native: tuple[str, int, Sequence[str]]) -> Self:
+        diff_id, size, skipped = native
+        return cls(diff_id, size, tuple(skipped))
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """What stands on a layer: ``layer``, ``image`` or ``container``, and its id."""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as the store's records say; `severity` is ``warning`` or ``error``."""
+
+    severity: str
+    subject: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.subject}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Info:
+    """What a store is and what it stands on; `kernel` has a line for each feature, none without privilege."""
+
+    version: int
+    path: Path
+    dialect: str
+    file_system: str
+    is_writable: bool
+    kernel: tuple[str, ...]
+
+    @classmethod
+    def _of(cls, native: "_native._Info") -> Self:
+        return cls(
+            version=native["version"],
+            path=Path(native["path"]),
+            dialect=native["dialect"],
+            file_system=native["file_system"],
+            is_writable=native["is_writable"],
+            kernel=tuple(native["kernel"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountSpec:
+    """What a runtime needs to make a container's mount itself; `lower` is listed uppermost first.
+
+    `options` is what ``mount -t overlay -o`` takes. `target` is there only while mounted.
+    """
+
+    lower: tuple[Path, ...]
+    upper: Path
+    work: Path
+    target: Path
+    options: str
+
+    @classmethod
+    def _of(cls, native: "_native._MountSpec") -> Self:
+        return cls(
+            lower=tuple(Path(lower) for lower in native["lower"]),
+            upper=Path(native["upper"]),
+            work=Path(native["work"]),
+            target=Path(native["target"]),
+            options=native["options"],
+        )

@@ -1,0 +1,255 @@
+//! Stores.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use plyfs::prelude::*;
+use plyfs::{
+    Archive, CheckOptions, Compression, ContainerName, ContainerOptions, Durability, Format, Inspected, Parent,
+    PruneOptions, Reference,
+};
+use pyo3::prelude::*;
+
+use crate::container::Container;
+use crate::error::{Outcome, detached};
+use crate::file::{Input, reader, writing};
+use crate::image::Image;
+use crate::layer::Layer;
+use crate::values::{self, Info, Pruned, StoreUsage, Usage};
+use crate::watch::watched;
+
+/// One directory tree with a journal.
+#[pyclass(frozen, module = "plyfs._native")]
+pub(crate) struct Store(pub(crate) plyfs::Store);
+
+/// What a container is made on.
+#[derive(FromPyObject)]
+pub(crate) enum On<'py> {
+    Image(PyRef<'py, Image>),
+    Layer(PyRef<'py, Layer>),
+}
+
+/// An image, the names it came with, and what could not be taken over, in words.
+type Loaded = (Image, Vec<String>, Vec<String>);
+
+#[pymethods]
+impl Store {
+    /// Opens a store; with `create`, makes one where there is none.
+    #[staticmethod]
+    #[pyo3(signature = (path, *, create, read_only, durable))]
+    fn open(py: Python<'_>, path: PathBuf, create: bool, read_only: bool, durable: bool) -> PyResult<Store> {
+        let durability = if durable { Durability::FileSystem } else { Durability::None };
+        let options = plyfs::Store::options().read_only(read_only).durability(durability);
+        let open = || Ok(if create { options.ensure(path) } else { options.open(path) }?);
+        detached(py, open).map(Store)
+    }
+
+    #[getter]
+    fn path(&self) -> PathBuf {
+        self.0.path().to_owned()
+    }
+
+    #[getter]
+    fn is_writable(&self) -> bool {
+        self.0.is_writable()
+    }
+
+    fn load(&self, py: Python<'_>, input: Input, progress: Option<Py<PyAny>>) -> PyResult<Vec<Loaded>> {
+        let loaded = watched(py, progress, |raised, progress| -> Outcome<_> {
+            Ok(self.0.load(input.source(raised)?, progress)?)
+        })?;
+        let parts = |loaded: plyfs::Loaded| {
+            let names = loaded.names.iter().map(ToString::to_string).collect();
+            (Image(loaded.image), names, loaded.skipped)
+        };
+        Ok(loaded.into_iter().map(parts).collect())
+    }
+
+    /// Writes images into an object with a method `write`, as one of the archive formats.
+    #[pyo3(signature = (images, file, *, format, compression, progress))]
+    fn save(
+        &self,
+        py: Python<'_>,
+        images: Vec<PyRef<'_, Image>>,
+        file: Py<PyAny>,
+        format: &str,
+        compression: Option<&str>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let images: Vec<&plyfs::Image> = images.iter().map(|image| &image.0).collect();
+        watched(py, progress, |raised, progress| -> Outcome<_> {
+            let format: Format = format.parse()?;
+            let compression = compression.map(str::parse::<Compression>).transpose()?;
+            writing(file, raised, |out| {
+                let archive = if format == Format::OciArchive { Archive::oci(out) } else { Archive::docker(out) };
+                Ok(self.0.save(&images, compressed(archive, compression), progress)?)
+            })
+        })
+    }
+
+    /// Writes images as an OCI layout in a directory.
+    #[pyo3(signature = (images, path, *, compression, progress))]
+    fn save_layout(
+        &self,
+        py: Python<'_>,
+        images: Vec<PyRef<'_, Image>>,
+        path: PathBuf,
+        compression: Option<&str>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let images: Vec<&plyfs::Image> = images.iter().map(|image| &image.0).collect();
+        watched(py, progress, |_, progress| -> Outcome<_> {
+            let compression = compression.map(str::parse::<Compression>).transpose()?;
+            Ok(self.0.save(&images, compressed(Archive::layout(path), compression), progress)?)
+        })
+    }
+
+    #[pyo3(signature = (input, *, name, parent, progress))]
+    fn import_tree(
+        &self,
+        py: Python<'_>,
+        input: Input,
+        name: Option<&str>,
+        parent: Option<PyRef<'_, Image>>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Image> {
+        let parent = parent.as_ref().map(|image| &image.0);
+        let image = watched(py, progress, |raised, progress| -> Outcome<_> {
+            let name = name.map(str::parse::<Reference>).transpose()?;
+            Ok(self.0.import(input.source(raised)?, name.as_ref(), parent, progress)?)
+        });
+        image.map(Image)
+    }
+
+    /// Makes a layer of what an object with a method `read` gives.
+    #[pyo3(signature = (file, *, parent, progress))]
+    fn apply(
+        &self,
+        py: Python<'_>,
+        file: Py<PyAny>,
+        parent: Option<PyRef<'_, Layer>>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Layer> {
+        let parent = parent.as_ref().map(|layer| &layer.0);
+        let layer = watched(py, progress, |raised, progress| -> Outcome<_> {
+            Ok(self.0.apply(reader(file, raised), parent, progress)?)
+        });
+        layer.map(Layer)
+    }
+
+    fn image(&self, py: Python<'_>, name_or_id: &str) -> PyResult<Image> {
+        detached(py, || Ok(self.0.image(name_or_id)?)).map(Image)
+    }
+
+    fn images(&self, py: Python<'_>) -> PyResult<Vec<Image>> {
+        let images = detached(py, || Ok(self.0.images()?))?;
+        Ok(images.into_iter().map(Image).collect())
+    }
+
+    fn tag(&self, py: Python<'_>, image: PyRef<'_, Image>, name: &str) -> PyResult<()> {
+        let image = &image.0;
+        detached(py, || Ok(self.0.tag(image, &name.parse::<Reference>()?)?))
+    }
+
+    fn untag(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        detached(py, || Ok(self.0.untag(&name.parse::<Reference>()?)?))
+    }
+
+    fn remove_image(&self, py: Python<'_>, image: PyRef<'_, Image>) -> PyResult<Pruned> {
+        let image = &image.0;
+        detached(py, || Ok(self.0.remove_image(image)?.into()))
+    }
+
+    fn layer(&self, py: Python<'_>, id: &str) -> PyResult<Layer> {
+        detached(py, || Ok(self.0.layer(id)?)).map(Layer)
+    }
+
+    fn layers(&self, py: Python<'_>) -> PyResult<Vec<Layer>> {
+        let layers = detached(py, || Ok(self.0.layers()?))?;
+        Ok(layers.into_iter().map(Layer).collect())
+    }
+
+    fn remove_layer(&self, py: Python<'_>, layer: PyRef<'_, Layer>) -> PyResult<Pruned> {
+        let layer = &layer.0;
+        detached(py, || Ok(self.0.remove_layer(layer)?.into()))
+    }
+
+    #[pyo3(signature = (on, *, image_name, name, read_only, labels))]
+    fn create(
+        &self,
+        py: Python<'_>,
+        on: Option<On<'_>>,
+        image_name: Option<String>,
+        name: Option<&str>,
+        read_only: bool,
+        labels: BTreeMap<String, String>,
+    ) -> PyResult<Container> {
+        let parent = match &on {
+            Some(On::Image(image)) => Parent::Image(&image.0),
+            Some(On::Layer(layer)) => Parent::Layer(&layer.0),
+            None => Parent::Empty,
+        };
+        let container = detached(py, || {
+            let mut options = ContainerOptions::new().read_only(read_only);
+            if let Some(name) = name {
+                options = options.name(name.parse::<ContainerName>()?);
+            }
+            if let Some(image_name) = image_name {
+                options = options.image_name(image_name);
+            }
+            let options = labels.into_iter().fold(options, |options, (key, value)| options.label(key, value));
+            Ok(self.0.create(parent, options)?)
+        });
+        container.map(Container)
+    }
+
+    fn container(&self, py: Python<'_>, name: &str) -> PyResult<Container> {
+        detached(py, || Ok(self.0.container(name)?)).map(Container)
+    }
+
+    fn containers(&self, py: Python<'_>) -> PyResult<Vec<Container>> {
+        let containers = detached(py, || Ok(self.0.containers()?))?;
+        Ok(containers.into_iter().map(Container).collect())
+    }
+
+    /// A container, else an image, else a layer.
+    fn inspect(&self, py: Python<'_>, what: &str) -> PyResult<Py<PyAny>> {
+        Ok(match detached(py, || Ok(self.0.inspect(what)?))? {
+            Inspected::Container(found) => Py::new(py, Container(found))?.into_any(),
+            Inspected::Image(found) => Py::new(py, Image(found))?.into_any(),
+            Inspected::Layer(found) => Py::new(py, Layer(found))?.into_any(),
+        })
+    }
+
+    fn usage(&self, py: Python<'_>) -> PyResult<StoreUsage> {
+        detached(py, || Ok(self.0.usage()?.into()))
+    }
+
+    #[pyo3(signature = (*, all))]
+    fn prune(&self, py: Python<'_>, all: bool) -> PyResult<Pruned> {
+        detached(py, || Ok(self.0.prune(PruneOptions::new().all(all))?.into()))
+    }
+
+    fn reap(&self, py: Python<'_>) -> PyResult<Usage> {
+        detached(py, || Ok(values::usage(self.0.reap()?)))
+    }
+
+    /// Triples of severity, subject and problem.
+    #[pyo3(signature = (*, data))]
+    fn check(&self, py: Python<'_>, data: bool) -> PyResult<Vec<(String, String, String)>> {
+        let options = if data { CheckOptions::data() } else { CheckOptions::quick() };
+        let findings = detached(py, || Ok(self.0.check(options)?))?;
+        Ok(findings.into_iter().map(|found| (found.severity.to_string(), found.subject, found.problem)).collect())
+    }
+
+    fn info(&self, py: Python<'_>) -> PyResult<Info> {
+        detached(py, || Ok(self.0.info()?.into()))
+    }
+}
+
+fn compressed(archive: Archive<'_>, compression: Option<Compression>) -> Archive<'_> {
+    match compression {
+        Some(compression) => archive.compression(compression),
+        None => archive,
+    }
+}

@@ -1,0 +1,126 @@
+//! Plain data on its way to Python: tuples, and structures that become dictionaries.
+
+use std::path::PathBuf;
+
+use plyfs::ErrorKind;
+use pyo3::prelude::*;
+
+/// Apparent bytes, allocated bytes, inodes.
+pub(crate) type Usage = (u64, u64, u64);
+
+/// The numbers of a usage.
+pub(crate) fn usage(usage: plyfs::Usage) -> Usage {
+    (usage.apparent, usage.allocated, usage.inodes)
+}
+
+/// A DiffID, the size of the archive, and what it could not hold, in words.
+pub(crate) type Exported = (String, u64, Vec<String>);
+
+/// The parts of an export.
+pub(crate) fn exported(exported: &plyfs::Exported) -> Exported {
+    let skipped = exported.skipped.iter().map(ToString::to_string).collect();
+    (exported.diff_id.to_string(), exported.size, skipped)
+}
+
+/// What a store holds.
+#[derive(IntoPyObject)]
+pub(crate) struct StoreUsage {
+    images: u64,
+    layers: u64,
+    containers: u64,
+    stored: Usage,
+    shared: Usage,
+    reclaimable: Usage,
+    containers_own: Usage,
+    as_copies: Usage,
+    total_bytes: u64,
+    free_bytes: u64,
+    total_inodes: u64,
+    free_inodes: u64,
+}
+
+impl From<plyfs::StoreUsage> for StoreUsage {
+    fn from(of: plyfs::StoreUsage) -> Self {
+        Self {
+            images: of.images,
+            layers: of.layers,
+            containers: of.containers,
+            stored: usage(of.stored),
+            shared: usage(of.shared),
+            reclaimable: usage(of.reclaimable),
+            containers_own: usage(of.containers_own),
+            as_copies: usage(of.as_copies),
+            total_bytes: of.total_bytes,
+            free_bytes: of.free_bytes,
+            total_inodes: of.total_inodes,
+            free_inodes: of.free_inodes,
+        }
+    }
+}
+
+/// What a removal took.
+#[derive(IntoPyObject)]
+pub(crate) struct Pruned {
+    images: Vec<String>,
+    layers: Vec<String>,
+    reclaimed: Usage,
+    held: Vec<String>,
+}
+
+impl From<plyfs::Pruned> for Pruned {
+    fn from(of: plyfs::Pruned) -> Self {
+        let text = |ids: &[plyfs::LayerId]| ids.iter().map(ToString::to_string).collect();
+        Self {
+            images: of.images.iter().map(ToString::to_string).collect(),
+            layers: text(&of.layers),
+            reclaimed: usage(of.reclaimed),
+            held: text(&of.held),
+        }
+    }
+}
+
+/// What a store is and what it stands on.
+#[derive(IntoPyObject)]
+pub(crate) struct Info {
+    version: u32,
+    path: PathBuf,
+    dialect: String,
+    file_system: String,
+    is_writable: bool,
+    kernel: Vec<String>,
+}
+
+impl From<plyfs::Info> for Info {
+    fn from(of: plyfs::Info) -> Self {
+        Self {
+            version: of.version,
+            path: of.path,
+            dialect: of.dialect,
+            file_system: of.file_system,
+            is_writable: of.is_writable,
+            kernel: of.kernel,
+        }
+    }
+}
+
+/// What a runtime needs to make a container's mount itself.
+#[derive(IntoPyObject)]
+pub(crate) struct MountSpec {
+    lower: Vec<PathBuf>,
+    upper: PathBuf,
+    work: PathBuf,
+    target: PathBuf,
+    options: std::ffi::OsString,
+}
+
+impl From<plyfs::MountSpec> for MountSpec {
+    fn from(of: plyfs::MountSpec) -> Self {
+        Self { lower: of.lower, upper: of.upper, work: of.work, target: of.target, options: of.options }
+    }
+}
+
+/// Every kind of error: its name, the errno that stands for it, its number at the C door and the command.
+#[pyfunction]
+pub(crate) fn kinds() -> Vec<(&'static str, i32, i32)> {
+    ErrorKind::ALL.map(|kind| (kind.name(), kind.errno().raw_os_error(), kind.code())).to_vec()
+}
