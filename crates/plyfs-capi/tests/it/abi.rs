@@ -5,6 +5,8 @@ use std::mem::size_of;
 use std::process::Command;
 
 use plyfs_capi::*;
+use plyfs_testkit::process::{output, run};
+use plyfs_testkit::temp::TempDir;
 
 use crate::stage::{library, workspace};
 
@@ -29,6 +31,19 @@ fn the_header_declares_every_function() {
         .filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next())
         .collect();
     assert_eq!(declared, SYMBOLS.lines().collect::<BTreeSet<_>>(), "left is the header, right is abi.txt");
+}
+
+#[test]
+fn the_static_library_makes_a_whole_program() {
+    plyfs_testkit::require_tool!("cc");
+    let dir = TempDir::new();
+    let (source, program) = (dir.join("version.c"), dir.join("version"));
+    let text = "#include <plyfs.h>\n#include <stdio.h>\nint main(void) { puts(plyfs_version()); return 0; }\n";
+    std::fs::write(&source, text).expect("the directory is writable");
+    let mut cc = Command::new("cc");
+    cc.arg("-I").arg(workspace().join("include")).arg(&source).arg("-o").arg(&program);
+    run(cc.arg(library().with_extension("a")).args(["-lpthread", "-ldl", "-lm", "-lgcc_s"])).success();
+    assert_eq!(output(&mut Command::new(&program)), plyfs::VERSION);
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn root_the_go_example_does_the_task() {
         let mut go = stage.command("go");
         go.current_dir(workspace().join("examples/go")).args(arguments);
         go.env("CGO_ENABLED", "1").env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", "-buildvcs=false");
-        run(go.env("GOCACHE", env!("CARGO_TARGET_TMPDIR"))).success();
+        run(go.env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go"))).success();
     }
     let mut example = stage.command(program);
     example.env("GODEBUG", "cgocheck=1");

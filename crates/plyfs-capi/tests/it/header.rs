@@ -59,3 +59,19 @@ fn a_wrong_free_does_not_compile() {
         }
     }
 }
+
+/// The C in the README, as the body of a function.
+fn readme() -> String {
+    let readme = std::fs::read_to_string(workspace().join("README.md")).expect("there is one");
+    let (_, behind) = readme.split_once("```c\n").expect("it has C");
+    let (body, _) = behind.split_once("```").expect("the block ends");
+    format!("#include <plyfs.h>\n#include <stdio.h>\nint main(void)\n{{\n{body}return 0;\n}}\n")
+}
+
+#[test]
+fn the_readme_says_what_compiles() {
+    plyfs_testkit::require_tool!("cc", "c++");
+    for (compiler, ending, language) in LANGUAGES {
+        compile(compiler, ending, language, &readme()).success();
+    }
+}

@@ -177,6 +177,44 @@ fn behind_a_store_each_needed_pointer_is_checked_by_itself() {
 }
 
 #[test]
+fn root_behind_containers_and_images_each_needed_pointer_is_checked_by_itself() {
+    plyfs_testkit::require_root!();
+    let (dir, store) = store();
+    let (tree, size) = (c_path(&dir.dir("tree")), size_of::<plyfs_change>());
+    let mut change = plyfs_change { size, path: null(), line: null(), kind: 0 };
+    let (mut length, mut bytes) = (0, null());
+    // SAFETY: handles are live, texts NUL-terminated, structures as large as they say, outputs writable or NULL.
+    unsafe {
+        let image = given(|image, err| {
+            plyfs_store_import_path(store, tree.as_ptr(), null(), null(), None, null_mut(), image, err)
+        });
+        refuses(|err| plyfs_store_tag(store, image, null(), err));
+        refuses(|err| plyfs_image_layer_count(image, null_mut(), err));
+        refuses(|err| plyfs_image_config(image, null_mut(), &mut length, err));
+        refuses(|err| plyfs_image_config(image, &mut bytes, null_mut(), err));
+        refuses(|err| plyfs_image_get_usage(image, null_mut(), err));
+        assert!((length, bytes) == (0, null()), "an output was written by a failed call");
+
+        let container = given(|made, err| plyfs_store_create_with(store, null(), null(), made, err));
+        refuses(|err| plyfs_container_get_usage(container, null_mut(), err));
+        refuses(|err| plyfs_container_rename(container, null(), err));
+        refuses(|err| plyfs_container_mount(container, null(), null_mut(), err));
+        refuses(|err| plyfs_container_mount_spec(container, null_mut(), err));
+        refuses(|err| plyfs_container_changes(container, null_mut(), err));
+        refuses(|err| plyfs_container_commit(container, null(), None, null_mut(), null_mut(), err));
+
+        let changes = given(|changes, err| plyfs_container_changes(container, changes, err));
+        refuses(|err| plyfs_changes_next(changes, null_mut(), err));
+        refuses(|err| plyfs_changes_next(null_mut(), &mut change, err));
+        plyfs_changes_free(changes);
+        plyfs_container_free(container);
+        plyfs_image_free(image);
+        plyfs_store_free(store);
+    }
+    assert!(change.path.is_null(), "an output was written by a failed call");
+}
+
+#[test]
 fn what_is_wrong_but_not_null_is_named() {
     let (_dir, store) = store();
     let name = c"svc:1".as_ptr();
