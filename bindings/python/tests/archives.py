@@ -37,12 +37,14 @@ def tar(tree: Tree) -> bytes:
     return out.getvalue()
 
 
-def image(layers: Sequence[Tree] = (BASE, UPPER), name: str = "svc:1", comment: str = "") -> bytes:
+def image(
+    layers: Sequence[Tree] = (BASE, UPPER), name: str = "svc:1", *, comment: str = "", architecture: str = "amd64"
+) -> bytes:
     """A docker-archive with one image."""
     archives = [tar(layer) for layer in layers]
     config = json.dumps(
         {
-            "architecture": "amd64",
+            "architecture": architecture,
             "os": "linux",
             "created": "2024-05-01T10:20:30.123456789Z",
             "comment": comment,

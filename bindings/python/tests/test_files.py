@@ -16,6 +16,7 @@ def test_an_ordinary_file_at_its_beginning_is_read_where_it_lies(store: plyfs.St
         with open(archive, "rb", buffering=buffering) as file:
             with reading(file) as seen:
                 assert seen == f"/proc/self/fd/{file.fileno()}"
+            file.seek(0)
             assert store.load(file)[0].names == ("svc:1",)
             assert file.tell() == archive.stat().st_size
             assert file.read() == b""

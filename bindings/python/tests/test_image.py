@@ -158,31 +158,11 @@ def test_an_image_shows_itself(store: plyfs.Store, image: plyfs.Image) -> None:
     assert image.id in image._repr_html_()
 
 
-def test_what_an_archive_says_is_escaped_in_html(store: plyfs.Store, scratch: Path) -> None:
-    data = archives.image([], "evil:1").replace(b'"linux"', b'"<b>&"')
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        config = next(member for member in tar if member.name != "manifest.json")
-        content = tar.extractfile(config)
-        assert content is not None
-        id = hashlib.sha256(content.read()).hexdigest()
-    old = config.name.removesuffix(".json")
-    # The config's bytes changed, and with them its name; the length is the same.
-    data = repack(data, old, id)
-    (evil,) = store.load(io.BytesIO(data))
-    assert evil.os == "<b>&"
+def test_what_an_archive_says_is_escaped_in_html(store: plyfs.Store) -> None:
+    (evil,) = store.load(io.BytesIO(archives.image([], "evil:1", architecture="<b>&")))
+    assert (evil.architecture, evil.layers(), evil.size) == ("<b>&", [], 0)
     assert "<b>" not in evil._repr_html_()
     assert "&lt;b&gt;&amp;" in evil._repr_html_()
-
-
-def repack(data: bytes, old: str, new: str) -> bytes:
-    """The same archive with one name for another in names and contents."""
-    members: dict[str, bytes | None] = {}
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        for member in tar:
-            content = tar.extractfile(member)
-            assert content is not None
-            members[member.name.replace(old, new)] = content.read().replace(old.encode(), new.encode())
-    return archives.tar(members)
 
 
 def test_a_pipe_is_read_to_its_end(store: plyfs.Store, archive: Path) -> None:

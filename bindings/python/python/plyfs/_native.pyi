@@ -7,6 +7,8 @@ from typing import TypeAlias, TypedDict, final
 
 from ._files import SupportsRead, SupportsWrite
 
+__all__ = ["VERSION", "Changes", "Container", "Image", "Layer", "Mount", "Store", "describe_change", "kinds"]
+
 VERSION: str
 
 _Progress: TypeAlias = Callable[[str, str, int, int | None], bool | None]

@@ -16,10 +16,11 @@ then raises `Cancelled`; an exception cancels it too and is raised to the caller
 the library.
 """
 
-Format: TypeAlias = Literal["docker-archive", "oci-archive", "oci"]
+# Unions of literals, not literals of several values: stubtest takes the latter for something else.
+Format: TypeAlias = Literal["docker-archive"] | Literal["oci-archive"] | Literal["oci"]
 """How images are written; ``oci`` is a layout in a directory."""
 
-Compression: TypeAlias = Literal["none", "gzip", "zstd"]
+Compression: TypeAlias = Literal["none"] | Literal["gzip"] | Literal["zstd"]
 """How layers are compressed on their way out."""
 
 
