@@ -17,32 +17,48 @@ pub struct CallError {
     call: &'static str,
     subject: Box<str>,
     #[source]
-    errno: std::io::Error,
-    raw: Errno,
+    reason: Reason,
+}
+
+/// What an errno means, in the words of the C library: lower case, without its number.
+#[derive(Debug)]
+struct Reason(Errno);
+
+impl std::error::Error for Reason {}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = std::io::Error::from(self.0).to_string();
+        let text = text.split(" (os error").next().unwrap_or_default();
+        // An acronym such as RFS keeps its capitals.
+        let is_word = text.chars().nth(1).is_some_and(char::is_lowercase);
+        let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+        if is_word { write!(f, "{}{rest}", first.to_lowercase()) } else { f.write_str(text) }
+    }
 }
 
 impl CallError {
     /// Makes the error of `call` on `subject`.
     pub fn new(call: &'static str, subject: impl AsRef<OsStr>, errno: Errno) -> Self {
-        Self { call, subject: escape(subject.as_ref()), errno: errno.into(), raw: errno }
+        Self { call, subject: escape(subject.as_ref()), reason: Reason(errno) }
     }
 
     /// The errno the kernel returned.
     #[must_use]
     pub fn errno(&self) -> Errno {
-        self.raw
+        self.reason.0
     }
 
     /// What a caller can act on.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        ErrorKind::from_errno(self.raw)
+        ErrorKind::from_errno(self.errno())
     }
 
     /// Says whether the call failed because the name does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.raw == Errno::NOENT
+        self.errno() == Errno::NOENT
     }
 }
 
@@ -54,7 +70,7 @@ impl fmt::Display for CallError {
 
 impl From<CallError> for std::io::Error {
     fn from(error: CallError) -> Self {
-        let kind = error.errno.kind();
+        let kind = std::io::Error::from(error.errno()).kind();
         Self::new(kind, error)
     }
 }
@@ -78,6 +94,13 @@ fn escape(name: &OsStr) -> Box<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_lower_case_and_has_no_number() {
+        use std::error::Error;
+        let error = CallError::new("openat", "x", Errno::NOENT);
+        assert_eq!(error.source().expect("an errno").to_string(), "no such file or directory");
+    }
 
     #[test]
     fn a_name_with_any_bytes_prints_on_one_line() {
