@@ -1,12 +1,18 @@
 """Exceptions: their classes, numbers and words."""
 
 import errno
+import io
+import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
+import archives
 import plyfs
 import pytest
 from plyfs import _errors, _native
+
+NOBODY = 65534
 
 
 def test_every_kind_has_a_class_of_its_own() -> None:
@@ -88,3 +94,56 @@ def test_arguments_of_other_types_are_type_errors(store: plyfs.Store) -> None:
     for call in (lambda: plyfs.Store(3), lambda: store.load(3), lambda: store.create(3)):  # type: ignore[arg-type]
         with pytest.raises((TypeError, AttributeError)):
             call()
+
+
+def as_nobody(call: Callable[[], object]) -> str:
+    """What a call raises without privilege: the class and the words."""
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        text = "nothing"
+        try:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            call()
+        except BaseException as raised:
+            text = f"{type(raised).__name__}: {raised}"
+        finally:
+            os.write(writer, text.encode())
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    return text
+
+
+def test_what_needs_privilege_says_so_in_one_line(store: plyfs.Store, scratch: Path, image: plyfs.Image) -> None:
+    scratch.chmod(0o755)
+    assert as_nobody(lambda: plyfs.Store.open(store.path)).startswith(f"PermissionDenied: store {store.path}")
+    own = scratch / "own"
+    own.mkdir()
+    os.chown(own, NOBODY, NOBODY)
+    for call in (
+        lambda: plyfs.Store(own).load(io.BytesIO(archives.image())),
+        lambda: plyfs.Store(own).create(None),
+        lambda: plyfs.Store(own).prune(),
+    ):
+        text = as_nobody(call)
+        assert text.startswith("PermissionDenied: ") and "needs root" in text and "\n" not in text, text
+
+
+def test_a_store_one_may_read_is_read_without_privilege(store: plyfs.Store, scratch: Path, image: plyfs.Image) -> None:
+    scratch.chmod(0o755)
+    for path in [store.path, *store.path.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+    def read() -> None:
+        reader = plyfs.Store.open(store.path)
+        assert not reader.is_writable
+        assert reader.image("svc:1").config() == image.config()
+        assert reader.usage().layers == 2
+        reader.tag("svc:1", "svc:2")
+
+    assert as_nobody(read).startswith("ReadOnly: ")
