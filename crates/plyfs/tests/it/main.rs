@@ -1,0 +1,18 @@
+//! The store held to other people's tools, to attackers and to crashes: what must hold before anything is released.
+//!
+//! | file | claim |
+//! |---|---|
+//! | [`trees`] | a loaded image is the tree podman and umoci make of it |
+//! | [`sharing`] | containers write into layers of their own and nowhere else |
+//! | [`twice`] | nothing is stored twice, whoever loads it and when |
+//! | [`refusals`] | bad input is named, and leaves no trace |
+//! | [`killed`] | a load that is killed is whole or absent |
+//! | [`deep`] | hundreds of layers, through both engines |
+
+mod deep;
+mod killed;
+mod refusals;
+mod sharing;
+mod support;
+mod trees;
+mod twice;
