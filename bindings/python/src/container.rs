@@ -15,7 +15,7 @@ use crate::image::Image;
 use crate::mount::Mount;
 use crate::store::Store;
 use crate::values::{self, Exported, MountSpec, Usage};
-use crate::watch::watched;
+use crate::watch::{watched, watched_aside};
 
 /// A writable layer with a name.
 #[pyclass(frozen, module = "plyfs._native")]
@@ -122,7 +122,7 @@ impl Container {
         author: Option<String>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Image> {
-        let image = watched(py, progress, |_, progress| -> Outcome<_> {
+        let image = watched_aside(py, progress, |progress| {
             let mut options = CommitOptions::new();
             if let Some(name) = name {
                 options = options.name(name.parse::<Reference>()?);

@@ -7,7 +7,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::error::{Failure, Outcome};
-use crate::watch::Raised;
+use crate::watch::{Raised, watched, watched_aside};
 
 /// How much is asked of a file object, or given to it, at once.
 const CHUNK: usize = 1 << 20;
@@ -33,11 +33,18 @@ impl<'py> FromPyObject<'_, 'py> for Input {
 }
 
 impl Input {
-    /// The facade's source of it.
-    pub(crate) fn source(self, raised: &Raised) -> Outcome<plyfs::Source<'_>> {
+    /// Runs long work on the facade's source of it: aside for a path, on this thread for a file object.
+    pub(crate) fn watched<T: Send>(
+        self,
+        py: Python<'_>,
+        callback: Option<Py<PyAny>>,
+        work: impl FnOnce(plyfs::Source<'_>, plyfs::Progress<'_>) -> Outcome<T> + Send,
+    ) -> PyResult<T> {
         match self {
-            Self::Path(path) => Ok(plyfs::Source::path(path)?),
-            Self::File(file) => Ok(plyfs::Source::reader(reader(file, raised))),
+            Self::Path(path) => watched_aside(py, callback, |progress| work(plyfs::Source::path(path)?, progress)),
+            Self::File(file) => {
+                watched(py, callback, |raised, progress| work(plyfs::Source::reader(reader(file, raised)), progress))
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::file::{Input, reader, writing};
 use crate::image::Image;
 use crate::layer::Layer;
 use crate::values::{self, Info, Pruned, StoreUsage, Usage};
-use crate::watch::watched;
+use crate::watch::{watched, watched_aside};
 
 /// One directory tree with a journal.
 #[pyclass(frozen, module = "plyfs._native")]
@@ -55,9 +55,7 @@ impl Store {
     }
 
     fn load(&self, py: Python<'_>, input: Input, progress: Option<Py<PyAny>>) -> PyResult<Vec<Loaded>> {
-        let loaded = watched(py, progress, |raised, progress| -> Outcome<_> {
-            Ok(self.0.load(input.source(raised)?, progress)?)
-        })?;
+        let loaded = input.watched(py, progress, |source, progress| Ok(self.0.load(source, progress)?))?;
         let parts = |loaded: plyfs::Loaded| {
             let names = loaded.names.iter().map(ToString::to_string).collect();
             (Image(loaded.image), names, loaded.skipped)
@@ -98,7 +96,7 @@ impl Store {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let images: Vec<&plyfs::Image> = images.iter().map(|image| &image.0).collect();
-        watched(py, progress, |_, progress| -> Outcome<_> {
+        watched_aside(py, progress, |progress| {
             let compression = compression.map(str::parse::<Compression>).transpose()?;
             Ok(self.0.save(&images, compressed(Archive::layout(path), compression), progress)?)
         })
@@ -114,9 +112,9 @@ impl Store {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Image> {
         let parent = parent.as_ref().map(|image| &image.0);
-        let image = watched(py, progress, |raised, progress| -> Outcome<_> {
+        let image = input.watched(py, progress, |source, progress| {
             let name = name.map(str::parse::<Reference>).transpose()?;
-            Ok(self.0.import(input.source(raised)?, name.as_ref(), parent, progress)?)
+            Ok(self.0.import(source, name.as_ref(), parent, progress)?)
         });
         image.map(Image)
     }

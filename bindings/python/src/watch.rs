@@ -1,7 +1,10 @@
 //! Long calls: telling a Python callback how far they are, and stopping when it, or a signal, says so.
 
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use plyfs::{Progress, Step};
@@ -28,33 +31,65 @@ impl Raised {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 
-    fn take(&self) -> Option<PyErr> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn is_kept(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// What the call ends with.
+    fn settle<T>(self, py: Python<'_>, outcome: Outcome<T>) -> PyResult<T> {
+        let raised = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match raised {
+            // Even when the work was done before it could stop: an exception is never lost, as after any call.
+            Some(raised) => Err(raised),
+            None => outcome.map_err(|failure| failure.into_exception(py)),
+        }
     }
 }
 
-/// Runs long work with the interpreter released, watched by a callback or none.
+/// Runs long work on this thread with the interpreter released, watched by a callback or none.
+///
+/// This is for work on file objects: one that waits in Python code is interrupted as any other Python code is.
 pub(crate) fn watched<T: Send>(
     py: Python<'_>,
     callback: Option<Py<PyAny>>,
     work: impl FnOnce(&Raised, Progress<'_>) -> Outcome<T> + Send,
 ) -> PyResult<T> {
     let raised = Raised::default();
-    let watch = Watch { callback, raised: &raised, last: Mutex::new(None) };
+    let watch = Watch::new(callback, &raised);
     let outcome = py.detach(|| {
         let report = |step: &Step<'_>| watch.report(step);
         work(&raised, Progress::new(&report))
     });
-    match (outcome, raised.take()) {
-        (Ok(done), None) => Ok(done),
-        (Ok(done), Some(late)) => {
-            // It is done and durable; whoever calls must get what was made.
-            late.write_unraisable(py, None);
-            Ok(done)
-        }
-        (Err(_), Some(raised)) => Err(raised),
-        (Err(failure), None) => Err(failure.into_exception(py)),
-    }
+    raised.settle(py, outcome)
+}
+
+/// Runs long work aside, while this thread handles signals: Python does that on its main thread alone, and the
+/// facade may be at work for long without a report from the thread that called it.
+pub(crate) fn watched_aside<T: Send>(
+    py: Python<'_>,
+    callback: Option<Py<PyAny>>,
+    work: impl FnOnce(Progress<'_>) -> Outcome<T> + Send,
+) -> PyResult<T> {
+    let raised = Raised::default();
+    let watch = Watch::new(callback, &raised);
+    let outcome = py.detach(|| {
+        let report = |step: &Step<'_>| watch.report(step);
+        let (ended, end) = sync_channel(1);
+        thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                // Sent or dropped, it ends the wait; dropped by a panic too.
+                let _ended = ended;
+                work(Progress::new(&report))
+            });
+            while end.recv_timeout(PAUSE) == Err::<(), _>(RecvTimeoutError::Timeout) {
+                if let Err(interrupt) = Python::attach(|py| py.check_signals()) {
+                    raised.keep(interrupt);
+                }
+            }
+            worker.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    });
+    raised.settle(py, outcome)
 }
 
 struct Watch<'a> {
@@ -70,8 +105,15 @@ struct Reported {
     at: Instant,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    fn new(callback: Option<Py<PyAny>>, raised: &'a Raised) -> Self {
+        Self { callback, raised, last: Mutex::new(None) }
+    }
+
     fn report(&self, step: &Step<'_>) -> ControlFlow<()> {
+        if self.raised.is_kept() {
+            return ControlFlow::Break(());
+        }
         if !self.is_due(step) {
             return ControlFlow::Continue(());
         }

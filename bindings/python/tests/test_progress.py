@@ -145,6 +145,25 @@ def test_an_interrupt_stops_a_load(store: plyfs.Store) -> None:
     assert (fired, store.images()) == ([True], [])
 
 
+def test_an_interrupt_stops_work_that_is_done_aside(store: plyfs.Store, image: plyfs.Image, scratch: Path) -> None:
+    """Compressed layers are read on a thread of the library, while the main thread waits for it."""
+    image.save(scratch / "oci.tar", format="oci-archive", compression="gzip")
+    other = plyfs.Store(scratch / "other", durable=False)
+    fired: list[int] = []
+
+    def progress(stage: str, item: str, done: int, expected: int | None) -> None:
+        if stage == "unpack" and not fired:
+            fired.append(threading.get_ident())
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)
+
+    with pytest.raises(KeyboardInterrupt):
+        other.load(scratch / "oci.tar", progress=progress)
+    assert fired != [threading.get_ident()]
+    assert (other.images(), other.layers()) == ([], [])
+    assert other.load(scratch / "oci.tar") == [image]
+
+
 def test_a_callback_is_not_called_for_every_chunk(store: plyfs.Store, scratch: Path) -> None:
     archive = archives.write(scratch / "big.tar", archives.image([{"zeros": bytes(64 << 20)}], "big:1"))
     reports: list[Report] = []
