@@ -74,14 +74,14 @@ pub(crate) fn watched_aside<T: Send>(
     let watch = Watch::new(callback, &raised);
     let outcome = py.detach(|| {
         let report = |step: &Step<'_>| watch.report(step);
-        let (ended, end) = sync_channel(1);
+        let (ended, end) = sync_channel::<()>(0);
         thread::scope(|scope| {
             let worker = scope.spawn(|| {
-                // Sent or dropped, it ends the wait; dropped by a panic too.
+                // Nothing is sent: its drop, in a panic too, ends the wait.
                 let _ended = ended;
                 work(Progress::new(&report))
             });
-            while end.recv_timeout(PAUSE) == Err::<(), _>(RecvTimeoutError::Timeout) {
+            while end.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
                 if let Err(interrupt) = Python::attach(|py| py.check_signals()) {
                     raised.keep(interrupt);
                 }

@@ -91,8 +91,15 @@ def test_a_bad_name_is_a_value_error(store: plyfs.Store) -> None:
 
 
 def test_arguments_of_other_types_are_type_errors(store: plyfs.Store) -> None:
-    for call in (lambda: plyfs.Store(3), lambda: store.load(3), lambda: store.create(3)):  # type: ignore[arg-type]
-        with pytest.raises((TypeError, AttributeError)):
+    calls: list[Callable[[], object]] = [
+        lambda: plyfs.Store(3),  # type: ignore[arg-type]
+        lambda: store.load(3),  # type: ignore[arg-type]
+        lambda: store.create(3),  # type: ignore[arg-type]
+        lambda: store.tag(3, "x"),  # type: ignore[arg-type]
+        lambda: store.image(3),  # type: ignore[arg-type]
+    ]
+    for call in calls:
+        with pytest.raises(TypeError):
             call()
 
 

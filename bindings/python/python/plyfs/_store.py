@@ -167,6 +167,8 @@ class Store:
         Without a name one is made up. A read-only container is mounted so unless a mount says otherwise.
         """
         on = self.image(parent) if isinstance(parent, str) else parent
+        if not isinstance(on, Image | Layer | None):
+            raise TypeError(f"a container stands on an image, a layer or None, not {type(on).__name__}")
         native = self._native.create(
             None if on is None else on._native,
             image_name=parent if isinstance(parent, str) else None,
@@ -220,7 +222,10 @@ class Store:
         return Info._of(self._native.info())
 
     def _found(self, image: Image | str) -> Image:
-        return self.image(image) if isinstance(image, str) else image
+        found = self.image(image) if isinstance(image, str) else image
+        if not isinstance(found, Image):
+            raise TypeError(f"an image or the name of one is needed, not {type(found).__name__}")
+        return found
 
     def __repr__(self) -> str:
         return f"<plyfs.Store {str(self.path)!r}>"
