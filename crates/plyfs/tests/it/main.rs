@@ -3,13 +3,19 @@
 //! | file | claim |
 //! |---|---|
 //! | [`trees`] | a loaded image is the tree podman and umoci make of it |
+//! | [`bytes`] | what was loaded is saved byte for byte, and everyone reads what is saved |
 //! | [`sharing`] | containers write into layers of their own and nowhere else |
+//! | [`edits`] | what a container changed is what docker says, and what others make of its changeset |
+//! | [`home`] | the driver home looks as dockerd's own |
 //! | [`twice`] | nothing is stored twice, whoever loads it and when |
 //! | [`refusals`] | bad input is named, and leaves no trace |
 //! | [`killed`] | a load that is killed is whole or absent |
 //! | [`deep`] | hundreds of layers, through both engines |
 
+mod bytes;
 mod deep;
+mod edits;
+mod home;
 mod killed;
 mod refusals;
 mod sharing;
