@@ -1,6 +1,5 @@
 //! How a failure ends the program: one line, its hints, and the exit code of its kind.
 
-use std::error::Error as _;
 use std::fmt;
 
 use plyfs::ErrorKind;
@@ -112,24 +111,12 @@ impl fmt::Display for Failure {
     /// The failure and its causes on one line, whatever bytes its names hold.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match &self.cause {
-            Cause::Library(error) => plyfs::report(error) + unsaid(error),
+            Cause::Library(error) => plyfs::report(error),
             Cause::Usage(message) => message.clone(),
             Cause::Stream { doing, error } => format!("{doing}: {}", plain(error)),
             Cause::ReaderGone => "standard output: nobody reads it".to_owned(),
         };
         f.write_str(&crate::human::one_line(&text))
-    }
-}
-
-/// What a look-up leaves to its kind: it names what it looked for, and no system call failed that would say the rest.
-fn unsaid(error: &plyfs::Error) -> &'static str {
-    if error.source().is_some() || error.to_string().starts_with("no ") {
-        return "";
-    }
-    match error.kind() {
-        ErrorKind::NotFound => ": not found",
-        ErrorKind::Exists => ": exists already",
-        _ => "",
     }
 }
 

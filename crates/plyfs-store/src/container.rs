@@ -173,7 +173,7 @@ impl Store {
 
     fn container_in(&self, snapshot: &Snapshot, name: ContainerName) -> Result<Container> {
         let bytes = snapshot.get(&key::container(&name))?;
-        let bytes = bytes.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("container {name}")))?;
+        let bytes = bytes.ok_or_else(|| Error::absent(format!("container {name}")))?;
         Ok(Container { store: self.clone(), record: ContainerRecord::decode(name, &bytes)? })
     }
 }
@@ -190,17 +190,17 @@ pub(crate) fn container_records(snapshot: &Snapshot) -> impl Iterator<Item = Res
 fn put_container(records: &mut plyfs_journal::Transaction<'_>, container: &ContainerRecord) -> Result<()> {
     let key = key::container(&container.name);
     if records.get(&key)?.is_some() {
-        return Err(Error::new(ErrorKind::Exists, format!("container {}", container.name)));
+        return Err(Error::taken(format!("container {}", container.name)));
     }
     if let Some(image) = container.image {
         if records.get(&key::image(&image))?.is_none() {
-            return Err(Error::new(ErrorKind::NotFound, format!("image {image}")));
+            return Err(Error::absent(format!("image {image}")));
         }
         records.put(&key::image_container(&image, container.layer), &[]);
     }
     if let Some(parent) = container.parent {
         if records.get(&key::layer(parent))?.is_none() {
-            return Err(Error::new(ErrorKind::NotFound, format!("layer {parent}")));
+            return Err(Error::absent(format!("layer {parent}")));
         }
         records.put(&key::user(parent, &User::Container(container.layer)), &[]);
     }
@@ -341,7 +341,7 @@ impl Container {
                 return Ok(());
             }
             if records.get(&key::container(&record.name))?.is_some() {
-                return Err(Error::new(ErrorKind::Exists, format!("container {}", record.name)));
+                return Err(Error::taken(format!("container {}", record.name)));
             }
             records.delete(&key::container(&current));
             records.put(&key::container(&record.name), &record.encode());
@@ -353,7 +353,7 @@ impl Container {
 
     /// The name it has by now; [`ErrorKind::NotFound`] when it was removed.
     fn current_name(&self, records: &plyfs_journal::Transaction<'_>) -> Result<ContainerName> {
-        let gone = || Error::new(ErrorKind::NotFound, format!("container {}", self.name()));
+        let gone = || Error::absent(format!("container {}", self.name()));
         let name = records.get(&key::container_directory(self.id()))?.ok_or_else(gone)?;
         std::str::from_utf8(&name).map_err(|_| gone())?.parse()
     }

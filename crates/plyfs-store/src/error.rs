@@ -20,6 +20,16 @@ macro_rules! wrap {
 wrap! { journal: plyfs_journal::Error, link: plyfs_link::Error, mount: plyfs_mount::Error }
 
 impl Error {
+    /// There is no such thing.
+    pub(crate) fn absent(what: impl std::fmt::Display) -> Self {
+        Self::new(ErrorKind::NotFound, format!("{what}: not found"))
+    }
+
+    /// There is such a thing already.
+    pub(crate) fn taken(what: impl std::fmt::Display) -> Self {
+        Self::new(ErrorKind::Exists, format!("{what}: exists already"))
+    }
+
     /// Wraps an error of `plyfs-diff`; when a reader or writer handed in by the caller stopped it, its kind is kept.
     pub(crate) fn diff(message: impl Into<String>, source: plyfs_diff::Error) -> Self {
         let kind = foreign_kind(&source).unwrap_or(source.kind());

@@ -59,8 +59,13 @@ impl Format {
     /// Reads the file below a store's root; `NotFound` when there is none.
     pub(crate) fn read(root: impl AsFd) -> Result<Self> {
         let wrong = |kind, why: String| Error::new(kind, format!("{}: {why}", layout::FORMAT_FILE));
-        let file = fs::open_at(root, layout::FORMAT_FILE, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())
-            .map_err(|e| Error::call("format of the store", e))?;
+        let file =
+            fs::open_at(root, layout::FORMAT_FILE, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).map_err(|e| {
+                match e.is_not_found() {
+                    true => Error::new(ErrorKind::NotFound, format!("not a store: no {}", layout::FORMAT_FILE)),
+                    false => Error::call(layout::FORMAT_FILE, e),
+                }
+            })?;
         let mut text = String::new();
         std::io::Read::read_to_string(&mut std::io::Read::take(std::fs::File::from(file), MAX_SIZE), &mut text)
             .map_err(|e| wrong(ErrorKind::Corrupt, "unreadable".to_owned()).because(e))?;

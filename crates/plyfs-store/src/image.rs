@@ -41,7 +41,7 @@ impl Store {
 
     pub(crate) fn image_in(&self, snapshot: &Snapshot, id: ImageId) -> Result<Image> {
         let bytes = snapshot.get(&key::image(&id))?;
-        let bytes = bytes.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("image {id}")))?;
+        let bytes = bytes.ok_or_else(|| Error::absent(format!("image {id}")))?;
         let names = snapshot.scan(&key::image_names(&id)).map(|entry| reference(key::text(&entry?.0, key::BEHIND_ID)?));
         Ok(Image {
             store: self.clone(),
@@ -54,7 +54,7 @@ impl Store {
     pub fn tag(&self, image: &Image, name: &Reference) -> Result<()> {
         self.commit(|records| {
             if records.get(&key::image(&image.id()))?.is_none() {
-                return Err(Error::new(ErrorKind::NotFound, format!("image {}", image.id())));
+                return Err(Error::absent(format!("image {}", image.id())));
             }
             put_name(records, name, &image.id())
         })
@@ -64,7 +64,7 @@ impl Store {
     pub fn untag(&self, name: &Reference) -> Result<()> {
         self.commit(|records| {
             let image = records.get(&key::tag(name))?;
-            let image = image.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("image {name}")))?;
+            let image = image.ok_or_else(|| Error::absent(format!("image {name}")))?;
             let image = Digest::from_bytes(crate::record::id_value(&image, name.as_str())?);
             records.delete(&key::tag(name));
             records.delete(&key::image_name(&image, name));

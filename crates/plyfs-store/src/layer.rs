@@ -10,7 +10,7 @@ use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 
 use crate::record::LayerRecord;
-use crate::{ChainId, DiffId, Digest, Error, ErrorKind, Result, Store, User, key, layout, record};
+use crate::{ChainId, DiffId, Digest, Error, Result, Store, User, key, layout, record};
 
 /// Folds a changeset into its parent's chain: the DiffID itself for a base layer, else the SHA-256 of both
 /// written with a space between, as the OCI image specification defines ChainID.
@@ -31,7 +31,7 @@ impl Store {
     pub fn layer(&self, id: &str) -> Result<Layer> {
         let snapshot = self.snapshot()?;
         let found = crate::lookup::by_prefix(&snapshot, key::layers_from, id, "layer")?;
-        let id = LayerId::from_bytes(found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("layer {id}")))?);
+        let id = LayerId::from_bytes(found.ok_or_else(|| Error::absent(format!("layer {id}")))?);
         Ok(self.layer_of(layer_record(&snapshot, id)?))
     }
 
@@ -90,13 +90,13 @@ impl Store {
         if linked.map_err(named)? {
             return Ok(lock);
         }
-        Err(Error::new(ErrorKind::NotFound, format!("layer {id}")))
+        Err(Error::absent(format!("layer {id}")))
     }
 }
 
 pub(crate) fn layer_record(snapshot: &Snapshot, id: LayerId) -> Result<LayerRecord> {
     let bytes = snapshot.get(&key::layer(id))?;
-    let bytes = bytes.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("layer {id}")))?;
+    let bytes = bytes.ok_or_else(|| Error::absent(format!("layer {id}")))?;
     LayerRecord::decode(id, &bytes)
 }
 

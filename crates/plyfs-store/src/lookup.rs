@@ -51,7 +51,7 @@ impl Store {
             Some(id) => Some(id),
             None => by_prefix(&snapshot, key::images_from, digits, "image")?.map(Digest::from_bytes),
         };
-        let id = found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("image {name_or_id:?}")))?;
+        let id = found.ok_or_else(|| Error::absent(format!("image {name_or_id:?}")))?;
         self.image_in(&snapshot, id)
     }
 }

@@ -115,6 +115,12 @@ impl Mount {
         &self.path
     }
 
+    /// Says whether this guard made the mount, and so ends it when dropped.
+    #[must_use]
+    pub fn is_maker(&self) -> bool {
+        self.made
+    }
+
     /// Unmounts; the honest way out.
     ///
     /// While other guards of the same mount live it is [`ErrorKind::InUse`], and while a program works inside
@@ -284,6 +290,7 @@ impl Container {
 
     fn ensure_spec_directories(&self) -> Result<()> {
         self.store.require_root("mounting")?;
+        self.require_record()?;
         self.ensure_directories()
     }
 
@@ -363,7 +370,7 @@ impl Container {
         if lock.is_linked_as(self.store.home(), self.id().to_string()).map_err(|e| self.failed(e))? {
             return Ok(lock);
         }
-        Err(Error::new(ErrorKind::NotFound, format!("container {}", self.name())))
+        Err(Error::absent(format!("container {}", self.name())))
     }
 
     /// Takes the transition lock; `None` when the directory is missing.
@@ -377,6 +384,6 @@ impl Container {
     /// Refuses to make directories for a container that was removed meanwhile.
     fn require_record(&self) -> Result<()> {
         let there = self.store.snapshot()?.get(&crate::key::container_directory(self.id()))?;
-        there.map(drop).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("container {}", self.name())))
+        there.map(drop).ok_or_else(|| Error::absent(format!("container {}", self.name())))
     }
 }

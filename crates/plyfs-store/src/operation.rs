@@ -215,7 +215,7 @@ impl Operation {
             return Ok(staged.clone());
         }
         if !self.keep(id)? {
-            return Err(Error::new(ErrorKind::NotFound, format!("layer {id}")));
+            return Err(Error::absent(format!("layer {id}")));
         }
         self.store.layer_record(id)
     }

@@ -83,7 +83,7 @@ impl Store {
         let id = layer.id();
         let sweep = self.commit(|records| {
             if records.get(&key::layer(id))?.is_none() {
-                return Err(Error::new(ErrorKind::NotFound, format!("layer {id}")));
+                return Err(Error::absent(format!("layer {id}")));
             }
             if let Some(user) = first_user(records, id)? {
                 return Err(Error::new(ErrorKind::InUse, format!("layer {id} is used by {}", describe(&user))));
@@ -130,7 +130,7 @@ impl Store {
 
     fn refuse_used(&self, records: &Transaction<'_>, image: &Image) -> Result<()> {
         if records.get(&key::image(&image.id()))?.is_none() {
-            return Err(Error::new(ErrorKind::NotFound, format!("image {}", image.id())));
+            return Err(Error::absent(format!("image {}", image.id())));
         }
         let Some(entry) = records.scan(&key::image_containers(&image.id())).next() else { return Ok(()) };
         let container = LayerId::from_bytes(key::id_behind(&entry?.0)?);

@@ -107,7 +107,7 @@ impl crate::Store {
 fn put_layer(records: &mut Transaction<'_>, layer: &LayerRecord) -> Result<()> {
     let key = key::layer(layer.id);
     if records.get(&key)?.is_some() {
-        return Err(Error::new(ErrorKind::Exists, format!("layer {}", layer.id)));
+        return Err(Error::taken(format!("layer {}", layer.id)));
     }
     records.put(&key, &layer.encode());
     if let Some(parent) = layer.parent {

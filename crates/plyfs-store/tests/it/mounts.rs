@@ -206,3 +206,21 @@ fn root_a_container_whose_directories_a_crash_took_is_whole_again() {
     guard.unmount().expect("unmounted");
     assert!(fixture.store.check(plyfs_store::CheckOptions::data()).expect("checked").is_empty());
 }
+
+#[test]
+fn root_a_handle_of_a_removed_container_makes_nothing_again() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+    container.remove(Removal::Force).expect("removed");
+
+    let errors = [
+        container.mount_spec().expect_err("gone").kind(),
+        container.mount(&MountOptions::new()).expect_err("gone").kind(),
+    ];
+
+    assert_eq!(errors, [ErrorKind::NotFound; 2]);
+    fixture.store.reap().expect("reaped");
+    assert!(fixture.store.check(plyfs_store::CheckOptions::quick()).expect("checked").is_empty());
+}
