@@ -1,8 +1,8 @@
 //! Container images in and out of a store: docker-archive, OCI archive, OCI layout.
 //!
-//! A [`Source`] is a file, a directory or any reader that holds images; [`load`] brings all of them into a
-//! store. An [`Archive`] is where images go and how they are written there; [`save`] writes them. [`import`]
-//! makes an image of a tree or a changeset, [`commit`] of what a container changed, and [`apply`] makes a layer
+//! A [`Source`] is a file, a directory or any reader that holds images; [`load()`] brings all of them into a
+//! store. An [`Archive`] is where images go and how they are written there; [`save()`] writes them. [`import()`]
+//! makes an image of a tree or a changeset, [`commit()`] of what a container changed, and [`apply`] makes a layer
 //! alone. What a source is, and how its parts are compressed, is told by its content.
 //!
 //! ```no_run
