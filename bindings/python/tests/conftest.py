@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ def fit_directory() -> str:
         if kind.stdout.strip() not in ("tmpfs", "ramfs", "overlayfs"):
             return candidate
     pytest.fail("set TMPDIR to a directory on ext4, xfs or btrfs")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Ctrl-C raises ``KeyboardInterrupt`` even where whoever started the tests ignores it, as ``nohup … &`` does."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -133,10 +133,14 @@ def test_calls_of_two_threads_overlap(store: plyfs.Store) -> None:
 
 def test_an_interrupt_stops_a_load(store: plyfs.Store) -> None:
     class Endless:
+        reads = 0
+
         def read(self, length: int, /) -> bytes:
             if not fired:
                 fired.append(True)
                 signal.raise_signal(signal.SIGINT)
+            self.reads += 1
+            assert self.reads < 1000, "nothing stopped the load"
             return bytes(length)
 
     fired: list[bool] = []
