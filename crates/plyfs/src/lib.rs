@@ -24,6 +24,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A store is made where there is none, and what is not there is said by kind:
+//!
+//! ```
+//! use plyfs::{ErrorKind, Store};
+//!
+//! # let directory = tempfile::tempdir_in("/var/tmp").expect("a temporary directory");
+//! # let path = directory.path().join("store");
+//! let store = Store::ensure(&path)?;
+//! assert!(store.images()?.is_empty());
+//! assert_eq!(store.usage()?.stored.allocated, 0);
+//! assert_eq!(store.image("svc:1").unwrap_err().kind(), ErrorKind::NotFound);
+//! # Ok::<(), plyfs::Error>(())
+//! ```
+//!
 //! | noun | is |
 //! |---|---|
 //! | [`Store`] | one directory tree with a journal; a cheap clone, shared by threads and processes |
