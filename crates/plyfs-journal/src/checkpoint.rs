@@ -3,8 +3,8 @@
 //! 1. The run, written and synced; the newest runs that are not larger than what is being written are merged
 //!    into it, so there are few of them and each entry is rewritten a logarithmic number of times.
 //! 2. The new log, zeros, synced.
-//! 3. The directory, synced: both names are there.
-//! 4. The new head aside, synced, renamed, the directory synced: the moment the generation exists.
+//! 3. The new head, aside, synced; then the directory: all names are there.
+//! 4. The head renamed, the directory synced: the moment the generation exists.
 //! 5. The `synced` file.
 //! 6. Files that the head does not name are removed.
 //!
@@ -43,22 +43,24 @@ pub(crate) fn prepare(disk: &Arc<dyn Disk>, view: &View, log_blocks: u64) -> Res
     let steps = || {
         let runs = write_run(disk, &view.snapshot, wide(BLOCK) * view.end)?;
         log::create(disk, log, log_blocks)?;
+        let head =
+            Head { generation: log, commits: view.commits, next_run: run + 1, log_blocks, runs, ..before.clone() };
+        head.stage(disk)?;
         disk.sync().named(&log_name(log))?;
-        Ok(runs)
+        Ok(Prepared { head })
     };
-    let runs: Vec<RunRef> = steps().inspect_err(|_: &Error| {
+    steps().inspect_err(|_: &Error| {
         // Best effort: the next attempt replaces them.
-        let _ = disk.remove(&run_name(run));
-        let _ = disk.remove(&log_name(log));
-    })?;
-    let head = Head { generation: log, commits: view.commits, next_run: run + 1, log_blocks, runs, ..before.clone() };
-    Ok(Prepared { head })
+        for name in [&run_name(run), &log_name(log), HEAD_NEW] {
+            let _ = disk.remove(name);
+        }
+    })
 }
 
 /// Steps 4 to 6. After an error either head may be there.
 pub(crate) fn publish(files: &Files, prepared: &Prepared, before: &Generation) -> Result<View> {
     let head = &prepared.head;
-    head.publish(&files.disk)?;
+    head::publish(&files.disk)?;
     let generation = Generation::open(files, head.encode(), Some(before))?;
     mark(files, &Synced { generation: head.generation, blocks: 0, marks: Marks::empty() })?;
     remove_unnamed(&files.disk, head);

@@ -172,15 +172,19 @@ impl Head {
         })
     }
 
-    /// Replaces the head; durable on return, and either head is there after a crash.
-    pub(crate) fn publish(&self, disk: &Arc<dyn Disk>) -> Result<()> {
+    /// Writes the head aside and syncs it.
+    pub(crate) fn stage(&self, disk: &Arc<dyn Disk>) -> Result<()> {
         remove_if_there(disk, HEAD_NEW)?;
         let file = disk.create(HEAD_NEW).named(HEAD_NEW)?;
         file.write_at(&self.encode(), 0).named(HEAD_NEW)?;
-        file.sync().named(HEAD_NEW)?;
-        disk.rename(HEAD_NEW, HEAD).named(HEAD)?;
-        disk.sync().named(HEAD)
+        file.sync().named(HEAD_NEW)
     }
+}
+
+/// Replaces the head by the one that was staged; durable on return, and either is there after a crash.
+pub(crate) fn publish(disk: &Arc<dyn Disk>) -> Result<()> {
+    disk.rename(HEAD_NEW, HEAD).named(HEAD)?;
+    disk.sync().named(HEAD)
 }
 
 /// Reads the head as it is now; [`ErrorKind::NotFound`] where there is no journal.

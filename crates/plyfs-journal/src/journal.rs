@@ -66,8 +66,9 @@ impl Journal {
         let start = Synced { generation: head.generation, blocks: 0, marks: Marks::empty() };
         synced.write_at(&start.encode(), 0).named(SYNCED)?;
         synced.sync().named(SYNCED)?;
+        head.stage(&disk)?;
         disk.sync().named(&log_name(head.generation))?;
-        head.publish(&disk)?;
+        head::publish(&disk)?;
         drop(lock);
         Self::open(disk, options)
     }

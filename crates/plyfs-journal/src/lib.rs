@@ -65,8 +65,10 @@
 //! - A medium that fails under a mapped run is `SIGBUS`.
 //! - A last commit that the disk replaced by zeros is noticed through `synced` alone; if a power cut took the
 //!   newest state of that file as well, it is taken for one that was never written.
-//! - A reader that may not write, and opens the journal between a failed sync and the mark that the writer leaves
-//!   of it, or after a writer was killed right there, can see that one commit.
+//! - A commit whose write has not returned, or whose process was killed, is seen by a handle that is opened then and
+//!   finds it on the disk, and by those already open from the next write on.
+//! - A reader that opens the journal between a failed sync and the mark the writer leaves of it, or after the writer
+//!   was killed right there, sees a commit that a power cut before the next write can take.
 
 mod block;
 mod checkpoint;

@@ -95,7 +95,7 @@ impl View {
         let generation = &self.snapshot.generation;
         match files.synced() {
             Some(synced) if synced.generation == generation.head.generation => {
-                self.advance(synced.blocks)?;
+                self.advance(synced)?;
                 if synced.marks.is_empty() {
                     self.durable = self.durable.max(synced.blocks);
                 }
@@ -115,7 +115,8 @@ impl View {
     }
 
     /// Reads on to a place that was published; one that lies behind is no news.
-    fn advance(&mut self, until: u64) -> Result<()> {
+    fn advance(&mut self, synced: Synced) -> Result<()> {
+        let until = synced.blocks;
         if until <= self.end {
             return Ok(());
         }
@@ -125,10 +126,11 @@ impl View {
         if let Some((offset, what)) = found.damage {
             return Err(Error::damage(&name, offset, what));
         }
-        if found.end != until {
+        // What was published without a sync may be gone, if power was lost since.
+        if found.end != until && !synced.marks.contains(Marks::RELAXED) {
             return Err(Error::damage(&name, found.end * wide(BLOCK), "ends before what was published"));
         }
-        self.take(&found, until)
+        self.take(&found, found.end)
     }
 
     /// Adds the commits that end at or before `until`, which is where one of them ends.
@@ -199,7 +201,8 @@ fn try_load(files: &Files, before: Option<&Generation>, role: Role) -> Result<At
     }
     let generation = match Generation::open(files, head_bytes, before) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let missing = Error::new(ErrorKind::Corrupt, "a file that the head of the journal names").because(error);
+            let missing =
+                Error::new(ErrorKind::Corrupt, "journal: a file that its head names is missing").because(error);
             return Ok(Attempt::Changed(missing));
         }
         result => result?,

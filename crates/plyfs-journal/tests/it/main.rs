@@ -1,3 +1,11 @@
 //! The journal from outside: as a map, on a disk that loses power, damaged, and shared.
 
+mod damage;
+mod fault_disk;
+mod faults;
+mod format;
+mod model;
+mod power;
+mod random;
 mod real;
+mod shared;
