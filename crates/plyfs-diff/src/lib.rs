@@ -5,10 +5,10 @@
 //! archives; it knows no store, mounts nothing, starts no program, and holds on to no path.
 //!
 //! - A [`Chain`] is the lowers of a layer, uppermost first, as open directories. What it shows together is [`Merged`].
-//! - [`apply`] makes a layer's directory out of an archive, over its chain: digest, size, cost and the record that gives
+//! - [`apply()`] makes a layer's directory out of an archive, over its chain: digest, size, cost and the record that gives
 //!   the archive back come out of the same pass.
-//! - [`export`] makes the archive out of an upper directory; with [`Chain::empty`] it archives a plain directory.
-//! - [`changes`] lists what an upper adds, modifies and deletes, as `docker diff` does.
+//! - [`export()`] makes the archive out of an upper directory; with [`Chain::empty`] it archives a plain directory.
+//! - [`changes()`] lists what an upper adds, modifies and deletes, as `docker diff` does.
 //! - [`tar_split`] gives a received archive back, byte for byte, from its record and the layer.
 //! - [`archive`] reads archives without touching a file system.
 //!

@@ -1,6 +1,6 @@
 //! OverlayFS mounts: what the kernel can do, what to ask of it, asking, and ending it.
 //!
-//! A [`Stack`] names the directories of one mount below a common home. [`plan`] decides, without touching the kernel, how
+//! A [`Stack`] names the directories of one mount below a common home. [`plan()`] decides, without touching the kernel, how
 //! a kernel with the given [`Features`] mounts it under the given [`MountOptions`]. The [`Plan`] is then mounted, or
 //! printed for a person or a runtime that mounts by itself:
 //!

@@ -2,7 +2,7 @@
 //!
 //! The same tree gives the same bytes: the walk is lexical, names compare bytewise, and nothing of the machine, the
 //! moment or the file system enters. The archive is complete or the export is an error: what changes under the reader
-//! is [`ErrorKind::Conflict`], what lies elsewhere in the chain is [`ErrorKind::Unsupported`], and what no archive can
+//! is [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), what lies elsewhere in the chain is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), and what no archive can
 //! hold is in [`Exported::skipped`].
 
 mod attributes;
