@@ -192,6 +192,14 @@ impl<'a> Cursor<'a> {
         Ok(self.below(name)?.is_some() || matches!(self.top().lower, Lower::Unknown))
     }
 
+    /// What the lowers have in their root, when that is the current directory and they can be looked at.
+    pub(super) fn names_below_root(&self) -> Result<Option<Vec<OsString>>> {
+        match &self.levels[0].lower {
+            Lower::Directory(merged) if self.levels.len() == 1 => merged.read_dir().map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Hides what the lowers have in the current directory, if they may have anything (rule 2).
     pub(super) fn make_opaque(&mut self) -> Result<()> {
         if matches!(self.lower(self.levels.len() - 1)?, Lower::Nothing) {

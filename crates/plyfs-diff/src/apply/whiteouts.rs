@@ -66,7 +66,11 @@ impl Applier<'_> {
     /// Hides what the lowers have in `dir`, whatever this layer brought into it before (rule 6).
     pub(super) fn make_opaque(&mut self, path: &[u8], dir: &[u8], entry: &Entry) -> Result<Done> {
         if self.cursor.enter(dir, Purpose::Whiteout(entry.mtime))? {
-            self.cursor.make_opaque()?;
+            match self.cursor.names_below_root()? {
+                // The kernel heeds no mark on the root of a layer: what is below is hidden name by name.
+                Some(names) => names.iter().try_for_each(|name| self.hide(dir, name, entry))?,
+                None => self.cursor.make_opaque()?,
+            }
         }
         self.once(path)
     }
@@ -75,7 +79,11 @@ impl Applier<'_> {
     ///
     /// What this layer has under the name stays (rule 8), but a directory no longer shows what lay below it.
     pub(super) fn whiteout(&mut self, path: &[u8], dir: &[u8], name: &[u8], entry: &Entry) -> Result<Done> {
-        let name = OsStr::from_bytes(name);
+        self.hide(dir, OsStr::from_bytes(name), entry)?;
+        self.once(path)
+    }
+
+    fn hide(&mut self, dir: &[u8], name: &OsStr, entry: &Entry) -> Result<()> {
         if self.cursor.enter(dir, Purpose::Whiteout(entry.mtime))? {
             let there = fs::try_stat_at(self.cursor.dir(), name);
             let there = there.map_err(|error| failed("look at", &self.cursor.path_of(name), error))?;
@@ -89,7 +97,7 @@ impl Applier<'_> {
                 None => {}
             }
         }
-        self.once(path)
+        Ok(())
     }
 
     fn make_whiteout(&mut self, name: &OsStr) -> Result<()> {

@@ -59,6 +59,20 @@ fn root_a_whiteout_hides_its_name_and_an_opaque_directory_everything_below() {
 }
 
 #[test]
+fn root_an_opaque_root_hides_everything_below_though_the_kernel_heeds_no_mark_there() {
+    require_root!();
+    let orders = [
+        LayerTar::new().opaque("").file("dir/new", "new").file("mine", "mine"),
+        LayerTar::new().file("dir/new", "new").file("mine", "mine").opaque(""),
+    ];
+    for (archive, order) in orders.into_iter().zip(["before", "after"]) {
+        let stack = base().with(archive.finish());
+        assert_eq!(names(&stack, ""), ["dir", "mine"], "rules 2, 6: {order}");
+        assert_eq!(names(&stack, "dir"), ["new"], "rules 2, 6: {order}");
+    }
+}
+
+#[test]
 fn root_the_name_tells_a_whiteout_whatever_its_type_is() {
     require_root!();
     let kinds = [EntryType::Link, EntryType::Symlink, EntryType::Directory, EntryType::Char, EntryType::new(b'7')];
