@@ -212,6 +212,3 @@ impl Run {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,0 @@
-//! Runs: what is written is found again, and damage is named.
