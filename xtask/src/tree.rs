@@ -50,7 +50,8 @@ pub(crate) fn files_below(root: &Path) -> Result<Vec<PathBuf>> {
             let kind = entry.file_type().with_context(|| format!("stat {}", entry.path().display()))?;
             if kind.is_dir() && is_ours(&entry.file_name().to_string_lossy()) {
                 open.push(entry.path());
-            } else if kind.is_file() {
+            } else if kind.is_file() && entry.file_name() != ".git" {
+                // In a linked work tree of git, `.git` is a file with a path of the machine.
                 let path = entry.path();
                 found.push(path.strip_prefix(root).expect("the walk starts at the root").to_path_buf());
             }
@@ -77,7 +78,7 @@ mod tests {
     #[test]
     fn what_builds_make_is_not_part_of_the_tree() {
         let dir = tempfile::tempdir().expect("a scratch directory");
-        for file in ["src/a.rs", "target/b.rs", ".git/c.rs", ".ci/run", "py/__pycache__/d.pyc"] {
+        for file in ["src/a.rs", "target/b.rs", ".git/c.rs", "sub/.git", ".ci/run", "py/__pycache__/d.pyc"] {
             let path = dir.path().join(file);
             fs::create_dir_all(path.parent().expect("a file has a directory")).expect("make its directory");
             fs::write(path, "").expect("make the file");
