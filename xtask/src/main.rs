@@ -4,6 +4,7 @@
 //! lies in the target directory, except the header, which is committed.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who started it")]
 
+mod bench;
 mod demo;
 mod header;
 mod run;
@@ -32,6 +33,8 @@ enum Command {
     Test(test::Args),
     /// Show the whole job on an image of real software: load, 100 containers, changes, commit, save
     Demo(demo::Args),
+    /// Measure, beside those who do the same
+    Bench(bench::Args),
     /// Write include/plyfs.h from the C door
     Header(header::Args),
     /// Check what no compiler checks: first lines, stray words, dependency arrows
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Header(args) => header::run(&args),
         Command::Tidy => tidy::run(),
         Command::Setup => setup::run(),
