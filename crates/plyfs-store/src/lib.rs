@@ -66,6 +66,7 @@ mod record;
 mod recover;
 mod store;
 mod trash;
+mod workers;
 
 pub use archive::LayerArchive;
 pub use check::{CheckOptions, Finding, Severity};
@@ -85,6 +86,7 @@ pub use plyfs_link::{LayerId, LinkId};
 pub use progress::{Progress, Reported, Stage, Step};
 pub use prune::{PruneOptions, Pruned};
 pub use store::{Durability, Store, StoreOptions};
+pub use workers::Workers;
 
 /// The digest of a layer's uncompressed archive.
 pub type DiffId = Digest;

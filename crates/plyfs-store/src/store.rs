@@ -13,6 +13,7 @@ use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::{Access, AtFlags, Mode};
 
 use crate::format::Format;
+use crate::workers::FreeWorkers;
 use crate::{Error, ErrorKind, Result, layout};
 
 /// How much an operation waits for the disk before it returns.
@@ -34,6 +35,7 @@ pub enum Durability {
 pub struct StoreOptions {
     read_only: bool,
     durability: Durability,
+    threads: Option<usize>,
     refused: Option<Feature>,
 }
 
@@ -47,6 +49,13 @@ impl StoreOptions {
     /// Sets what an operation's return promises; the default is [`Durability::FileSystem`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Sets how many threads all operations of this open store may have together, beside those of their callers;
+    /// the default is one for each core. With none everything happens on the caller's thread.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
         self
     }
 
@@ -189,6 +198,7 @@ pub(crate) struct Inner {
     pub(crate) journal: Journal,
     pub(crate) format: Format,
     pub(crate) durability: Durability,
+    pub(crate) workers: FreeWorkers,
     writable: bool,
     refused: Option<Feature>,
     features: OnceLock<Features>,
@@ -219,6 +229,7 @@ impl Inner {
             trash: part(layout::TRASH)?,
             journal: Journal::open(Arc::new(DirDisk::new(disk)), journal_options)?,
             durability: options.durability,
+            workers: FreeWorkers::new(options.threads),
             writable,
             refused: options.refused,
             features: OnceLock::new(),
