@@ -134,6 +134,9 @@ pub(crate) struct Save {
     /// Choose how layers are compressed [default: none for docker-archive, gzip for oci and oci-archive]
     #[arg(long, value_name = "HOW")]
     pub(crate) compression: Option<CompressionName>,
+    /// Choose how hard it tries: 1 to 9 for gzip, 1 to 19 for zstd [default: 6 for gzip, 3 for zstd]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) level: Option<u32>,
 }
 
 /// A format as it is spelled on the command line.

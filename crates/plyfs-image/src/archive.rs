@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use plyfs_diff::Digest;
 use plyfs_store::Reference;
 
-use crate::compression::Compression;
+use crate::compression::{Compression, Level};
 use crate::error::{Error, ErrorKind, Result, shown};
 use sink::Sink;
 
@@ -63,6 +63,7 @@ pub struct Archive<'a> {
     target: Target<'a>,
     format: Format,
     compression: Compression,
+    level: Option<u32>,
 }
 
 enum Target<'a> {
@@ -74,13 +75,13 @@ impl<'a> Archive<'a> {
     /// A docker-archive into `writer`.
     pub fn docker(writer: impl Write + Send + 'a) -> Self {
         let target = Target::Writer(Box::new(writer));
-        Self { target, format: Format::DockerArchive, compression: Compression::None }
+        Self { target, format: Format::DockerArchive, compression: Compression::None, level: None }
     }
 
     /// An OCI archive into `writer`.
     pub fn oci(writer: impl Write + Send + 'a) -> Self {
         let target = Target::Writer(Box::new(writer));
-        Self { target, format: Format::OciArchive, compression: Compression::Gzip }
+        Self { target, format: Format::OciArchive, compression: Compression::Gzip, level: None }
     }
 
     /// An OCI layout in the directory at `path`, which is made when it is missing.
@@ -89,12 +90,20 @@ impl<'a> Archive<'a> {
     /// anything else is [`ErrorKind::Exists`].
     pub fn layout(path: impl AsRef<Path>) -> Self {
         let target = Target::Directory(path.as_ref().into());
-        Self { target, format: Format::OciLayout, compression: Compression::Gzip }
+        Self { target, format: Format::OciLayout, compression: Compression::Gzip, level: None }
     }
 
     /// Sets how layers are compressed.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
+        self
+    }
+
+    /// Sets how hard the compression tries: 1 to 9 for gzip, 6 unless set; 1 to 19 for zstd, 3 unless set.
+    ///
+    /// Another one is [`ErrorKind::InvalidInput`] when it is given to `save`, before anything is written.
+    pub fn level(mut self, level: u32) -> Self {
+        self.level = Some(level);
         self
     }
 
@@ -139,16 +148,30 @@ pub(crate) type WriteLayer<'a> = Box<dyn Fn(&mut dyn Write) -> Result<()> + 'a>;
 /// Gives files without a name for what must be kept for a while; `None` where nothing can be kept.
 pub(crate) type Scratch<'a> = dyn Fn() -> Result<Option<File>> + 'a;
 
+/// How layers are packed: by which compression, how hard, and by how many threads beside the caller's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packing {
+    pub compression: Compression,
+    pub level: Level,
+    pub threads: usize,
+}
+
 /// Writes the images; those given twice are written once.
-pub(crate) fn write(images: &[Outgoing<'_>], archive: Archive<'_>, scratch: &Scratch<'_>) -> Result<()> {
-    let Archive { target, format, compression } = archive;
+pub(crate) fn write(
+    images: &[Outgoing<'_>],
+    archive: Archive<'_>,
+    threads: usize,
+    scratch: &Scratch<'_>,
+) -> Result<()> {
+    let Archive { target, format, compression, level } = archive;
+    let packing = Packing { compression, level: Level::new(compression, level)?, threads };
     let mut sink = match target {
         Target::Writer(writer) => Sink::archive(writer, scratch),
         Target::Directory(path) => Sink::directory(&path)?,
     };
     match format {
-        Format::DockerArchive => docker::write(images, &mut sink, compression)?,
-        Format::OciArchive | Format::OciLayout => oci::write(images, &mut sink, compression)?,
+        Format::DockerArchive => docker::write(images, &mut sink, packing)?,
+        Format::OciArchive | Format::OciLayout => oci::write(images, &mut sink, packing)?,
     }
     sink.finish()
 }

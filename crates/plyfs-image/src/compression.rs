@@ -5,19 +5,27 @@
 //! last gzip member are tape padding, as for gzip(1); anything else there is [`ErrorKind::Corrupt`]. An encoder
 //! gives the same bytes for the same input in this version.
 
+mod encoder;
+mod gzip;
+
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::RangeInclusive;
 
 use flate2::bufread::GzDecoder;
-use flate2::write::GzEncoder;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::CHUNK;
+pub(crate) use encoder::Encoder;
 
-/// The gzip level of layers that are written: what docker, podman and gzip(1) use.
+/// The gzip level of layers that are written unless asked otherwise: what docker, podman and gzip(1) use.
 const GZIP_LEVEL: u32 = 6;
-/// The zstd level of layers that are written: zstd(1)'s own.
-const ZSTD_LEVEL: i32 = 3;
+/// Levels of gzip that may be asked for.
+const GZIP_LEVELS: RangeInclusive<u32> = 1..=9;
+/// The zstd level of layers that are written unless asked otherwise: zstd(1)'s own.
+const ZSTD_LEVEL: u32 = 3;
+/// Levels of zstd that may be asked for: those beyond take hundreds of megabytes.
+const ZSTD_LEVELS: RangeInclusive<u32> = 1..=19;
 /// The largest zstd window accepted, as a power of two: 128 MiB, the limit of zstd(1) without `--memory`.
 const ZSTD_WINDOW_LOG: u32 = 27;
 /// The longest prefix that [`Content::of`] looks at.
@@ -70,6 +78,37 @@ impl std::str::FromStr for Compression {
                 format!("{} is no compression: none, gzip or zstd", crate::error::shown(text)),
             )),
         }
+    }
+}
+
+/// How hard a compression tries; without one it is the compression's own default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Level(Option<u32>);
+
+impl Level {
+    /// The level `level` of `compression`; one that it does not have is [`ErrorKind::InvalidInput`].
+    pub(crate) fn new(compression: Compression, level: Option<u32>) -> Result<Self> {
+        let Some(asked) = level else { return Ok(Self(None)) };
+        let levels = match compression {
+            Compression::None => {
+                return Err(Error::new(ErrorKind::InvalidInput, format!("level {asked} without a compression")));
+            }
+            Compression::Gzip => GZIP_LEVELS,
+            Compression::Zstd => ZSTD_LEVELS,
+        };
+        if levels.contains(&asked) {
+            return Ok(Self(level));
+        }
+        let message = format!("level {asked} of {compression}: {} to {} are there", levels.start(), levels.end());
+        Err(Error::new(ErrorKind::InvalidInput, message))
+    }
+
+    fn gzip(self) -> u32 {
+        self.0.unwrap_or(GZIP_LEVEL)
+    }
+
+    fn zstd(self) -> i32 {
+        i32::try_from(self.0.unwrap_or(ZSTD_LEVEL)).expect("levels are below a hundred")
     }
 }
 
@@ -218,68 +257,18 @@ fn another_member_follows(input: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
-/// A writer that compresses; [`Encoder::finish`] ends the stream.
-pub(crate) enum Encoder<W: Write> {
-    /// Passes bytes on.
-    Plain(W),
-    /// One member without name and time.
-    Gzip(Box<GzEncoder<W>>),
-    /// One frame with a checksum.
-    Zstd(Box<zstd::stream::write::Encoder<'static, W>>),
-}
-
-impl<W: Write> Encoder<W> {
-    /// Starts a stream into `output`.
-    pub(crate) fn new(compression: Compression, output: W) -> io::Result<Self> {
-        Ok(match compression {
-            Compression::None => Self::Plain(output),
-            // GzBuilder leaves name and time out, and states no operating system.
-            Compression::Gzip => {
-                let level = flate2::Compression::new(GZIP_LEVEL);
-                Self::Gzip(Box::new(flate2::GzBuilder::new().mtime(0).write(output, level)))
-            }
-            Compression::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(output, ZSTD_LEVEL)?;
-                encoder.include_checksum(true)?;
-                Self::Zstd(Box::new(encoder))
-            }
-        })
-    }
-
-    /// Writes what ends the stream and gives the output back.
-    pub(crate) fn finish(self) -> io::Result<W> {
-        match self {
-            Self::Plain(output) => Ok(output),
-            Self::Gzip(encoder) => encoder.finish(),
-            Self::Zstd(encoder) => encoder.finish(),
-        }
-    }
-}
-
-impl<W: Write> Write for Encoder<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(output) => output.write(bytes),
-            Self::Gzip(encoder) => encoder.write(bytes),
-            Self::Zstd(encoder) => encoder.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(output) => output.flush(),
-            Self::Gzip(encoder) => encoder.flush(),
-            Self::Zstd(encoder) => encoder.flush(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn packed(compression: Compression, plain: &[u8]) -> Vec<u8> {
-        let mut encoder = Encoder::new(compression, Vec::new()).expect("an encoder");
+        packed_by(compression, Level::default(), 2, plain)
+    }
+
+    fn packed_by(compression: Compression, level: Level, threads: usize, plain: &[u8]) -> Vec<u8> {
+        let mut encoder = Encoder::new(compression, level, threads, Vec::new()).expect("an encoder");
         encoder.write_all(plain).expect("memory takes it");
         encoder.finish().expect("memory takes it")
     }
@@ -307,10 +296,32 @@ mod tests {
     }
 
     #[test]
-    fn packing_twice_gives_the_same_bytes() {
+    fn packing_twice_gives_the_same_bytes_however_many_threads_help() {
+        let plain = sample().repeat(4);
         for compression in ALL {
-            assert!(packed(compression, &sample()) == packed(compression, &sample()), "{compression}");
+            let alone = packed_by(compression, Level::default(), 0, &plain);
+            for threads in [1, 2, 5] {
+                assert!(alone == packed_by(compression, Level::default(), threads, &plain), "{compression}, {threads}");
+            }
         }
+    }
+
+    #[test]
+    fn a_higher_level_packs_tighter_and_one_that_is_not_there_is_refused() {
+        // Words that come again at no regular distance: what levels differ in.
+        let words: String = (0..60_000u32).map(|n| format!("{} ", n.wrapping_mul(2_654_435_761) >> 22)).collect();
+        for (compression, low, high) in [(Compression::Gzip, 1, 9), (Compression::Zstd, 1, 19)] {
+            let size = |level| {
+                let level = Level::new(compression, Some(level)).expect("a level");
+                packed_by(compression, level, 1, words.as_bytes()).len()
+            };
+            assert!(size(high) < size(low), "{compression}");
+            for level in [0, high + 1] {
+                let error = Level::new(compression, Some(level)).expect_err("refused");
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+            }
+        }
+        assert_eq!(Level::new(Compression::None, Some(3)).expect_err("refused").kind(), ErrorKind::InvalidInput);
     }
 
     #[test]

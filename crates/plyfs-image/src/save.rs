@@ -29,7 +29,8 @@ pub fn save(store: &Store, images: &[&Image], archive: Archive<'_>, progress: Pr
             let spool = operation.spool().map_err(|error| Error::store("stage", error))?;
             temporary_file(spool.as_fd()).map(Some)
         };
-        archive::write(&outgoing, archive, &scratch)
+        let workers = store.workers(usize::MAX);
+        archive::write(&outgoing, archive, workers.count(), &scratch)
     };
     run().map_err(|error| Error::wrap("save", error))
 }

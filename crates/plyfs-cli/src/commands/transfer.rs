@@ -89,23 +89,23 @@ pub(crate) fn save(session: &mut Session, args: &Save) -> Result<()> {
     let store = session.open()?;
     let images = args.images.iter().map(|name| session::image(&store, name)).collect::<Result<Vec<_>>>()?;
     let images: Vec<_> = images.iter().collect();
-    let to = Sink { store: &store, images: &images, quiet: session.out.is_quiet() };
-    let compression = args.compression.map(Compression::from);
+    let packing = (args.compression.map(Compression::from), args.level);
+    let to = Sink { store: &store, images: &images, packing, quiet: session.out.is_quiet() };
     if format == Format::OciLayout {
-        return to.save(Archive::layout(&args.output), compression);
+        return to.save(Archive::layout(&args.output));
     }
     if is_dash(&args.output) {
         let stdout = session.out.bytes()?;
         if stdout.is_terminal() {
             return Err(Failure::usage("an archive is no sight for a terminal").hint("-o FILE writes a file"));
         }
-        return to.save(archive(format, stdout), compression);
+        return to.save(archive(format, stdout));
     }
     let out = OutFile::create(&args.output).map_err(|failure| match args.output.is_dir() {
         true => failure.hint("--format oci writes a layout into a directory"),
         false => failure,
     })?;
-    to.save(archive(format, out.file()), compression)?;
+    to.save(archive(format, out.file()))?;
     out.finish()
 }
 
@@ -121,16 +121,16 @@ fn archive<'a>(format: Format, out: impl std::io::Write + Send + 'a) -> Archive<
 struct Sink<'a> {
     store: &'a Store,
     images: &'a [&'a Image],
+    /// Compression and level, where they are not the format's own.
+    packing: (Option<Compression>, Option<u32>),
     quiet: bool,
 }
 
 impl Sink<'_> {
-    fn save(&self, archive: Archive<'_>, compression: Option<Compression>) -> Result<()> {
-        // Each format has its own default.
-        let archive = match compression {
-            Some(compression) => archive.compression(compression),
-            None => archive,
-        };
+    fn save(&self, archive: Archive<'_>) -> Result<()> {
+        let (compression, level) = self.packing;
+        let archive = compression.into_iter().fold(archive, Archive::compression);
+        let archive = level.into_iter().fold(archive, Archive::level);
         Ok(with_bar(self.quiet, |progress| self.store.save(self.images, archive, progress))?)
     }
 }

@@ -10,15 +10,14 @@ use std::collections::BTreeSet;
 
 use plyfs_diff::Digest;
 
-use super::Outgoing;
 use super::sink::Sink;
-use crate::compression::Compression;
+use super::{Outgoing, Packing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::DOCKER_MANIFEST;
 use crate::manifest::DockerEntry;
 
 /// Writes all images.
-pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, compression: Compression) -> Result<()> {
+pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, packing: Packing) -> Result<()> {
     let entries = entries(images, |image| format!("{}.json", image.hex()), |layer| format!("{}.tar", layer.hex()));
     sink.document(DOCKER_MANIFEST, &json(&entries)?)?;
     let mut written = BTreeSet::new();
@@ -28,7 +27,7 @@ pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, compression: C
     let mut written = BTreeSet::new();
     let layers = images.iter().flat_map(|image| &image.layers);
     for layer in layers.filter(|layer| written.insert(layer.diff_id)) {
-        sink.layer(layer, compression, |_| format!("{}.tar", layer.diff_id.hex()))?;
+        sink.layer(layer, packing, |_| format!("{}.tar", layer.diff_id.hex()))?;
     }
     Ok(())
 }

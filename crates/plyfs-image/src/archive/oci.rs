@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::docker::{entries, json as to_bytes};
 use super::sink::Sink;
-use super::{Outgoing, OutgoingLayer};
+use super::{Outgoing, OutgoingLayer, Packing};
 use crate::compression::Compression;
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,7 +27,7 @@ use crate::layout::{self, blob_path};
 use crate::manifest::parse;
 
 /// Writes all images; in a directory, beside those that are there.
-pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, compression: Compression) -> Result<()> {
+pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, packing: Packing) -> Result<()> {
     let before = sink.index()?;
     sink.document(layout::OCI_LAYOUT, layout::OCI_LAYOUT_CONTENT.as_bytes())?;
     sink.blob_directories()?;
@@ -36,11 +36,11 @@ pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, compression: C
     for image in images.iter().filter(|image| written.insert(image.id)) {
         for layer in &image.layers {
             if let Entry::Vacant(unwritten) = blobs.entry(layer.diff_id) {
-                unwritten.insert(sink.layer(layer, compression, |blob| blob_path(&blob.digest))?);
+                unwritten.insert(sink.layer(layer, packing, |blob| blob_path(&blob.digest))?);
             }
         }
         sink.document(&blob_path(&image.id), &image.config)?;
-        let manifest = to_bytes(&manifest(image, &blobs, compression))?;
+        let manifest = to_bytes(&manifest(image, &blobs, packing.compression))?;
         let blob = Promise { digest: Digest::of(&manifest), size: manifest.len() as u64 };
         sink.document(&blob_path(&blob.digest), &manifest)?;
         descriptors.extend(named(&blob, &image.names));

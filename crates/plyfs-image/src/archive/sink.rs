@@ -10,7 +10,7 @@ use plyfs_sys::fs;
 use rustix::fs::Mode;
 
 use super::tar::TarWriter;
-use super::{OutgoingLayer, Scratch};
+use super::{OutgoingLayer, Packing, Scratch};
 use crate::compression::{Compression, Encoder};
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
@@ -99,7 +99,7 @@ impl<'a> Sink<'a> {
     pub(super) fn layer(
         &mut self,
         layer: &OutgoingLayer<'_>,
-        compression: Compression,
+        packing: Packing,
         name: impl Fn(&Promise) -> String,
     ) -> Result<Promise> {
         match self {
@@ -107,25 +107,25 @@ impl<'a> Sink<'a> {
                 let mut packed = None;
                 let base = |promise: &Promise| name(promise).rsplit('/').next().map(str::to_owned).unwrap_or_default();
                 renamed(blobs, |file| {
-                    let promise = pack(layer, compression, file)?;
+                    let promise = pack(layer, packing, file)?;
                     packed = Some(promise);
                     Ok(base(&promise))
                 })?;
                 Ok(packed.expect("it was packed before it was renamed"))
             }
             Self::Archive { tar, scratch } => {
-                if let (Compression::None, Some(size)) = (compression, layer.size) {
+                if let (Compression::None, Some(size)) = (packing.compression, layer.size) {
                     let promise = Promise { digest: layer.diff_id, size };
                     tar.member(&name(&promise), size, |output| (layer.write)(output))?;
                     return Ok(promise);
                 }
                 let Some(mut file) = scratch()? else {
                     // Nowhere to keep it: packed once for its size, and again, to the same bytes, for the archive.
-                    let promise = pack(layer, compression, io::sink())?;
-                    tar.member(&name(&promise), promise.size, |output| pack(layer, compression, output).map(drop))?;
+                    let promise = pack(layer, packing, io::sink())?;
+                    tar.member(&name(&promise), promise.size, |output| pack(layer, packing, output).map(drop))?;
                     return Ok(promise);
                 };
-                let promise = pack(layer, compression, &file)?;
+                let promise = pack(layer, packing, &file)?;
                 file.rewind().map_err(|error| Error::io("rewind a temporary file", error))?;
                 tar.file(&name(&promise), promise.size, file)?;
                 Ok(promise)
@@ -143,10 +143,10 @@ impl<'a> Sink<'a> {
 }
 
 /// Writes a layer compressed; the digest and size of what was written.
-fn pack(layer: &OutgoingLayer<'_>, compression: Compression, output: impl Write) -> Result<Promise> {
+fn pack(layer: &OutgoingLayer<'_>, packing: Packing, output: impl Write) -> Result<Promise> {
     let failed = |error| Error::io(format!("compress layer {}", layer.diff_id), error);
     let output = DigestWriter::new(BufWriter::with_capacity(CHUNK, output));
-    let mut encoder = Encoder::new(compression, output).map_err(failed)?;
+    let mut encoder = Encoder::new(packing.compression, packing.level, packing.threads, output).map_err(failed)?;
     (layer.write)(&mut encoder)?;
     let (digest, size, mut output) = encoder.finish().map_err(failed)?.finish();
     output.flush().map_err(failed)?;

@@ -43,7 +43,7 @@ fn archive(images: &[Outgoing<'_>], format: Format, compression: Compression, ke
     let temp = tempfile::tempdir().expect("a temporary directory");
     let spool = plyfs_sys::fs::open_dir(temp.path()).expect("open");
     let scratch = || if keep { crate::members::temporary_file(spool.as_fd()).map(Some) } else { Ok(None) };
-    write(images, to.compression(compression), &scratch).expect("written");
+    write(images, to.compression(compression), 2, &scratch).expect("written");
     bytes
 }
 
@@ -120,7 +120,7 @@ fn a_shared_layer_is_written_once() {
 fn a_layout_takes_further_images_and_moves_names() {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let path = temp.path().join("layout");
-    let save = |images: &[Outgoing<'_>]| write(images, Archive::layout(&path), &|| Ok(None)).expect("written");
+    let save = |images: &[Outgoing<'_>]| write(images, Archive::layout(&path), 2, &|| Ok(None)).expect("written");
     save(&[outgoing(&[1], &["a:1"], true)]);
     save(&[outgoing(&[1, 2], &["b:1"], true), outgoing(&[3], &[], true)]);
     save(&[outgoing(&[2], &["a:1"], true), outgoing(&[3], &[], true)]);
@@ -141,7 +141,7 @@ fn a_layout_takes_further_images_and_moves_names() {
 fn a_directory_that_holds_something_else_is_left_alone() {
     let temp = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(temp.path().join("file"), "mine").expect("written");
-    let error = write(&[], Archive::layout(temp.path()), &|| Ok(None)).expect_err("refused");
+    let error = write(&[], Archive::layout(temp.path()), 2, &|| Ok(None)).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Exists);
     assert_eq!(std::fs::read_dir(temp.path()).expect("listed").count(), 1);
 }
@@ -151,7 +151,7 @@ fn a_layer_that_fails_in_a_layout_leaves_no_file() {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let mut image = outgoing(&[1], &["a:1"], true);
     image.layers[0].write = Box::new(|_| Err(Error::new(ErrorKind::Corrupt, "rotten")));
-    let error = write(&[image], Archive::layout(temp.path()), &|| Ok(None)).expect_err("rotten");
+    let error = write(&[image], Archive::layout(temp.path()), 2, &|| Ok(None)).expect_err("rotten");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert_eq!(std::fs::read_dir(temp.path().join("blobs/sha256")).expect("listed").count(), 0);
     assert!(!temp.path().join("index.json").exists(), "no index names what is not there");
