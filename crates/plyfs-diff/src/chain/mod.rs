@@ -4,21 +4,25 @@
 //! component at a time from a [`Merged`] directory, so that who walks a tree pays for each step once, and nothing
 //! follows a symbolic link: what a link means is the caller's to decide (rule 52).
 //!
-//! The view is complete or an error: a redirect whose content lies elsewhere in the chain is
-//! [`ErrorKind::Unsupported`] and names the path (rule 25).
+//! The view is complete or an error (rule 25): redirects and files without content are followed to wherever in the chain
+//! their content lies, as a mount with `redirect_dir=on,metacopy=on` does. In [`Dialect::User`] the kernel follows
+//! neither, and [`ErrorKind::Unsupported`] names the path.
 
 mod attributes;
+mod entry;
 mod marks;
 mod merged;
+mod search;
 
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
 pub(crate) use attributes::{copy_directory_attributes, times_of};
+pub use entry::Entry;
 pub(crate) use marks::{DirMarks, is_metacopy, is_whiteout, is_whiteout_device};
 pub(crate) use merged::redirected;
-pub use merged::{Entry, Found, Merged};
+pub use merged::{Found, Merged};
 
 use crate::{Dialect, Error, ErrorKind, Result};
 

@@ -1,9 +1,10 @@
 //! The lowers of a layer, looked through as the kernel would.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::symlink;
 
-use plyfs_diff::{Chain, ErrorKind, Found};
+use plyfs_diff::{Chain, Dialect, Error, ErrorKind, Found};
 use plyfs_testkit::require_root;
 
 use crate::layers::{Layers, chmod, opaque_dir, set_xattr, whiteout, write};
@@ -108,28 +109,122 @@ fn a_directory_shows_the_attributes_of_its_uppermost_lower() {
     assert_eq!(tmp.stat().expect("a status").expect("a lower has it").st_mode & 0o7777, 0o1777);
 }
 
-#[test]
-fn root_rule_25_a_redirect_with_lowers_below_it_is_refused_by_name() {
-    require_root!();
-    let layers = Layers::new(2);
-    for index in 0..2 {
-        fs::create_dir_all(layers.lower(index).join("a/moved")).expect("directories");
-        set_xattr(&layers.lower(index).join("a/moved"), "trusted.overlay.redirect", b"origin");
-    }
-    let error = layers.chain().lookup("a/moved/x").expect_err("content lies elsewhere");
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("a/moved"), "{error}");
+/// Opens a file of the chain and reads it.
+fn content(chain: &Chain, path: &str) -> Result<String, Error> {
+    let Some(Found::Other(file)) = chain.lookup(path)? else { panic!("no file at {path}") };
+    let mut content = String::new();
+    fs::File::from(file.open()?).read_to_string(&mut content).expect("read");
+    Ok(content)
+}
 
-    fs::remove_dir(layers.lower(0).join("a/moved")).expect("removed");
-    assert_eq!(shown(&layers.chain(), "a/moved"), "directory of [1]", "below the last lower there is nothing to miss");
+/// What a mount follows that follows all.
+const FOLLOWING: &str = "redirect_dir=on,metacopy=on,index=off";
+
+#[test]
+fn root_rule_25_a_renamed_directory_shows_what_lies_under_its_old_names() {
+    require_root!();
+    let mut layers = Layers::new(1);
+    write(layers.lower(0).join("a/b/low"), "0");
+    write(layers.lower(0).join("c/other"), "0");
+    for edits in [&[("a/b", "a/new")][..], &[("a/new", "c/moved"), ("a", "z")], &[("c", "z/c"), ("z/c/moved", "m")]] {
+        let merged = layers.mount(FOLLOWING);
+        for (from, to) in edits {
+            fs::rename(merged.path().join(from), merged.path().join(to)).expect("renamed");
+        }
+        drop(merged);
+        layers.freeze();
+    }
+    let chain = layers.chain();
+    for (path, expected) in [
+        ("m/low", "file in 3"),
+        ("z/c/other", "file in 3"),
+        ("c", "nothing"),
+        ("a", "nothing"),
+        ("z/c/moved", "nothing"),
+    ] {
+        assert_eq!(shown(&chain, path), expected, "{path}");
+    }
+    assert_eq!(content(&chain, "m/low").expect("read"), "0");
 }
 
 #[test]
-fn root_rule_25_content_that_lies_in_another_layer_is_not_read_as_zeros() {
+fn root_rule_25_content_is_read_from_the_layer_that_has_it() {
     require_root!();
-    let layers = Layers::new(1);
+    let mut layers = Layers::new(1);
+    write(layers.lower(0).join("a/file"), "content");
+    write(layers.lower(0).join("a/linked"), "linked");
+    fs::create_dir(layers.lower(0).join("b")).expect("a directory");
+    for step in 0..3 {
+        let merged = layers.mount(FOLLOWING);
+        let at = |path: &str| merged.path().join(path);
+        match step {
+            0 => chmod(&at("a/file"), 0o600),
+            1 => fs::rename(at("a/file"), at("b/moved")).expect("renamed"),
+            _ => {
+                chmod(&at("b/moved"), 0o640);
+                fs::hard_link(at("a/linked"), at("b/second")).expect("linked");
+                fs::rename(at("a"), at("b/a")).expect("renamed");
+            }
+        }
+        drop(merged);
+        layers.freeze();
+    }
+    let chain = layers.chain();
+    assert_eq!(shown(&chain, "b/moved"), "file in 0");
+    for (path, expected) in [("b/moved", "content"), ("b/second", "linked"), ("b/a/linked", "linked")] {
+        assert_eq!(content(&chain, path).expect("read"), expected, "{path}");
+    }
+}
+
+#[test]
+fn root_rule_25_a_redirect_that_is_no_path_is_refused_by_name() {
+    require_root!();
+    for redirect in ["..", "/../../etc", "a/b", "/", "", "/a//b"] {
+        let layers = Layers::new(2);
+        for index in 0..2 {
+            fs::create_dir_all(layers.lower(index).join("a/moved")).expect("directories");
+        }
+        set_xattr(&layers.lower(0).join("a/moved"), "trusted.overlay.redirect", redirect.as_bytes());
+        let error = layers.chain().lookup("a/moved/x").expect_err("no path");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{redirect}");
+        assert!(error.to_string().contains("a/moved"), "{error}");
+    }
+}
+
+#[test]
+fn root_rule_25_below_the_last_lower_a_redirect_has_nothing_to_lead_to() {
+    require_root!();
+    let layers = Layers::new(2);
+    fs::create_dir_all(layers.lower(1).join("a/moved")).expect("directories");
+    set_xattr(&layers.lower(1).join("a/moved"), "trusted.overlay.redirect", b"origin");
+    assert_eq!(shown(&layers.chain(), "a/moved"), "directory of [1]");
+}
+
+#[test]
+fn marks_that_anyone_may_set_lead_nowhere() {
+    let mut layers = Layers::new(2);
+    layers.dialect = Dialect::User;
+    write(layers.lower(1).join("secret/file"), "low");
+    fs::create_dir(layers.lower(0).join("moved")).expect("a directory");
+    set_xattr(&layers.lower(0).join("moved"), "user.overlay.redirect", b"/secret");
+    write(layers.lower(0).join("file"), "");
+    write(layers.lower(1).join("file"), "low");
+    set_xattr(&layers.lower(0).join("file"), "user.overlay.metacopy", b"");
+    let chain = layers.chain();
+    let error = chain.lookup("moved").expect_err("the kernel follows none either");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("moved"), "{error}");
+    assert_eq!(content(&chain, "file").expect_err("nor here").kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn root_rule_25_content_that_no_layer_has_is_not_read_as_zeros() {
+    require_root!();
+    let layers = Layers::new(2);
+    fs::create_dir(layers.lower(1).join("file")).expect("a directory");
     write(layers.lower(0).join("file"), "\0\0\0");
     set_xattr(&layers.lower(0).join("file"), "trusted.overlay.metacopy", b"");
-    let Some(Found::Other(file)) = layers.chain().lookup("file").expect("looked up") else { panic!("no file") };
-    assert_eq!(file.open().expect_err("no content here").kind(), ErrorKind::Unsupported);
+    let error = content(&layers.chain(), "file").expect_err("no content anywhere");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("\"file\""), "{error}");
 }
