@@ -1,11 +1,13 @@
 //! What a tree costs: bytes as files state them, bytes the file system set aside, inodes.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use plyfs_sys::CallError;
+use plyfs_sys::descent::Descent;
 use plyfs_sys::fs::{self, FileType, Stat};
 use rustix::io::Errno;
 
@@ -29,12 +31,10 @@ pub struct Usage {
 
 impl Usage {
     /// Measures the tree at `dir` in one walk; a file with several names in it counts once.
+    ///
+    /// A bounded number of descriptors serves any depth. What is mounted inside is not part of the tree.
     pub fn measure(dir: impl AsFd) -> Result<Self> {
-        let dir = dir.as_fd();
-        let failed = |error| Error::call("measure the tree", error);
-        let mut walk = Measure { total: Self::of(&fs::stat(dir).map_err(failed)?), linked: HashSet::new() };
-        walk.below(dir, 0).map_err(failed)?;
-        Ok(walk.total)
+        Measure::walk(dir).map_err(|error| Error::call("measure the tree", error))
     }
 
     /// What one inode costs.
@@ -56,7 +56,35 @@ struct Measure {
 }
 
 impl Measure {
-    fn below(&mut self, dir: BorrowedFd<'_>, depth: usize) -> Result<(), CallError> {
+    fn walk(dir: impl AsFd) -> Result<Usage, CallError> {
+        let mut descent = Descent::new(fs::open_dir_at(dir, ".")?)?;
+        let mut walk = Self { total: Usage::of(&fs::stat(descent.dir())?), linked: HashSet::new() };
+        // For every directory on the way down, those in it that are still to be entered.
+        let mut open = vec![walk.list(&descent)?];
+        while let Some(inner) = open.last_mut() {
+            match inner.pop() {
+                Some(name) => match descent.enter(&name) {
+                    Err(error) if error.errno() == Errno::XDEV => {}
+                    result => {
+                        result?;
+                        open.push(walk.list(&descent)?);
+                    }
+                },
+                None => {
+                    open.pop();
+                    if !open.is_empty() {
+                        descent.leave()?;
+                    }
+                }
+            }
+        }
+        Ok(walk.total)
+    }
+
+    /// Counts what is in the directory; the answer is the directories among it.
+    fn list(&mut self, descent: &Descent) -> Result<Vec<OsString>, CallError> {
+        let dir = descent.dir();
+        let mut inner = Vec::new();
         for entry in fs::read_dir(dir)? {
             let stat = fs::stat_at(dir, &entry.name)?;
             let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
@@ -64,13 +92,10 @@ impl Measure {
                 self.total += Usage::of(&stat);
             }
             if is_dir {
-                if depth == fs::MAX_DEPTH {
-                    return Err(CallError::new("openat", &entry.name, Errno::LOOP));
-                }
-                self.below(fs::open_dir_at(dir, &entry.name)?.as_fd(), depth + 1)?;
+                inner.push(entry.name);
             }
         }
-        Ok(())
+        Ok(inner)
     }
 }
 
@@ -134,6 +159,23 @@ mod tests {
         assert_eq!(usage.apparent, 5000 + 4, "the file once and the length of the link's target");
         assert_eq!(usage.inodes, 4, "root, sub, file, link");
         assert!(usage.allocated >= 5000, "{usage:?}");
+    }
+
+    #[test]
+    fn a_tree_deeper_than_any_limit_of_descriptors_is_measured() {
+        use rustix::fs::Mode;
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let mut descent = Descent::new(fs::open_dir(temp.path()).expect("open")).expect("begun");
+        for _ in 0..1500 {
+            fs::make_dir_at(descent.dir(), "d", Mode::RWXU).expect("made");
+            descent.enter("d").expect("entered");
+        }
+
+        let usage = Usage::measure(fs::open_dir(temp.path()).expect("open")).expect("measured");
+
+        assert_eq!(usage.inodes, 1501, "each level and the root");
+        // The standard library's removal would hold a descriptor a level.
+        fs::remove_tree(fs::open_dir(temp.path()).expect("open"), "d").expect("removed");
     }
 
     #[test]

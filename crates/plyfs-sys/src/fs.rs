@@ -12,8 +12,10 @@ use crate::{CallError, Result};
 
 pub use rustix::fs::{FileType, Gid, Stat, StatVfs, Timespec, Timestamps, Uid};
 
-/// How deep [`remove_tree`] and other walks may go before they refuse: a name costs a byte, `PATH_MAX` bounds
-/// what the kernel would resolve, but a tree built by descriptor can be deeper.
+pub use crate::remove::{move_tree, remove_tree};
+
+/// How deep walks that keep a descriptor or a name a level may go before they refuse: a name costs a byte, `PATH_MAX`
+/// bounds what the kernel would resolve, but a tree built by descriptor can be deeper.
 pub const MAX_DEPTH: usize = 4096;
 
 const DIR: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -269,34 +271,6 @@ pub fn read_dir(dir: impl AsFd) -> Result<Vec<DirEntry>> {
         .collect();
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
-}
-
-/// Removes `name` and, when it is a directory, everything below it; a missing name is fine.
-///
-/// Symbolic links are removed, never followed; other file systems mounted inside stop it with `EBUSY`.
-pub fn remove_tree(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
-    remove_below(dir.as_fd(), name.as_ref(), 0)
-}
-
-fn remove_below(dir: BorrowedFd<'_>, name: &OsStr, depth: usize) -> Result<()> {
-    match unlink_at(dir, name) {
-        Ok(()) => return Ok(()),
-        Err(error) if error.is_not_found() => return Ok(()),
-        // Linux says EISDIR, POSIX allows EPERM.
-        Err(error) if matches!(error.errno(), Errno::ISDIR | Errno::PERM) => {}
-        Err(error) => return Err(error),
-    }
-    if depth > MAX_DEPTH {
-        return Err(CallError::new("unlinkat", name, Errno::LOOP));
-    }
-    let inner = open_dir_at(dir, name)?;
-    for entry in read_dir(&inner)? {
-        remove_below(inner.as_fd(), &entry.name, depth + 1)?;
-    }
-    match remove_dir_at(dir, name) {
-        Err(error) if error.is_not_found() => Ok(()),
-        result => result,
-    }
 }
 
 fn number(fd: BorrowedFd<'_>) -> String {

@@ -29,9 +29,11 @@
 //! Linux only. Features newer than Linux 5.6 are probed at run time, never by version.
 
 mod call;
+pub mod descent;
 mod error;
 pub mod fs;
 pub mod lock;
+mod remove;
 pub mod xattr;
 
 pub use call::{CallError, Result};
