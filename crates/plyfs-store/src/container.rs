@@ -387,6 +387,11 @@ impl Container {
 
     /// Ends or refuses mounts, and keeps new ones and readers out while the locks are held.
     fn keep_out(&self, removal: Removal) -> Result<Vec<Lock>> {
+        // A directory that a bad disk made something else cannot be mounted, and must not keep the container.
+        let directory = fs::open_dir_at(self.store.home(), self.id().to_string());
+        if unless_missing(directory).map_err(|e| self.failed(e))?.is_none() {
+            return Ok(Vec::new());
+        }
         let Some(transition) = self.try_transition()? else { return Ok(Vec::new()) };
         if let Some(path) = self.mounted_under(&transition)? {
             if removal == Removal::Unmounted {
@@ -401,14 +406,22 @@ impl Container {
 }
 
 impl Store {
-    /// Takes the lock that readers of a layer's content share, for removal; `None` when its tree is missing.
+    /// Takes the lock that readers of a layer's content share, for removal; `None` when there is no tree to read.
     pub(crate) fn try_hold_alone(&self, id: LayerId) -> Result<Option<Lock>> {
-        let tree = match self.tree(id) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            result => result?,
-        };
-        let lock = Lock::try_take(tree, Sharing::Exclusive).map_err(|e| Error::call(format!("layer {id}"), e))?;
+        let named = |e| Error::call(format!("layer {id}"), e);
+        let tree = fs::open_dir_at(self.home(), id.to_string()).and_then(|dir| fs::open_dir_at(dir, plyfs_link::DIFF));
+        let Some(tree) = unless_missing(tree).map_err(named)? else { return Ok(None) };
+        let lock = Lock::try_take(tree, Sharing::Exclusive).map_err(named)?;
         lock.map(Some).ok_or_else(|| Error::new(ErrorKind::InUse, format!("layer {id} is being read")))
+    }
+}
+
+/// `None` where a directory is missing or something else, which nobody can have locked, stands in its place.
+pub(crate) fn unless_missing(directory: plyfs_sys::Result<OwnedFd>) -> plyfs_sys::Result<Option<OwnedFd>> {
+    use rustix::io::Errno;
+    match directory {
+        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        result => result.map(Some),
     }
 }
 

@@ -16,9 +16,9 @@ impl Store {
     /// is about to begin one, the next open looks again. Content is moved into `trash`, not yet deleted.
     pub(crate) fn recover(&self) -> Result<()> {
         self.recover_staging()?;
-        let removals = self.pending_removals()?;
-        for (layer, link) in removals {
-            self.discard(layer, link)?;
+        // One removal that cannot be finished locks nobody out: `reap` tries it again and says why.
+        for (layer, link) in self.pending_removals()? {
+            let _ = self.discard(layer, link);
         }
         for blob in self.pending_blob_removals()? {
             self.drop_unused_blob(&blob)?;

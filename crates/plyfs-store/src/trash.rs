@@ -1,12 +1,13 @@
 //! Deleting: a record is retracted, its directories are renamed into `trash/`, and `trash/` is emptied later.
 
+use std::ffi::OsStr;
+
 use plyfs_diff::Usage;
 use plyfs_journal::Transaction;
 use plyfs_link::{LayerId, LinkId};
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 
-use crate::recover::remove_if_there;
 use crate::{Digest, Error, Result, Store, key, layout, record};
 
 /// Writes that a layer's directories are to go, beside the retraction of its record.
@@ -22,20 +23,21 @@ pub(crate) fn retract_blob(records: &mut Transaction<'_>, blob: &Digest) {
 }
 
 impl Store {
-    /// Moves a layer's directory into `trash` and removes its link and tar-split record; missing ones are fine.
+    /// Moves a layer's directory into `trash` and removes its link and tar-split record; missing ones are fine, and
+    /// whatever stands in their place goes too.
     pub(crate) fn discard(&self, layer: LayerId, link: LinkId) -> Result<()> {
-        let name = layer.to_string();
-        self.0.links.remove(link).map_err(|e| Error::link(format!("remove layer {layer}"), e))?;
-        remove_if_there(&self.0.tar_split, &name)?;
-        match fs::rename_at(self.home(), &name, &self.0.trash, &name) {
-            Err(error) if !error.is_not_found() => Err(Error::call(format!("remove layer {layer}"), error)),
-            _ => Ok(()),
-        }
+        let (name, what) = (layer.to_string(), format!("remove layer {layer}"));
+        self.0.links.remove(link).map_err(|e| Error::link(&what, e))?;
+        let moved = fs::remove_tree(&self.0.tar_split, &name)
+            .and_then(|()| fs::move_tree(self.home(), &name, &self.0.trash, &name));
+        moved.map_err(|e| Error::call(what, e))
     }
 
     /// Empties `trash`, outside every lock; returns what was freed.
     ///
-    /// When another process is at it already, nothing is done. What a crash interrupts, the next call resumes.
+    /// When another process is at it already, nothing is done. What a crash interrupts, the next call resumes. What
+    /// cannot be removed does not stop the rest; the first such thing is the error in the end, and the next call
+    /// tries again.
     ///
     /// 1. Everything in `trash` is deleted.
     /// 2. One sync.
@@ -47,37 +49,60 @@ impl Store {
         let Some(_only_reaper) = Lock::try_take(own, Sharing::Exclusive).map_err(failed)? else {
             return Ok(Usage::default());
         };
-        let (pending, blobs) = (self.pending_removals()?, self.pending_blob_removals()?);
-        let mut freed = Usage::default();
+        let (layers, blobs) = (self.pending_removals()?, self.pending_blob_removals()?);
+        let mut reaper = Reaper { store: self, freed: Usage::default(), failure: None };
         for entry in fs::read_dir(&self.0.trash).map_err(failed)? {
-            if let Ok(directory) = fs::open_dir_at(&self.0.trash, &entry.name) {
-                freed += Usage::measure(&directory).map_err(|e| Error::diff("trash", e))?;
-            }
-            fs::remove_tree(&self.0.trash, &entry.name).map_err(failed)?;
+            reaper.delete(&entry.name);
         }
-        if pending.is_empty() && blobs.is_empty() {
-            return Ok(freed);
+        // Retracted by someone who has not renamed yet, or who could not.
+        let layers: Vec<_> = layers.into_iter().filter(|(layer, link)| reaper.finish(*layer, *link)).collect();
+        let blobs: Vec<_> = blobs.into_iter().filter(|blob| reaper.drop_blob(blob)).collect();
+        if !(layers.is_empty() && blobs.is_empty()) {
+            self.sync()?;
+            self.commit(|records| {
+                layers.iter().for_each(|(layer, _)| records.delete(&key::removal(*layer)));
+                blobs.iter().for_each(|blob| records.delete(&key::blob_removal(blob)));
+                Ok(())
+            })?;
         }
-        for (layer, link) in &pending {
-            // Retracted by someone who has not renamed yet: it stays for the next time.
-            self.discard(*layer, *link)?;
+        reaper.failure.map_or(Ok(reaper.freed), Err)
+    }
+}
+
+/// Deletes what it can and remembers the first thing it could not.
+struct Reaper<'a> {
+    store: &'a Store,
+    freed: Usage,
+    failure: Option<Error>,
+}
+
+impl Reaper<'_> {
+    /// Deletes one entry of `trash`.
+    fn delete(&mut self, name: &OsStr) {
+        let trash = &self.store.0.trash;
+        // What cannot be measured is deleted all the same.
+        let usage = fs::open_dir_at(trash, name).ok().and_then(|dir| Usage::measure(dir).ok());
+        match fs::remove_tree(trash, name) {
+            Ok(()) => self.freed += usage.unwrap_or_default(),
+            Err(error) => self.fail(Error::call(format!("trash/{}", name.display()), error)),
         }
-        for (layer, _) in &pending {
-            fs::remove_tree(&self.0.trash, layer.to_string()).map_err(failed)?;
-        }
-        for blob in &blobs {
-            self.drop_unused_blob(blob)?;
-        }
-        self.sync()?;
-        self.commit(|records| {
-            for (layer, _) in &pending {
-                records.delete(&key::removal(*layer));
-            }
-            for blob in &blobs {
-                records.delete(&key::blob_removal(blob));
-            }
-            Ok(())
-        })?;
-        Ok(freed)
+    }
+
+    /// Says whether nothing of a retracted layer is left.
+    fn finish(&mut self, layer: LayerId, link: LinkId) -> bool {
+        let name = layer.to_string();
+        let discarded = self.store.discard(layer, link).and_then(|()| {
+            let deleted = fs::remove_tree(&self.store.0.trash, &name);
+            deleted.map_err(|e| Error::call(format!("trash/{name}"), e))
+        });
+        discarded.map_err(|e| self.fail(e)).is_ok()
+    }
+
+    fn drop_blob(&mut self, blob: &Digest) -> bool {
+        self.store.drop_unused_blob(blob).map_err(|e| self.fail(e)).is_ok()
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
     }
 }

@@ -5,6 +5,7 @@ mod life;
 mod mounts;
 mod refusals;
 mod removal;
+mod trash;
 
 use plyfs_store::{Layer, LayerId, Store};
 use plyfs_testkit::oci::LayerTar;
