@@ -105,6 +105,10 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Give an image another name
     Tag(Tag),
+    /// Take names from their images, which stay; print each name
+    Untag(Untag),
+    /// List how an image came to be: its instructions, newest first, and what each added
+    History(History),
     /// Rename a container
     Rename(Rename),
     /// Compare the records with the directories; change nothing
@@ -259,6 +263,9 @@ pub(crate) struct Commit {
     /// Say who changed it
     #[arg(short, long, value_name = "A")]
     pub(crate) author: Option<String>,
+    /// Change the image's config by this Dockerfile instruction; may be given several times
+    #[arg(short, long = "change", value_name = "INSTRUCTION")]
+    pub(crate) changes: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -304,6 +311,19 @@ pub(crate) struct Tag {
     pub(crate) image: String,
     /// New name; one that another image has is moved
     pub(crate) new: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Untag {
+    /// Names of images
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Name or id of the image
+    pub(crate) image: String,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod changes;
 mod containers;
 mod df;
 pub(crate) mod fsck;
+mod history;
 mod images;
 mod info;
 mod inspect;
@@ -24,12 +25,14 @@ pub(crate) fn run(session: &mut Session, command: Command) -> Result<u8> {
     match command {
         Command::Rm(args) => return removal::rm(session, &args),
         Command::Rmi(args) => return removal::rmi(session, &args),
+        Command::Untag(args) => return removal::untag(session, &args),
         Command::Fsck => return fsck::fsck(session),
         Command::Load(args) => transfer::load(session, &args),
         Command::Save(args) => transfer::save(session, &args),
         Command::Import(args) => transfer::import(session, &args),
         Command::Images => images::images(session),
         Command::Tag(args) => images::tag(session, &args),
+        Command::History(args) => history::history(session, &args),
         Command::Layers => layers::layers(session),
         Command::Containers => containers::containers(session),
         Command::Create(args) => containers::create(session, args),

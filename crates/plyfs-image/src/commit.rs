@@ -5,6 +5,7 @@ use plyfs_store::{Container, Digest, Image, Progress, Reference, Store};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::pump;
+use crate::instruction::Instruction;
 use crate::publish::{Base, Words, publish_image};
 
 /// What is said of an image that a container becomes.
@@ -16,6 +17,7 @@ pub struct CommitOptions {
     message: Option<String>,
     author: Option<String>,
     created: Option<Timestamp>,
+    changes: Vec<Instruction>,
 }
 
 impl CommitOptions {
@@ -39,6 +41,14 @@ impl CommitOptions {
     /// Sets the author.
     pub fn author(mut self, author: impl Into<String>) -> Self {
         self.author = Some(author.into());
+        self
+    }
+
+    /// Changes what the image's config says of its containers: entrypoint, environment, labels and the like.
+    ///
+    /// May be called again; instructions are followed in the order they were given.
+    pub fn change(mut self, instruction: Instruction) -> Self {
+        self.changes.push(instruction);
         self
     }
 
@@ -80,6 +90,7 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
         comment: options.message.as_deref(),
         created: options.created.unwrap_or_else(Timestamp::now),
         name: options.name.as_ref(),
+        changes: &options.changes,
     };
     publish_image(store, operation, &base, &top, &words, progress)
 }

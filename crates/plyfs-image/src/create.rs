@@ -8,6 +8,7 @@ use plyfs_diff::Digest;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::instruction::{self, Instruction};
 use crate::manifest::{host_architecture, parse};
 
 /// What a docker config says of the container its image was committed from; of the new image it is not true.
@@ -26,6 +27,8 @@ pub(crate) struct Made<'a> {
     pub author: Option<&'a str>,
     /// Why.
     pub comment: Option<&'a str>,
+    /// What is changed of what it says of containers.
+    pub changes: &'a [Instruction],
 }
 
 /// The config of an image that has one layer more than the image of `parent`.
@@ -60,6 +63,9 @@ fn grow(mut config: Map<String, Value>, made: &Made<'_>) -> Result<Vec<u8>> {
     if let Some(author) = made.author {
         config.insert("author".into(), author.into());
     }
+    if !made.changes.is_empty() {
+        instruction::apply(made.changes, object(&mut config, "config")?)?;
+    }
     let below = push_diff_id(&mut config, made.diff_id)?;
     let mut entry = Map::from_iter([("created".into(), created), ("created_by".into(), made.created_by.into())]);
     let words = [("author", made.author), ("comment", made.comment)];
@@ -89,6 +95,15 @@ fn push_history(config: &mut Map<String, Value>, layers: usize, entry: Map<Strin
     Ok(())
 }
 
+/// The object `key`, made when it is absent or null.
+fn object<'a>(config: &'a mut Map<String, Value>, key: &str) -> Result<&'a mut Map<String, Value>> {
+    let value = config.entry(key).or_insert(Value::Null);
+    if value.is_null() {
+        *value = json!({});
+    }
+    value.as_object_mut().ok_or_else(|| malformed(key))
+}
+
 /// The list `key`, made when it is absent or null.
 fn list<'a>(object: &'a mut Map<String, Value>, key: &str) -> Result<&'a mut Vec<Value>> {
     let value = object.entry(key).or_insert(Value::Null);
@@ -113,6 +128,7 @@ mod tests {
             created_by: "plyfs commit",
             author: Some("A. Author"),
             comment: Some("why"),
+            changes: &[],
         }
     }
 

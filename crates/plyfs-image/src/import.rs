@@ -34,6 +34,7 @@ pub fn import(
             comment: Some(&comment),
             created: jiff::Timestamp::now(),
             name,
+            changes: &[],
         };
         publish_image(store, operation, &base, &top, &words, progress)
     };

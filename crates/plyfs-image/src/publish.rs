@@ -6,6 +6,7 @@ use plyfs_store::{AppliedLayer, Digest, Image, NewImage, Operation, Progress, Re
 use crate::config;
 use crate::create::{self, Made};
 use crate::error::{Error, Result};
+use crate::instruction::Instruction;
 
 /// Publishes what is staged; durable on return.
 pub(crate) fn publish(operation: Operation, progress: Progress<'_>) -> Result<()> {
@@ -34,6 +35,8 @@ pub(crate) struct Words<'a> {
     pub created: Timestamp,
     /// What it is called.
     pub name: Option<&'a Reference>,
+    /// What is changed in its config.
+    pub changes: &'a [Instruction],
 }
 
 impl Base {
@@ -60,6 +63,7 @@ pub(crate) fn publish_image(
         created_by: words.created_by,
         author: words.author,
         comment: words.comment,
+        changes: words.changes,
     };
     let config = match base {
         Base::Config(parent) => create::on_image(parent, &made)?,

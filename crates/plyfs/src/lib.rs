@@ -64,19 +64,19 @@ mod error;
 mod verbs;
 
 pub use error::{Error, ErrorKind, Result, report};
-pub use plyfs_image::{Archive, CommitOptions, Compression, Format, Loaded, Source};
+pub use plyfs_image::{Archive, CommitOptions, Compression, Format, HistoryEntry, Instruction, Loaded, Source};
 pub use plyfs_store::{
     AppliedLayer, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName, ContainerOptions, Digest,
     Durability, Exported, Finding, Image, ImageId, Info, Inspected, Layer, LayerArchive, LayerId, LinkId, Mount,
     MountOptions, MountSpec, NewImage, Operation, Parent, Progress, PruneOptions, Pruned, Reference, Removal, Severity,
     Skipped, Stage, Step, Store, StoreOptions, StoreUsage, Unmount, Usage, User,
 };
-pub use verbs::{Commit, Images};
+pub use verbs::{Commit, History, Images};
 
 /// The version of the library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The traits that give [`Store`] and [`Container`] the verbs of images.
 pub mod prelude {
-    pub use crate::verbs::{Commit, Images};
+    pub use crate::verbs::{Commit, History, Images};
 }

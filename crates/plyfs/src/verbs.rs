@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use plyfs_image::{Archive, CommitOptions, Loaded, Source};
+use plyfs_image::{Archive, CommitOptions, HistoryEntry, Loaded, Source};
 use plyfs_store::{Container, Image, Layer, Progress, Reference, Store};
 
 use crate::Result;
@@ -63,5 +63,17 @@ pub trait Commit {
 impl Commit for Container {
     fn commit(&self, options: CommitOptions, progress: Progress<'_>) -> Result<Image> {
         Ok(plyfs_image::commit(self, options, progress)?)
+    }
+}
+
+/// Telling how an [`Image`] came to be.
+pub trait History {
+    /// The instructions its config tells of, newest first, each with the layer it made and what that takes.
+    fn history(&self) -> Result<Vec<HistoryEntry>>;
+}
+
+impl History for Image {
+    fn history(&self) -> Result<Vec<HistoryEntry>> {
+        Ok(plyfs_image::history(self)?)
     }
 }

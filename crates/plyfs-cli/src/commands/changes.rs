@@ -91,6 +91,9 @@ pub(crate) fn commit(session: &mut Session, args: CommitArgs) -> Result<()> {
     if let Some(author) = args.author {
         options = options.author(author);
     }
+    for change in &args.changes {
+        options = options.change(change.parse()?);
+    }
     let container = session::container(&store, &args.name)?;
     let image = with_bar(session.out.is_quiet(), |progress| container.commit(options, progress))?;
     let shape = ImageShape::of(&image)?;

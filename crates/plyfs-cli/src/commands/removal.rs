@@ -3,7 +3,7 @@
 use plyfs::{ErrorKind, Image, Pruned, Reference, Removal, Store};
 use serde::Serialize;
 
-use crate::cli::{Rm, Rmi};
+use crate::cli::{Rm, Rmi, Untag};
 use crate::exit::{Failure, Hinted, Result};
 use crate::session::{self, Session};
 use crate::words;
@@ -86,6 +86,37 @@ pub(crate) fn rmi(session: &mut Session, args: &Rmi) -> Result<u8> {
         removed.deleted.iter().try_for_each(|id| session.out.line(format!("Deleted: {id}")))?;
     }
     Ok(failed.0)
+}
+
+#[derive(Debug, Serialize)]
+struct Untagged {
+    untagged: Vec<String>,
+}
+
+/// Takes names from their images and prints them.
+pub(crate) fn untag(session: &mut Session, args: &Untag) -> Result<u8> {
+    let store = session.open()?;
+    let mut failed = Failed::default();
+    let mut untagged = Vec::new();
+    for given in &args.names {
+        untagged.extend(failed.note(take_name(&store, given)));
+    }
+    if session.out.is_json() {
+        session.out.json(&Untagged { untagged })?;
+    } else {
+        untagged.iter().try_for_each(|name| session.out.line(name))?;
+    }
+    Ok(failed.0)
+}
+
+fn take_name(store: &Store, given: &str) -> Result<String> {
+    let image = session::image(store, given)?;
+    let Some(name) = name_given(&image, given) else {
+        let failure = Failure::usage(format!("{given} is an id and no name"));
+        return Err(failure.hint("`plyfs rmi` removes an image by its id"));
+    };
+    store.untag(name)?;
+    Ok(name.to_string())
 }
 
 /// Removes one of several names alone; the last one, or an id, removes the image.

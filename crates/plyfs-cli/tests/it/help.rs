@@ -4,7 +4,7 @@ use plyfs_testkit::process::run;
 
 use crate::bench::{PLYFS, clean};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: &[&str] = &[
     "load",
     "save",
     "import",
@@ -25,6 +25,8 @@ const COMMANDS: [&str; 22] = [
     "tree",
     "inspect",
     "tag",
+    "untag",
+    "history",
     "rename",
     "fsck",
 ];
@@ -33,7 +35,7 @@ const COMMANDS: [&str; 22] = [
 fn help_of_every_command_reads_as_here() {
     let help = run(clean(PLYFS).arg("--help")).success().text();
     insta::assert_snapshot!("help", help);
-    for command in COMMANDS {
+    for command in COMMANDS.iter().copied() {
         let ran = run(clean(PLYFS).args([command, "--help"])).success();
         assert_eq!(ran.words(), "");
         let help = ran.text();

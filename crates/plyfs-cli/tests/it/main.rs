@@ -2,6 +2,7 @@
 
 mod bench;
 mod help;
+mod images;
 mod json;
 mod life;
 mod progress;

@@ -1,0 +1,77 @@
+//! What is said of images and changed of them: instructions, history, names.
+
+use plyfs_testkit::process::run;
+use serde_json::{Value, json};
+
+use crate::bench::Bench;
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+#[test]
+fn root_a_commit_changes_the_config_as_a_dockerfile_would_and_podman_reads_it() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    bench.ok(["create", "app:1", "web-1"]);
+    let changes = [
+        r#"ENTRYPOINT ["/bin/app"]"#,
+        "ENV LEVEL=debug",
+        "LABEL team=core",
+        "EXPOSE 8080",
+        "USER 1000:1000",
+        "WORKDIR /srv/app",
+        "VOLUME /data",
+    ];
+    let flags = changes.iter().flat_map(|change| ["--change", change]);
+    let commit: Vec<&str> = ["commit", "web-1", "localhost/app:2"].into_iter().chain(flags).collect();
+    bench.ok(commit);
+    let config = json_of(&bench.ok(["inspect", "localhost/app:2"]))["Config"].clone();
+    assert_eq!(config["Entrypoint"], json!(["/bin/app"]));
+    assert_eq!(config["WorkingDir"], "/srv/app");
+
+    bench.ok(["save", "localhost/app:2", "-o", "app.tar", "--format", "oci-archive"]);
+    let (root, run_root) = (bench.temp.join("podman"), bench.temp.join("podman-run"));
+    let podman = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("podman");
+        command.arg("--root").arg(&root).arg("--runroot").arg(&run_root).args(arguments);
+        String::from_utf8(run(command.current_dir(bench.temp.path())).success().stdout).expect("text")
+    };
+    podman(&["load", "--quiet", "--input", "app.tar"]);
+    let seen = json_of(&podman(&["image", "inspect", "localhost/app:2"]));
+    let seen = &seen[0]["Config"];
+    assert_eq!(seen["Entrypoint"], json!(["/bin/app"]), "{seen}");
+    assert_eq!(seen["User"], "1000:1000");
+    assert_eq!(seen["Labels"]["team"], "core");
+    assert_eq!((&seen["ExposedPorts"], &seen["Volumes"]), (&json!({"8080/tcp": {}}), &json!({"/data": {}})));
+    assert!(seen["Env"].as_array().expect("a list").contains(&"LEVEL=debug".into()), "{seen}");
+
+    bench.run(["commit", "web-1", "app:3", "--change", "RUN make"]).code(5);
+    assert!(!bench.ok(["--quiet", "images"]).contains("app:3"), "nothing came of it");
+}
+
+#[test]
+fn root_a_history_has_an_entry_for_each_layer_newest_first() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    bench.ok(["create", "app:1", "web-1"]);
+    bench.ok(["commit", "web-1", "localhost/app:2", "--message", "new\nwords"]);
+    let entries = json_of(&bench.ok(["--json", "history", "localhost/app:2"]));
+    let layers = json_of(&bench.ok(["inspect", "localhost/app:2"]))["Layers"].clone();
+    let told: Vec<_> = entries.as_array().expect("a list").iter().filter(|entry| !entry["layer"].is_null()).collect();
+    let ids: Vec<_> = told.iter().rev().map(|entry| entry["layer"].clone()).collect();
+    assert_eq!(Value::from(ids), layers, "{entries}");
+    assert_eq!((&entries[0]["created_by"], &entries[0]["comment"]), (&json!("plyfs commit"), &json!("new\nwords")));
+    let table = bench.ok(["history", "localhost/app:2"]);
+    assert!(table.lines().nth(1).is_some_and(|line| line.contains("new\\nwords")), "{table}");
+}
+
+#[test]
+fn root_a_name_that_is_taken_away_leaves_its_image() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    let id = bench.ok(["--quiet", "images"]);
+    assert_eq!(bench.ok(["untag", "app:1"]), "localhost/app:1");
+    assert_eq!(bench.ok(["--quiet", "images"]), id);
+    bench.run(["untag", id.as_str(), "app:1"]).code(2);
+}
