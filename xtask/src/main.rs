@@ -9,10 +9,12 @@ mod demo;
 mod header;
 mod run;
 mod setup;
+mod soak;
 mod suites;
 mod tally;
 mod test;
 mod tidy;
+mod torture;
 mod tree;
 
 use std::process::ExitCode;
@@ -35,6 +37,10 @@ enum Command {
     Demo(demo::Args),
     /// Measure, beside those who do the same
     Bench(bench::Args),
+    /// Let processes work at random on one store and kill them at random instants
+    Torture(torture::Args),
+    /// Run what needs hours, part by part
+    Soak(soak::Args),
     /// Write include/plyfs.h from the C door
     Header(header::Args),
     /// Check what no compiler checks: first lines, stray words, dependency arrows
@@ -48,6 +54,8 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Torture(args) => torture::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Header(args) => header::run(&args),
         Command::Tidy => tidy::run(),
         Command::Setup => setup::run(),

@@ -3,6 +3,7 @@
 //! All of them share one target directory and the development profile, so each crate is compiled once.
 
 mod c;
+mod fire;
 mod go;
 mod python;
 mod rust;
@@ -41,6 +42,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "tidy", what: "the tree keeps its own rules", run: tidy_suite },
     Suite { name: "clippy", what: "no warning in any target", run: rust::clippy },
     Suite { name: "rust", what: "unit, integration and documentation tests", run: rust::tests },
+    Suite { name: "torture", what: "processes killed at random lose and leave nothing", run: fire::torture },
     Suite { name: "docs", what: "rustdoc warns of nothing", run: rust::docs },
     Suite { name: "header", what: "the header is current and compiles alone as C11 and C++17", run: c::header },
     Suite { name: "c", what: "the C examples compile without a warning and run", run: c::examples },

@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use super::Finding;
 
 /// Each crate with the crates of ours it may know. A missing crate is an error: place it first.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("plyfs-sys", &[]),
     ("plyfs-link", &["plyfs-sys"]),
     ("plyfs-journal", &["plyfs-sys"]),
@@ -25,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("plyfs-cli", &["plyfs"]),
     ("plyfs-python", &["plyfs"]),
     ("plyfs-testkit", &["plyfs-sys"]),
+    ("plyfs-torture", &["plyfs", "plyfs-testkit"]),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,78 @@
+//! `plyfs-torture`: workers on one store, killed and restarted while the store is watched.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to the person who started it")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use plyfs_torture::torture::{self, Options, Report};
+use plyfs_torture::worker::Worker;
+
+/// A store under fire
+#[derive(Debug, Parser)]
+#[command(name = "plyfs-torture")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Let processes work on one store, kill them at random instants, and judge what is left
+    Kill {
+        /// How long they work
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Where all random choices begin
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many processes work at once
+        #[arg(long, default_value_t = 8)]
+        workers: u64,
+        /// Leave the store where it is when something is wrong, and say where
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Be one of those processes
+    #[command(hide = true)]
+    Worker { dir: PathBuf, slot: u64, seed: u64 },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, whatever the environment says about backtraces.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Kill { seconds, seed, workers, keep } => {
+            let report = torture::run(&Options { time: Duration::from_secs(seconds), seed, workers, keep })?;
+            print(&report, seconds);
+            Ok(())
+        }
+        Command::Worker { dir, slot, seed } => Worker::start(&dir, slot, seed)?.work(),
+    }
+}
+
+fn print(report: &Report, seconds: u64) {
+    let notes = &report.notes;
+    let done: u64 = notes.done.values().sum();
+    for (verb, count) in &notes.done {
+        println!("{verb:<20} {count}");
+    }
+    for (verb, count) in notes.refused.iter().filter(|(verb, _)| verb.contains(char::is_uppercase)) {
+        println!("refused: {verb:<20} {count}");
+    }
+    println!(
+        "{seconds} s: {done} operations, {} kills, {} within an operation, of which {} were found done; {} looks, nothing lost, nothing left",
+        report.kills, notes.interrupted, notes.finished, report.looks
+    );
+}
