@@ -47,6 +47,7 @@ mod archive;
 mod check;
 mod container;
 mod df;
+mod durability;
 mod error;
 mod format;
 mod image;
@@ -72,6 +73,7 @@ pub use archive::LayerArchive;
 pub use check::{CheckOptions, Finding, Severity};
 pub use container::{Container, ContainerOptions, Parent, Removal};
 pub use df::StoreUsage;
+pub use durability::Durability;
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
 pub use info::Info;
@@ -85,7 +87,7 @@ pub use plyfs_diff::{Change, ChangeKind, Changes, Digest, Exported, Skipped, Usa
 pub use plyfs_link::{LayerId, LinkId};
 pub use progress::{Progress, Reported, Stage, Step};
 pub use prune::{PruneOptions, Pruned};
-pub use store::{Durability, Store, StoreOptions};
+pub use store::{Store, StoreOptions};
 pub use workers::Workers;
 
 /// The digest of a layer's uncompressed archive.

@@ -12,14 +12,17 @@ use crate::{Digest, Error, ErrorKind, Reference, Result, User, key, layout};
 impl Operation {
     /// Makes everything staged visible at once; durable on return.
     ///
-    /// 1. Layers, their links, tar-split records and blobs are renamed into place; the staging entry names
-    ///    them all, so a crash before step 3 is taken back by the next open.
-    /// 2. One sync of the file system: data and directories before the names.
-    /// 3. One journal record: the moment they exist.
-    /// 4. The staging entry goes.
+    /// 1. With [`Durability::Files`](crate::Durability::Files), every file and directory staged is synced.
+    /// 2. Layers, their links, tar-split records and blobs are renamed into place; the staging entry names
+    ///    them all, so a crash before step 4 is taken back by the next open.
+    /// 3. One sync of the file system, or with `Files` of the directories renamed into: data and directories before
+    ///    the names.
+    /// 4. One journal record: the moment they exist.
+    /// 5. The staging entry goes.
     ///
     /// An image that exists keeps its record and gains the names. A name that meant another image is moved.
     pub fn publish(mut self) -> Result<()> {
+        self.sync_staged()?;
         self.place_layers()?;
         self.place_blobs()?;
         self.store().sync()?;

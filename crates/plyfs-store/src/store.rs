@@ -12,22 +12,10 @@ use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::{Access, AtFlags, Mode};
 
+use crate::durability::{Durability, sync_tree};
 use crate::format::Format;
 use crate::workers::FreeWorkers;
 use crate::{Error, ErrorKind, Result, layout};
-
-/// How much an operation waits for the disk before it returns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Durability {
-    /// One `syncfs(2)` of the store's file system before the journal's own sync: what an operation returned
-    /// survives a power cut. Other programs' dirty data on the same file system is waited for too.
-    #[default]
-    FileSystem,
-    /// Nothing is synced. A killed process loses nothing; a power cut may lose or damage whatever was done
-    /// since the kernel last wrote back.
-    None,
-}
 
 /// How to open a store.
 #[derive(Clone, Debug, Default)]
@@ -136,12 +124,30 @@ fn create(path: &Path, durability: Durability) -> Result<()> {
     let home = directories().map_err(named)?;
     LinkDir::ensure(home).map_err(|e| Error::link(format!("store {}", path.display()), e))?;
     let disk = fs::open_dir_at(root, layout::JOURNAL).map_err(named)?;
-    let is_durable = durability == Durability::FileSystem;
-    Journal::create(Arc::new(DirDisk::new(disk)), plyfs_journal::Options::default().durable(is_durable))?;
-    if is_durable {
-        fs::sync_filesystem(root).map_err(named)?;
-    }
+    let options = plyfs_journal::Options::default().durable(durability.is_durable());
+    Journal::create(Arc::new(DirDisk::new(disk)), options)?;
+    let synced = match durability {
+        Durability::None => Ok(()),
+        Durability::FileSystem => fs::sync_filesystem(root),
+        Durability::Files => sync_tree(root, ".").and_then(|()| sync_ancestors(root)),
+    };
+    synced.map_err(named)?;
     Format::new().write(root)
+}
+
+/// Syncs the directories above, some of which may be new, up to the root of the file system.
+fn sync_ancestors(root: &OwnedFd) -> plyfs_sys::Result<()> {
+    let mut below = fs::stat(root)?;
+    let mut above = fs::open_dir_at(root, "..")?;
+    loop {
+        let here = fs::stat(&above)?;
+        if here.st_dev != below.st_dev || here.st_ino == below.st_ino {
+            return Ok(());
+        }
+        fs::sync(&above)?;
+        below = here;
+        above = fs::open_dir_at(&above, "..")?;
+    }
 }
 
 /// What a store that was not finished may hold.
@@ -212,9 +218,8 @@ impl Inner {
         let disk = part(layout::JOURNAL)?;
         let may_write = rustix::fs::accessat(&disk, ".", Access::WRITE_OK, AtFlags::empty()).is_ok();
         let writable = !options.read_only && !format.is_read_only() && may_write;
-        let journal_options = plyfs_journal::Options::default()
-            .read_only(!writable)
-            .durable(options.durability == Durability::FileSystem);
+        let journal_options =
+            plyfs_journal::Options::default().read_only(!writable).durable(options.durability.is_durable());
         let blobs = fs::open_dir_at(part(layout::BLOBS)?, layout::SHA256).map_err(|e| Error::call("incomplete", e))?;
         // The path may have been relative, and the caller's directory may change.
         let path = std::fs::read_link(fs::proc_path(&root))
@@ -304,16 +309,6 @@ impl Store {
         let probed = Features::probe(&operation.spool()?).map_err(|e| Error::mount("kernel features", e))?;
         let usable = self.0.refused.map_or(probed, |refused| probed.without(refused));
         Ok(self.0.features.get_or_init(|| usable))
-    }
-
-    /// Makes everything written so far durable, as far as the store's [`Durability`] asks for it.
-    pub(crate) fn sync(&self) -> Result<()> {
-        match self.0.durability {
-            Durability::None => Ok(()),
-            Durability::FileSystem => {
-                fs::sync_filesystem(&self.0.root).map_err(|e| self.explain("make the store durable", e))
-            }
-        }
     }
 
     /// Wraps a failed call; where space ran out it says whether bytes or inodes did, and what is left.

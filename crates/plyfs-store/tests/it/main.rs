@@ -1,6 +1,7 @@
 //! The store as its users see it, on a real file system with real mounts.
 
 mod crash;
+mod durability;
 mod life;
 mod mounts;
 mod refusals;

@@ -1,0 +1,142 @@
+//! What each operation syncs, as the kernel was asked for it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use plyfs_store::{ContainerOptions, Durability, Layer, MountOptions, Parent, Removal, Store};
+use plyfs_testkit::process::run;
+use plyfs_testkit::{require_root, require_tool};
+
+use crate::Fixture;
+
+const ROLE: &str = "PLYFS_TEST_SYNC_ROLE";
+const NAME: &str = "durability::root_every_operation_syncs_what_it_promises_and_no_more";
+
+/// Runs one operation on the store in a process of its own; the answer is what it synced, a line each.
+fn trace(fixture: &Fixture, durability: &str, role: &str) -> Vec<String> {
+    let log = fixture.dir.join("trace");
+    let here = std::env::current_exe().expect("a test knows itself");
+    let _ = run(Command::new("strace")
+        .args(["-f", "-y", "-s", "4096", "-e", "trace=fsync,fdatasync,syncfs,msync,sync", "-e", "signal=none", "-o"])
+        .args([log.as_os_str(), here.as_os_str(), OsStr::new("--exact"), OsStr::new(NAME)])
+        .env(ROLE, format!("{durability} {role} {}", fixture.store.path().display())))
+    .success();
+    let text = fs::read_to_string(&log).expect("a trace");
+    let calls = text.lines().filter(|line| line.contains("sync") && line.ends_with("= 0"));
+    calls.map(|line| line.split_once(' ').expect("a process id").1.trim().to_owned()).collect()
+}
+
+/// The other process.
+fn act(role: &str) {
+    let mut words = role.splitn(3, ' ');
+    let durability = match words.next() {
+        Some("file-system") => Durability::FileSystem,
+        Some("files") => Durability::Files,
+        _ => Durability::None,
+    };
+    let role = words.next().expect("a role");
+    let store = Store::options().durability(durability).open(words.next().expect("a path")).expect("opened");
+    match role {
+        "load" => load(&store),
+        "create" => {
+            let options = ContainerOptions::new().name("c".parse().expect("a name"));
+            let mount = store.create(Parent::Empty, options).expect("created").mount(&MountOptions::new());
+            mount.expect("mounted").keep();
+        }
+        "remove" => store.container("c").and_then(|c| c.remove(Removal::Force)).expect("removed"),
+        other => panic!("no role {other}"),
+    }
+}
+
+/// One load of three layers and an image.
+fn load(store: &Store) {
+    let mut operation = store.operation().expect("an operation");
+    let mut parent = None;
+    for layer in 0..3 {
+        let archive = crate::archive(&[(&format!("dir/file-{layer}"), "data"), ("etc/motd", &layer.to_string())]);
+        parent = Some(operation.apply(&mut archive.as_slice(), parent, None).expect("applied").id);
+    }
+    operation.blob(b"{\"config\":1}").expect("staged");
+    operation.publish().expect("published");
+}
+
+/// The calls that were not on a file of the journal.
+fn outside(calls: &[String]) -> Vec<&String> {
+    calls.iter().filter(|call| !call.contains("/journal")).collect()
+}
+
+#[test]
+fn root_every_operation_syncs_what_it_promises_and_no_more() {
+    require_root!();
+    require_tool!("strace");
+    if let Ok(role) = std::env::var(ROLE) {
+        return act(&role);
+    }
+    for durability in ["file-system", "files", "none"] {
+        let fixture = Fixture::new();
+
+        let calls = trace(&fixture, durability, "load");
+        match durability {
+            "file-system" => {
+                let data = calls.iter().position(|call| call.starts_with("syncfs(")).expect("the data");
+                assert_eq!(outside(&calls).len(), 1, "one sync a load, not a layer or a file: {calls:#?}");
+                assert!(calls[data + 1..].iter().any(|call| call.contains("/journal")), "data before name: {calls:#?}");
+            }
+            "files" => assert_files_synced(&fixture.store.layers().expect("listed"), &calls),
+            _ => assert_eq!(calls, [""; 0]),
+        }
+
+        let calls = trace(&fixture, durability, "create");
+        assert_eq!(outside(&calls), [""; 0], "what a container needs follows from its record");
+        assert_eq!(calls.len(), usize::from(durability != "none"), "one sync, the journal's: {calls:#?}");
+        let calls = trace(&fixture, durability, "remove");
+        assert_eq!(calls.len(), usize::from(durability != "none"), "one sync, the journal's: {calls:#?}");
+    }
+}
+
+/// Every file and directory of these layers was synced before the journal's last sync, and nothing more.
+fn assert_files_synced(layers: &[Layer], calls: &[String]) {
+    assert!(calls.iter().all(|call| !call.starts_with("syncfs")), "a neighbour's data is waited for: {calls:#?}");
+    let record = calls.iter().rposition(|call| call.contains("/journal")).expect("the record");
+    let was_synced = |end: &str| {
+        let end = format!("{end}>)");
+        let found = calls.iter().position(|call| call.contains(&end));
+        assert!(found.is_some_and(|at| at < record), "{end} before the record in {calls:#?}");
+    };
+    assert_eq!(layers.len(), 3);
+    for layer in layers {
+        let directory = layer.path().parent().expect("the layer's directory").to_owned();
+        let mut open = vec![directory.clone()];
+        while let Some(path) = open.pop() {
+            let inside = path.strip_prefix(&directory).expect("below it");
+            // Docker's mark repeats the records and may be lost.
+            if inside != Path::new("committed") {
+                let name = Path::new(&layer.id().to_string()).join(inside).display().to_string();
+                was_synced(name.trim_end_matches('/'));
+            }
+            if path.is_dir() {
+                open.extend(fs::read_dir(&path).expect("list").map(|entry| entry.expect("an entry").path()));
+            }
+        }
+        was_synced(&format!("{}.tarsplit", layer.id()));
+    }
+    ["overlay2", "overlay2/l", "tarsplit", "blobs/sha256", "staging"].into_iter().for_each(was_synced);
+}
+
+#[test]
+fn root_a_store_made_with_syncs_of_files_is_like_any_other() {
+    require_root!();
+    let fixture = Fixture::new();
+    let path = fixture.dir.join("a/b/store");
+    let store = Store::options().durability(Durability::Files).ensure(&path).expect("made");
+    load(&store);
+    let container = store.create(&store.layers().expect("listed")[0], ContainerOptions::new()).expect("created");
+    container.remove(Removal::Unmounted).expect("removed");
+    store.reap().expect("reaped");
+
+    let again = Store::open(&path).expect("opened");
+    assert_eq!(again.layers().expect("listed").len(), 3);
+    assert!(again.check(plyfs_store::CheckOptions::data()).expect("checked").is_empty());
+}
