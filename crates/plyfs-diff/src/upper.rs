@@ -9,7 +9,7 @@ use plyfs_sys::fs::{self, Stat};
 use rustix::fs::{Mode, OFlags};
 
 use crate::chain::{self, DirMarks};
-use crate::{Dialect, Error, ErrorKind, Result};
+use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result};
 
 /// The failure of a call on `path`; what was listed a moment ago and is gone has changed under the reader.
 pub(crate) fn failed(path: &Path, error: CallError) -> Error {
@@ -68,15 +68,17 @@ impl Directory {
         Ok(Self { fd, path: PathBuf::new(), stat, marks })
     }
 
-    /// Opens the subdirectory that `stat` described; one whose lower content lies under another name is refused (rule 25).
+    /// Opens the subdirectory that `stat` described.
     pub(crate) fn subdirectory(&self, name: &OsStr, stat: Stat, dialect: Dialect) -> Result<Self> {
         let path = self.path.join(name);
         let fd = open(self.fd.as_fd(), &path, &stat)?;
         let marks = DirMarks::read(&fd, dialect).map_err(|error| failed(&path, error))?;
-        if marks.is_redirected {
-            return Err(chain::redirected(&path));
-        }
         Ok(Self { fd, path, stat, marks })
+    }
+
+    /// Says whether what lies below it is under another name in the lowers (rule 25).
+    pub(crate) fn is_redirected(&self) -> bool {
+        self.marks.is_redirected && !self.marks.is_opaque
     }
 
     /// The names in it, sorted bytewise.
@@ -99,4 +101,50 @@ impl Directory {
     pub(crate) fn ensure_unchanged(&self) -> Result<()> {
         ensure_unchanged(&self.fd, &self.path, &self.stat)
     }
+}
+
+/// An upper seen together with the chain below it, for the paths whose content lies elsewhere in the chain (rule 25).
+#[derive(Debug)]
+pub(crate) struct Union {
+    chain: Option<Chain>,
+    /// The directory that was asked for last, since the next path is mostly in it too.
+    last: Option<(PathBuf, Merged)>,
+}
+
+impl Union {
+    /// The union of `upper` and `chain`; where nobody can look below the upper, whatever is asked for is refused.
+    pub(crate) fn new(upper: BorrowedFd<'_>, chain: &Chain) -> Result<Self> {
+        let upper = fs::open_dir_at(upper, ".").map_err(|error| failed(Path::new("."), error))?;
+        let can_look = chain.is_known() && !chain.is_empty();
+        Ok(Self { chain: can_look.then(|| chain.with_upper(upper)), last: None })
+    }
+
+    /// What a mount shows for the directory `path`.
+    pub(crate) fn directory(&self, path: &Path) -> Result<Merged> {
+        let chain = self.chain.as_ref().ok_or_else(|| no_content(path))?;
+        match chain.lookup(path)? {
+            Some(Found::Directory(merged)) => Ok(merged),
+            _ => Err(changed(path)),
+        }
+    }
+
+    /// Opens the content that a mount shows for the file `path`.
+    pub(crate) fn content(&mut self, path: &Path) -> Result<OwnedFd> {
+        let (parent, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
+        let known = self.last.take_if(|(known, _)| known == parent);
+        let (_, dir) = self.last.insert(match known {
+            Some(known) => known,
+            None if self.chain.is_none() => return Err(no_content(path)),
+            None => (parent.to_owned(), self.directory(parent)?),
+        });
+        match dir.lookup(name)? {
+            Some(Found::Other(entry)) => entry.open(),
+            _ => Err(changed(path)),
+        }
+    }
+}
+
+/// The refusal to lose what lies in a layer that is not at hand.
+fn no_content(path: &Path) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("the content of {path:?} lies in a layer that is not in the chain"))
 }

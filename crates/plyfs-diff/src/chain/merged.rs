@@ -15,7 +15,7 @@ use plyfs_sys::fs::{self, FileType, Stat};
 use super::Entry;
 use super::marks::{DirMarks, is_whiteout};
 use super::search::{Hit, Part, Place, Search};
-use crate::{Dialect, Error, ErrorKind, Result};
+use crate::{Dialect, Error, Result};
 
 /// A directory as the lowers of a chain show it together.
 ///
@@ -63,6 +63,23 @@ impl Merged {
     /// The directories that contribute, uppermost first, with the index of their lower.
     pub fn parts(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
         self.place.parts.iter().map(|part| (part.lower, part.fd.as_fd()))
+    }
+
+    /// Says whether `other` is made of the same directories, not counting the uppermost lower of this one's chain.
+    pub(crate) fn is_same_below_uppermost(&self, other: Option<&Self>) -> Result<bool> {
+        let failed = |error| Error::call(format!("look at {:?}", self.path), error);
+        let inode = |part: &Part| fs::stat(&part.fd).map(|stat| (stat.st_dev, stat.st_ino)).map_err(failed);
+        let own: Vec<_> = self.place.parts.iter().filter(|part| part.lower > 0).collect();
+        let others: Vec<_> = other.iter().flat_map(|other| other.place.parts.iter()).collect();
+        if own.len() != others.len() {
+            return Ok(false);
+        }
+        for (own, other) in own.into_iter().zip(others) {
+            if own.lower != other.lower + 1 || inode(own)? != inode(other)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The status the merged view shows; `None` when no lower has the directory.
@@ -143,9 +160,4 @@ impl Merged {
         let place = Place { parts: parts.into(), ..self.place.clone() };
         Ok(Some(Found::Directory(Self { place, path })))
     }
-}
-
-/// The refusal to follow a redirect, which would otherwise lose what lies below it.
-pub(crate) fn redirected(path: &Path) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("the content of {path:?} lies under another name in the lower layers"))
 }

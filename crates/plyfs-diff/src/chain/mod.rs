@@ -21,7 +21,6 @@ use std::sync::Arc;
 pub(crate) use attributes::{copy_directory_attributes, times_of};
 pub use entry::Entry;
 pub(crate) use marks::{DirMarks, is_metacopy, is_whiteout, is_whiteout_device};
-pub(crate) use merged::redirected;
 pub use merged::{Found, Merged};
 
 use crate::{Dialect, Error, ErrorKind, Result};
@@ -84,6 +83,12 @@ impl Chain {
     /// The merged root directory; without lowers it is a directory that has nothing in it.
     pub fn root(&self) -> Result<Merged> {
         Merged::root(&self.lowers, self.dialect)
+    }
+
+    /// This chain with `upper` on top of it: what a mount of the upper shows.
+    pub(crate) fn with_upper(&self, upper: OwnedFd) -> Self {
+        let lowers = std::iter::once(Arc::new(upper)).chain(self.lowers.iter().cloned()).collect();
+        Self { lowers, dialect: self.dialect, is_unknown: self.is_unknown }
     }
 
     /// Finds what the merged view shows at `path`, which is relative to the root and free of `..`.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use plyfs_sys::{CallError, xattr};
 use rustix::fs::{Mode, OFlags};
 
 use crate::layout::{BUFFER, CAPABILITY};
+use crate::upper::Union;
 use crate::{Dialect, Entry, Error, Merged, Result, chain, upper};
 
 /// An entry of the upper.
@@ -22,7 +23,6 @@ pub(super) struct Upper<'a> {
     pub(super) stat: &'a Stat,
     /// From the root, for messages.
     pub(super) path: &'a Path,
-    pub(super) dialect: Dialect,
 }
 
 impl Upper<'_> {
@@ -39,7 +39,7 @@ impl Upper<'_> {
     }
 
     /// Says whether anything but a directory differs from what it covers.
-    pub(super) fn differs_from(&self, lower: &Entry) -> Result<bool> {
+    pub(super) fn differs_from(&self, lower: &Entry, dialect: Dialect, union: &mut Union) -> Result<bool> {
         let below = lower.stat();
         if facts(self.stat) != facts(below)
             || self.stat.st_size != below.st_size
@@ -49,7 +49,7 @@ impl Upper<'_> {
             return Ok(true);
         }
         match FileType::from_raw_mode(self.stat.st_mode) {
-            FileType::RegularFile => self.content_differs(lower),
+            FileType::RegularFile => self.content_differs(lower, dialect, union),
             FileType::Symlink => {
                 let target = fs::read_link_at(self.dir, self.name).map_err(|error| self.failed(error))?;
                 Ok(target != lower.read_link()?)
@@ -59,16 +59,19 @@ impl Upper<'_> {
     }
 
     /// Compares the bytes of two files of one length.
-    fn content_differs(&self, lower: &Entry) -> Result<bool> {
+    fn content_differs(&self, lower: &Entry, dialect: Dialect, union: &mut Union) -> Result<bool> {
         // A FIFO put there since would block the open without O_NONBLOCK.
         let upper = fs::open_at(self.dir, self.name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
-        let upper = upper.map_err(|error| self.failed(error))?;
-        // What was copied up without content has the content of what it covers.
-        if chain::is_metacopy(&upper, self.dialect).map_err(|error| self.failed(error))? {
+        let mut upper = upper.map_err(|error| self.failed(error))?;
+        if chain::is_metacopy(&upper, dialect).map_err(|error| self.failed(error))? {
+            upper = union.content(self.path)?;
+        }
+        let below = lower.open()?;
+        if is_same_inode(&upper, &below).map_err(|error| self.failed(error))? {
             return Ok(false);
         }
         let length = usize::try_from(self.stat.st_size).unwrap_or(BUFFER).clamp(1, BUFFER);
-        let same = is_same_content(File::from(upper), File::from(lower.open()?), length);
+        let same = is_same_content(File::from(upper), File::from(below), length);
         same.map(|same| !same).map_err(|error| Error::io(format!("compare {:?}", self.path), error))
     }
 
@@ -80,6 +83,22 @@ impl Upper<'_> {
     fn failed(&self, error: CallError) -> Error {
         upper::failed(self.path, error)
     }
+}
+
+/// Says whether a directory shows other facts than the one it covers; its length and time say nothing (rule 30).
+pub(super) fn is_other_directory(above: &Merged, lower: &Merged) -> Result<bool> {
+    let capability = |dir: &Merged| {
+        let value = dir.uppermost().map(|fd| xattr::get(fd, OsStr::from_bytes(CAPABILITY))).transpose();
+        value.map_err(|error| upper::failed(dir.path(), error))
+    };
+    let (Some(stat), Some(below)) = (above.stat()?, lower.stat()?) else { return Ok(true) };
+    Ok(facts(&stat) != facts(&below) || capability(above)? != capability(lower)?)
+}
+
+/// Says whether two open files are one.
+fn is_same_inode(a: &OwnedFd, b: &OwnedFd) -> Result<bool, CallError> {
+    let (a, b) = (fs::stat(a)?, fs::stat(b)?);
+    Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
 }
 
 /// What of an inode shows whatever its type is.

@@ -42,8 +42,8 @@ pub enum ChangeKind {
 /// differs in none of those, its content decides, so that an edit whose time was set back is found. Parents of a change
 /// are listed as modified (rule 32).
 ///
-/// Changes are found while the iterator is read. A redirect is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
-/// and names the path (rule 25); what changes under the reader is [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
+/// Changes are found while the iterator is read. A directory that was renamed without its content is listed with what the
+/// chain has for it (rule 25); what changes under the reader is [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
 #[doc(alias = "Changes")]
 pub fn changes(upper: impl AsFd, chain: &Chain) -> Result<Changes> {
     Changes::new(upper.as_fd(), chain)

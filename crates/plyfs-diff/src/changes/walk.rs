@@ -15,9 +15,9 @@ use std::vec;
 
 use plyfs_sys::fs::{self, FileType, Stat};
 
-use super::compare::Upper;
+use super::compare::{Upper, is_other_directory};
 use super::{Change, ChangeKind};
-use crate::upper::Directory;
+use crate::upper::{self, Directory, Union, changed};
 use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result};
 
 /// The changes of one layer, sorted bytewise by path; after an error there are no more.
@@ -25,19 +25,35 @@ use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result};
 pub struct Changes {
     /// The directories being walked, innermost last.
     levels: Vec<Level>,
+    context: Context,
+}
+
+/// What every step needs to know.
+#[derive(Debug)]
+struct Context {
     dialect: Dialect,
+    union: Union,
 }
 
 /// One directory of the upper, compared with what the chain shows there.
 #[derive(Debug)]
 struct Level {
-    upper: Directory,
+    above: Above,
     lower: Option<Merged>,
-    /// Nothing of the chain shows through: the directory or one above it is opaque.
+    /// Nothing of the chain shows through: the directory or one above it is opaque, or it has its content from elsewhere.
     is_opaque: bool,
     depth: usize,
     nodes: Vec<Node>,
     steps: vec::IntoIter<Step>,
+}
+
+/// What a mount shows for a directory.
+#[derive(Debug)]
+enum Above {
+    /// What the upper has in it; the rest is as in the chain.
+    Upper(Directory),
+    /// Everything: it came here from another place of the chain, or lies in one that did (rule 25).
+    Whole(Merged, Box<Stat>),
 }
 
 /// A name in a directory.
@@ -73,26 +89,26 @@ impl Changes {
             let message = "changes can only be told from lowers that are known";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        let dialect = chain.dialect();
-        let root = Directory::root(upper, dialect)?;
-        let root = Level::compare(root, Some(chain.root()?), false, 0, dialect)?;
-        Ok(Self { levels: vec![root], dialect })
+        let mut context = Context { dialect: chain.dialect(), union: Union::new(upper, chain)? };
+        let root = Above::Upper(Directory::root(upper, context.dialect)?);
+        let root = Level::compare(root, Some(chain.root()?), false, 0, &mut context)?;
+        Ok(Self { levels: vec![root], context })
     }
 
     fn step(&mut self) -> Result<Option<Change>> {
         while let Some(level) = self.levels.last_mut() {
             match level.steps.next() {
                 Some(Step::At(node)) => {
-                    if let Some(change) = level.settle(node, self.dialect)? {
+                    if let Some(change) = level.settle(node, &mut self.context)? {
                         return Ok(Some(change));
                     }
                 }
                 Some(Step::Below(node)) => {
-                    let inner = level.enter(node, self.dialect)?;
+                    let inner = level.enter(node, &mut self.context)?;
                     self.levels.extend(inner);
                 }
                 None => {
-                    level.upper.ensure_unchanged()?;
+                    level.above.ensure_unchanged()?;
                     self.levels.pop();
                 }
             }
@@ -118,11 +134,11 @@ impl FusedIterator for Changes {}
 impl Level {
     /// Compares the names of one directory; what is below its subdirectories is left for later.
     fn compare(
-        upper: Directory,
+        above: Above,
         lower: Option<Merged>,
         is_opaque: bool,
         depth: usize,
-        dialect: Dialect,
+        context: &mut Context,
     ) -> Result<Self> {
         if depth > fs::MAX_DEPTH {
             let limit = format!("the tree is more than {} directories deep", fs::MAX_DEPTH);
@@ -130,16 +146,35 @@ impl Level {
         }
         let mut nodes = Vec::new();
         let mut present = HashSet::new();
-        for entry in upper.read_dir()? {
-            let stat = upper.stat_at(&entry.name)?;
-            if upper.is_whiteout(&entry.name, &stat, dialect)? {
-                nodes.extend(deletion(lower.as_ref().filter(|_| !is_opaque), entry.name)?);
-                continue;
+        match &above {
+            Above::Upper(upper) => {
+                for entry in upper.read_dir()? {
+                    let stat = upper.stat_at(&entry.name)?;
+                    if upper.is_whiteout(&entry.name, &stat, context.dialect)? {
+                        nodes.extend(deletion(lower.as_ref().filter(|_| !is_opaque), entry.name)?);
+                        continue;
+                    }
+                    if is_opaque {
+                        present.insert(entry.name.clone());
+                    }
+                    let path = upper.path.join(&entry.name);
+                    let seen = Upper { dir: upper.fd.as_fd(), name: &entry.name, stat: &stat, path: &path };
+                    nodes.extend(compare_entry(seen, lower.as_ref(), context)?);
+                }
             }
-            if is_opaque {
-                present.insert(entry.name.clone());
+            Above::Whole(merged, _) => {
+                for name in merged.read_dir()? {
+                    let path = merged.path().join(&name);
+                    nodes.extend(match merged.lookup(&name)?.ok_or_else(|| changed(&path))? {
+                        Found::Directory(inner) => compare_whole(&name, &inner, lower.as_ref())?,
+                        Found::Symlink(entry) | Found::Other(entry) => {
+                            let seen = Upper { dir: entry.dir(), name: &name, stat: entry.stat(), path: &path };
+                            compare_entry(seen, lower.as_ref(), context)?
+                        }
+                    });
+                    present.insert(name);
+                }
             }
-            nodes.extend(compare_entry(&upper, lower.as_ref(), entry.name, stat, dialect)?);
         }
         if is_opaque {
             let hidden = lower.as_ref().map(Merged::read_dir).transpose()?.unwrap_or_default();
@@ -147,36 +182,36 @@ impl Level {
             nodes.sort_by(|a, b| a.name.cmp(&b.name));
         }
         let steps = steps(&nodes).into_iter();
-        Ok(Self { upper, lower, is_opaque, depth, nodes, steps })
+        Ok(Self { above, lower, is_opaque, depth, nodes, steps })
     }
 
     /// Decides whether a node is a change, looking below it if need be.
-    fn settle(&mut self, node: usize, dialect: Dialect) -> Result<Option<Change>> {
+    fn settle(&mut self, node: usize, context: &mut Context) -> Result<Option<Change>> {
         if self.nodes[node].kind.is_none() {
-            let Some(mut inner) = self.enter(node, dialect)? else { return Ok(None) };
-            if !inner.has_change(dialect)? {
+            let Some(mut inner) = self.enter(node, context)? else { return Ok(None) };
+            if !inner.has_change(context)? {
                 return Ok(None);
             }
             self.nodes[node].below = Below::Seen(Box::new(inner));
             self.nodes[node].kind = Some(ChangeKind::Modified);
         }
         let Node { name, kind, .. } = &self.nodes[node];
-        let path = Path::new("/").join(&self.upper.path).join(name);
+        let path = Path::new("/").join(self.above.path()).join(name);
         Ok(kind.map(|kind| Change { path, kind }))
     }
 
-    fn has_change(&mut self, dialect: Dialect) -> Result<bool> {
+    fn has_change(&mut self, context: &mut Context) -> Result<bool> {
         for node in 0..self.nodes.len() {
-            if self.settle(node, dialect)?.is_some() {
+            if self.settle(node, context)?.is_some() {
                 return Ok(true);
             }
         }
-        self.upper.ensure_unchanged()?;
+        self.above.ensure_unchanged()?;
         Ok(false)
     }
 
     /// Takes the inside of a node, comparing it unless that was done before.
-    fn enter(&mut self, node: usize, dialect: Dialect) -> Result<Option<Self>> {
+    fn enter(&mut self, node: usize, context: &mut Context) -> Result<Option<Self>> {
         let Node { name, below, .. } = &mut self.nodes[node];
         let stat = match std::mem::replace(below, Below::Nothing) {
             Below::Nothing => return Ok(None),
@@ -187,9 +222,58 @@ impl Level {
             Some(Found::Directory(merged)) => Some(merged),
             _ => None,
         };
-        let upper = self.upper.subdirectory(name, *stat, dialect)?;
-        let is_opaque = self.is_opaque || upper.marks.is_opaque;
-        Self::compare(upper, lower, is_opaque, self.depth + 1, dialect).map(Some)
+        let above = self.above.subdirectory(name, *stat, lower.as_ref(), context)?;
+        let is_opaque = self.is_opaque || above.hides_lower();
+        Self::compare(above, lower, is_opaque, self.depth + 1, context).map(Some)
+    }
+}
+
+impl Above {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Upper(dir) => &dir.path,
+            Self::Whole(merged, _) => merged.path(),
+        }
+    }
+
+    fn hides_lower(&self) -> bool {
+        match self {
+            Self::Upper(dir) => dir.marks.is_opaque,
+            Self::Whole(..) => true,
+        }
+    }
+
+    /// What a mount shows for a subdirectory, which covers `lower`.
+    fn subdirectory(&self, name: &OsStr, stat: Stat, lower: Option<&Merged>, context: &mut Context) -> Result<Self> {
+        let merged = match self {
+            Self::Upper(dir) => {
+                let inner = dir.subdirectory(name, stat, context.dialect)?;
+                if !inner.is_redirected() {
+                    return Ok(Self::Upper(inner));
+                }
+                let merged = context.union.directory(&inner.path)?;
+                if merged.is_same_below_uppermost(lower)? {
+                    return Ok(Self::Upper(inner));
+                }
+                merged
+            }
+            Self::Whole(merged, _) => match merged.lookup(name)? {
+                Some(Found::Directory(inner)) => inner,
+                _ => return Err(changed(&merged.path().join(name))),
+            },
+        };
+        Ok(Self::Whole(merged, Box::new(stat)))
+    }
+
+    /// Fails when something was made or removed in it, or it was changed itself, since it was first looked at.
+    fn ensure_unchanged(&self) -> Result<()> {
+        match self {
+            Self::Upper(dir) => dir.ensure_unchanged(),
+            Self::Whole(merged, stat) => match merged.uppermost() {
+                Some(fd) => upper::ensure_unchanged(fd, merged.path(), stat),
+                None => Ok(()),
+            },
+        }
     }
 }
 
@@ -211,26 +295,29 @@ fn deletion(lower: Option<&Merged>, name: OsString) -> Result<Option<Node>> {
 }
 
 /// Compares one entry of the upper with what the chain shows under its name.
-fn compare_entry(
-    dir: &Directory,
-    lower: Option<&Merged>,
-    name: OsString,
-    stat: Stat,
-    dialect: Dialect,
-) -> Result<Option<Node>> {
-    let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    let path = dir.path.join(&name);
-    let upper = Upper { dir: dir.fd.as_fd(), name: &name, stat: &stat, path: &path, dialect };
-    let kind = match lower.map(|lower| lower.lookup(&name)).transpose()?.flatten() {
+fn compare_entry(upper: Upper<'_>, lower: Option<&Merged>, context: &mut Context) -> Result<Option<Node>> {
+    let is_directory = FileType::from_raw_mode(upper.stat.st_mode) == FileType::Directory;
+    let kind = match lower.map(|lower| lower.lookup(upper.name)).transpose()?.flatten() {
         None => Some(ChangeKind::Added),
         Some(Found::Directory(merged)) => upper.differs_from_directory(&merged)?.then_some(ChangeKind::Modified),
         Some(Found::Symlink(entry) | Found::Other(entry)) => {
-            upper.differs_from(&entry)?.then_some(ChangeKind::Modified)
+            upper.differs_from(&entry, context.dialect, &mut context.union)?.then_some(ChangeKind::Modified)
         }
     };
-    let below = if is_directory { Below::Unseen(Box::new(stat)) } else { Below::Nothing };
-    let node = Node { name, kind, below };
+    let below = if is_directory { Below::Unseen(Box::new(*upper.stat)) } else { Below::Nothing };
+    let node = Node { name: upper.name.to_owned(), kind, below };
     Ok((!node.is_settled_as_unchanged()).then_some(node))
+}
+
+/// Compares a directory that is shown as a whole with what the chain shows under its name.
+fn compare_whole(name: &OsStr, above: &Merged, lower: Option<&Merged>) -> Result<Option<Node>> {
+    let stat = above.stat()?.ok_or_else(|| changed(above.path()))?;
+    let kind = match lower.map(|lower| lower.lookup(name)).transpose()?.flatten() {
+        None => Some(ChangeKind::Added),
+        Some(Found::Directory(merged)) => is_other_directory(above, &merged)?.then_some(ChangeKind::Modified),
+        Some(_) => Some(ChangeKind::Modified),
+    };
+    Ok(Some(Node { name: name.to_owned(), kind, below: Below::Unseen(Box::new(stat)) }))
 }
 
 /// The steps of sorted nodes, in the order of whole paths.

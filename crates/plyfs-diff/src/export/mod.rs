@@ -2,8 +2,8 @@
 //!
 //! The same tree gives the same bytes: the walk is lexical, names compare bytewise, and nothing of the machine, the
 //! moment or the file system enters. The archive is complete or the export is an error: what changes under the reader
-//! is [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), what lies elsewhere in the chain is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), and what no archive can
-//! hold is in [`Exported::skipped`].
+//! is [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), what no archive can hold is in [`Exported::skipped`], and what a
+//! mount with `redirect_dir` or `metacopy` left in the chain is read from there.
 
 mod attributes;
 mod header;
@@ -60,6 +60,9 @@ pub struct Exported {
 ///   nothing, because their directory is opaque, are left out (rule 11).
 /// - An opaque directory is followed by its marker where it hides something of the chain, and always when the chain
 ///   [is unknown](Chain::unknown) (rules 13, 14).
+/// - A directory that was renamed without its content, or a file that was copied up without it, is archived with what the
+///   chain has for it (rule 25); where the chain cannot be looked at, it is
+///   [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) and named.
 /// - `user.*` attributes and file capabilities are kept byte for byte, OverlayFS' own and security labels never leave
 ///   (rules 19, 22, 23); other attributes, names that begin with `.wh.`, and sockets are reported as skipped.
 ///
@@ -67,7 +70,7 @@ pub struct Exported {
 /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the path (rule 28).
 #[doc(alias = "Diff")]
 pub fn export(upper: impl AsFd, chain: &Chain, out: impl Write, options: &ExportOptions) -> Result<Exported> {
-    let mut walk = walk::Walk::new(chain, out, options);
+    let mut walk = walk::Walk::new(upper.as_fd(), chain, out, options)?;
     walk.tree(upper.as_fd())?;
     walk.finish()
 }

@@ -17,7 +17,7 @@ use super::links::Links;
 use super::writer::Writer;
 use super::{ExportOptions, Exported, attributes};
 use crate::layout::{OPAQUE_MARKER, WHITEOUT_PREFIX};
-use crate::upper::{self, Directory, changed, failed};
+use crate::upper::{self, Directory, Union, changed, failed};
 use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped, chain};
 
 /// The name of the root's own entry.
@@ -33,6 +33,7 @@ pub(super) struct Walk<'a, W: Write> {
     options: &'a ExportOptions,
     archive: Writer<W>,
     links: Links,
+    union: Union,
     skipped: Vec<Skipped>,
 }
 
@@ -44,16 +45,16 @@ struct Level {
 }
 
 impl<'a, W: Write> Walk<'a, W> {
-    pub(super) fn new(chain: &'a Chain, out: W, options: &'a ExportOptions) -> Self {
-        let (archive, dialect) = (Writer::new(out), chain.dialect());
-        Self { chain, dialect, options, archive, links: Links::default(), skipped: Vec::new() }
+    pub(super) fn new(upper: BorrowedFd<'_>, chain: &'a Chain, out: W, options: &'a ExportOptions) -> Result<Self> {
+        let (archive, dialect, union) = (Writer::new(out), chain.dialect(), Union::new(upper, chain)?);
+        Ok(Self { chain, dialect, options, archive, links: Links::default(), union, skipped: Vec::new() })
     }
 
     /// Archives everything below `upper`, and the root itself where it says something.
     pub(super) fn tree(&mut self, upper: BorrowedFd<'_>) -> Result<()> {
         let dir = Directory::root(upper, self.dialect)?;
         let root = Level { dir, lower: Some(self.chain.root()?), depth: 0 };
-        let header = self.directory_header(ROOT.to_vec(), &root.dir)?;
+        let header = self.directory_header(ROOT.to_vec(), root.dir.fd.as_fd(), &root.dir.path, &root.dir.stat)?;
         if self.root_differs(&root, &header)? {
             self.archive.header(&header)?;
         }
@@ -68,12 +69,9 @@ impl<'a, W: Write> Walk<'a, W> {
 
     /// Archives that a directory is opaque, if it is, and what is in it; fails if it changed meanwhile.
     fn inside(&mut self, level: &Level) -> Result<()> {
-        if level.depth > fs::MAX_DEPTH {
-            let limit = format!("the tree is more than {} directories deep", fs::MAX_DEPTH);
-            return Err(Error::new(ErrorKind::InvalidInput, limit));
-        }
+        ensure_depth(level.depth)?;
         if level.dir.marks.is_opaque && self.hides_something(level)? {
-            self.mark(level, OPAQUE_MARKER)?;
+            self.mark(&level.dir.path, OPAQUE_MARKER)?;
         }
         for entry in level.dir.read_dir()? {
             self.entry(level, &entry.name)?;
@@ -94,11 +92,7 @@ impl<'a, W: Write> Walk<'a, W> {
         }
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => self.subdirectory(level, name, stat),
-            FileType::Socket => {
-                self.skip(path, SkipReason::Socket);
-                Ok(())
-            }
-            kind => self.leaf(level, &path, &stat, kind),
+            _ => self.leaf(level.dir.fd.as_fd(), &path, &stat),
         }
     }
 
@@ -107,33 +101,73 @@ impl<'a, W: Write> Walk<'a, W> {
         if level.dir.marks.is_opaque {
             return Ok(());
         }
-        self.mark(level, &[WHITEOUT_PREFIX, name.as_bytes()].concat())
+        self.mark(&level.dir.path, &[WHITEOUT_PREFIX, name.as_bytes()].concat())
     }
 
     /// Writes an entry that only its name makes what it is: nothing in it may tell one machine from another (rule 12).
-    fn mark(&mut self, level: &Level, name: &[u8]) -> Result<()> {
-        let path = level.dir.path.join(OsStr::from_bytes(name));
+    fn mark(&mut self, dir: &Path, name: &[u8]) -> Result<()> {
+        let path = dir.join(OsStr::from_bytes(name));
         self.archive.header(&Header::new(Kind::File, path.as_os_str().as_bytes().to_vec()))
     }
 
     fn subdirectory(&mut self, parent: &Level, name: &OsStr, stat: Stat) -> Result<()> {
         let dir = parent.dir.subdirectory(name, stat, self.dialect)?;
-        let level = Level { dir, lower: parent.lower_of(name)?, depth: parent.depth + 1 };
+        let lower = parent.lower_of(name)?;
+        if dir.is_redirected() {
+            let merged = self.union.directory(&dir.path)?;
+            // A directory that came back to its old name hides nothing and misses nothing.
+            if !merged.is_same_below_uppermost(lower.as_ref())? {
+                return self.whole(&merged, lower.as_ref(), parent.depth + 1);
+            }
+        }
+        let level = Level { dir, lower, depth: parent.depth + 1 };
         let name = [level.dir.path.as_os_str().as_bytes(), b"/"].concat();
-        let header = self.directory_header(name, &level.dir)?;
+        let header = self.directory_header(name, level.dir.fd.as_fd(), &level.dir.path, &level.dir.stat)?;
         self.archive.header(&header)?;
         self.inside(&level)
     }
 
+    /// Archives a directory with everything a mount shows in it, wherever in the chain it lies (rule 25).
+    ///
+    /// Nothing of `covered`, which the chain shows under the same path, shows through.
+    fn whole(&mut self, merged: &Merged, covered: Option<&Merged>, depth: usize) -> Result<()> {
+        ensure_depth(depth)?;
+        let path = merged.path();
+        let fd = merged.uppermost().expect("a directory that was found");
+        let stat = fs::stat(fd).map_err(|error| failed(path, error))?;
+        let header = self.directory_header([path.as_os_str().as_bytes(), b"/"].concat(), fd, path, &stat)?;
+        self.archive.header(&header)?;
+        if covered.map_or(Ok(false), |lower| lower.read_dir().map(|names| !names.is_empty()))? {
+            self.mark(path, OPAQUE_MARKER)?;
+        }
+        for name in merged.read_dir()? {
+            let path = path.join(&name);
+            if name.as_bytes().starts_with(WHITEOUT_PREFIX) {
+                self.skip(path, SkipReason::Name);
+                continue;
+            }
+            match merged.lookup(&name)?.ok_or_else(|| changed(&path))? {
+                Found::Directory(inner) => self.whole(&inner, None, depth + 1)?,
+                Found::Symlink(entry) | Found::Other(entry) => self.leaf(entry.dir(), &path, entry.stat())?,
+            }
+        }
+        upper::ensure_unchanged(fd, path, &stat)
+    }
+
     /// Archives anything but a directory: its content, or a link to the name its inode was archived under before.
-    fn leaf(&mut self, level: &Level, path: &Path, stat: &Stat, kind: FileType) -> Result<()> {
+    fn leaf(&mut self, dir: BorrowedFd<'_>, path: &Path, stat: &Stat) -> Result<()> {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Socket {
+            self.skip(path.to_owned(), SkipReason::Socket);
+            return Ok(());
+        }
         let name = path.as_os_str().as_bytes().to_vec();
         if let Some(link) = self.links.earlier(stat, &name) {
             let header = Header { link, ..self.header(Kind::HardLink, name, stat) };
             return self.archive.header(&header);
         }
         if kind == FileType::RegularFile {
-            return self.file(level, path, name, stat);
+            return self.file(dir, path, name, stat);
         }
         let mut header = match kind {
             FileType::Symlink => self.header(Kind::Symlink, name, stat),
@@ -143,32 +177,33 @@ impl<'a, W: Write> Walk<'a, W> {
             _ => return Err(Error::new(ErrorKind::Unsupported, format!("{path:?} is of no known type"))),
         };
         if kind == FileType::Symlink {
-            header.link = level.read_link(path)?;
+            header.link = read_link(dir, path)?;
         }
         if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
             header.device = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         }
-        attributes::missed(level.dir.fd.as_fd(), path, self.dialect, &mut self.skipped)?;
+        attributes::missed(dir, path, self.dialect, &mut self.skipped)?;
         self.archive.header(&header)
     }
 
-    fn file(&mut self, level: &Level, path: &Path, name: Vec<u8>, stat: &Stat) -> Result<()> {
-        let file = File::from(upper::open(level.dir.fd.as_fd(), path, stat)?);
-        if chain::is_metacopy(&file, self.dialect).map_err(|error| failed(path, error))? {
-            let message = format!("the content of {path:?} lies in a lower layer");
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
+    fn file(&mut self, dir: BorrowedFd<'_>, path: &Path, name: Vec<u8>, stat: &Stat) -> Result<()> {
+        let file = File::from(upper::open(dir, path, stat)?);
         let mut header = self.header(Kind::File, name, stat);
         header.size = u64::try_from(stat.st_size).map_err(|_| changed(path))?;
         header.xattrs = attributes::carried(&file, path, self.dialect, &mut self.skipped)?;
         self.archive.header(&header)?;
-        self.archive.content(&file, path, header.size)?;
+        if chain::is_metacopy(&file, self.dialect).map_err(|error| failed(path, error))? {
+            let content = File::from(self.union.content(path)?);
+            self.archive.content(&content, path, header.size)?;
+        } else {
+            self.archive.content(&file, path, header.size)?;
+        }
         upper::ensure_unchanged(&file, path, stat)
     }
 
-    fn directory_header(&mut self, name: Vec<u8>, dir: &Directory) -> Result<Header> {
-        let mut header = self.header(Kind::Directory, name, &dir.stat);
-        header.xattrs = attributes::carried(&dir.fd, &dir.path, self.dialect, &mut self.skipped)?;
+    fn directory_header(&mut self, name: Vec<u8>, dir: BorrowedFd<'_>, path: &Path, stat: &Stat) -> Result<Header> {
+        let mut header = self.header(Kind::Directory, name, stat);
+        header.xattrs = attributes::carried(dir, path, self.dialect, &mut self.skipped)?;
         Ok(header)
     }
 
@@ -220,10 +255,18 @@ impl Level {
             _ => Ok(None),
         }
     }
+}
 
-    fn read_link(&self, path: &Path) -> Result<Vec<u8>> {
-        let name = path.file_name().expect("only entries below the root are links");
-        let target = fs::read_link_at(&self.dir.fd, name).map_err(|error| failed(path, error))?;
-        Ok(target.as_bytes().to_vec())
+fn read_link(dir: BorrowedFd<'_>, path: &Path) -> Result<Vec<u8>> {
+    let name = path.file_name().expect("only entries below the root are links");
+    let target = fs::read_link_at(dir, name).map_err(|error| failed(path, error))?;
+    Ok(target.as_bytes().to_vec())
+}
+
+fn ensure_depth(depth: usize) -> Result<()> {
+    if depth > fs::MAX_DEPTH {
+        let limit = format!("the tree is more than {} directories deep", fs::MAX_DEPTH);
+        return Err(Error::new(ErrorKind::InvalidInput, limit));
     }
+    Ok(())
 }

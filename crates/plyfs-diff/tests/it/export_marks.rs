@@ -1,11 +1,15 @@
 //! Export: whiteouts, opaque directories and everything else OverlayFS writes into an upper.
 
 use std::fs;
+use std::path::Path;
 
 use plyfs_diff::{Chain, Dialect, ErrorKind, SkipReason};
 use plyfs_testkit::require_root;
+use plyfs_testkit::tree::{Options, Tree, assert_same_trees};
 
-use crate::layers::{Layers, PLAIN, listing, names, node, opaque_dir, set_xattr, touch, whiteout, write};
+use crate::layers::{
+    Layers, PLAIN, REDIRECTING, chmod, listing, names, node, opaque_dir, set_xattr, touch, whiteout, write,
+};
 
 #[test]
 fn root_rule_12_a_whiteout_is_an_empty_file_without_mode_owner_and_time() {
@@ -159,39 +163,102 @@ fn root_rule_20_an_escaped_mark_is_reported_and_does_not_leave() {
     assert_eq!(skipped, [(&"file".into(), &reason)]);
 }
 
-#[test]
-fn root_rule_25_a_renamed_lower_directory_is_refused_by_name_rather_than_lost() {
-    require_root!();
-    let layers = Layers::new(1);
-    write(layers.lower(0).join("top/dir/content"), "precious");
-    let merged = layers.mount("redirect_dir=on,metacopy=off,index=off");
-    fs::rename(merged.path().join("top/dir"), merged.path().join("top/moved")).expect("the kernel redirects");
+/// Mounts so that the lowers keep what is moved and what changes its mode, edits, and proves that nothing is missing from
+/// the export and from the list of changes.
+fn redirected(prepare: impl FnOnce(&Layers), edit: impl FnOnce(&Path), expected: &[&str]) {
+    let mut layers = Layers::new(1);
+    layers.options = REDIRECTING;
+    prepare(&layers);
+    let merged = layers.mount(layers.options);
+    edit(merged.path());
+    let shown = Tree::of(merged.path());
     drop(merged);
 
-    for error in [
-        layers.try_export(&layers.chain()).expect_err("content lies elsewhere"),
-        layers.try_export(&Chain::empty()).expect_err("content lies elsewhere"),
-        layers.changes().expect_err("content lies elsewhere"),
-    ] {
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains("top/moved"), "{error}");
-    }
+    assert_eq!(layers.changes().expect("listed"), expected);
+    let reapplied = layers.mount_over_lowers(&layers.reapplied());
+    assert_same_trees(&shown, &Tree::of(reapplied.path()), &Options::images());
+
+    let error = layers.try_export(&Chain::unknown(layers.dialect)).expect_err("the lowers have the content");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("content"), "{error}");
+    assert_eq!(layers.try_export(&Chain::empty()).expect_err("the same").kind(), ErrorKind::Unsupported);
 }
 
 #[test]
-fn root_rule_25_a_file_copied_up_without_content_is_refused_by_name_rather_than_zeros() {
+fn root_rule_25_a_renamed_lower_directory_is_exported_with_what_the_lowers_have_in_it() {
     require_root!();
-    let layers = Layers::new(1);
-    write(layers.lower(0).join("dir/file"), "precious");
-    let merged = layers.mount("redirect_dir=on,metacopy=on,index=off");
-    crate::layers::chmod(&merged.path().join("dir/file"), 0o600);
+    redirected(
+        |layers| {
+            write(layers.lower(0).join("top/dir/content"), "precious");
+            write(layers.lower(0).join("top/dir/sub/deep"), "precious too");
+            write(layers.lower(0).join("top/dir/gone"), "");
+        },
+        |root| {
+            fs::rename(root.join("top/dir"), root.join("top/moved")).expect("the kernel redirects");
+            fs::remove_file(root.join("top/moved/gone")).expect("removed");
+            fs::rename(root.join("top/moved/sub"), root.join("elsewhere")).expect("the kernel redirects");
+            write(root.join("elsewhere/new"), "new");
+        },
+        &[
+            "A /elsewhere",
+            "A /elsewhere/deep",
+            "A /elsewhere/new",
+            "C /top",
+            "D /top/dir",
+            "A /top/moved",
+            "A /top/moved/content",
+        ],
+    );
+}
+
+#[test]
+fn root_rule_25_a_lower_directory_that_takes_the_place_of_another_hides_it() {
+    require_root!();
+    redirected(
+        |layers| {
+            write(layers.lower(0).join("a/only-a"), "a");
+            write(layers.lower(0).join("a/both"), "from a");
+            write(layers.lower(0).join("b/only-b"), "b");
+            write(layers.lower(0).join("b/both"), "of b");
+        },
+        |root| {
+            fs::rename(root.join("b"), root.join("aside")).expect("the kernel redirects");
+            fs::rename(root.join("a"), root.join("b")).expect("the kernel redirects");
+        },
+        &["D /a", "A /aside", "A /aside/both", "A /aside/only-b", "C /b", "C /b/both", "A /b/only-a", "D /b/only-b"],
+    );
+}
+
+#[test]
+fn root_rule_25_a_directory_that_came_back_to_its_name_changes_nothing() {
+    require_root!();
+    let mut layers = Layers::new(1);
+    layers.options = REDIRECTING;
+    write(layers.lower(0).join("dir/content"), "as it was");
+    let merged = layers.mount(layers.options);
+    fs::rename(merged.path().join("dir"), merged.path().join("other")).expect("the kernel redirects");
+    fs::rename(merged.path().join("other"), merged.path().join("dir")).expect("the kernel redirects");
     drop(merged);
 
-    let error = layers.try_export(&layers.chain()).expect_err("the content lies in the lower");
+    assert_eq!(layers.changes().expect("listed"), Vec::<String>::new());
+    assert_eq!(crate::layers::names(&layers.export().0), ["dir/"]);
+}
 
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("dir/file"), "{error}");
-    assert_eq!(layers.changes().expect("metadata is all it takes"), ["C /dir", "C /dir/file"]);
+#[test]
+fn root_rule_25_a_file_copied_up_without_content_is_exported_with_the_content_of_the_lower() {
+    require_root!();
+    redirected(
+        |layers| {
+            write(layers.lower(0).join("dir/file"), "precious");
+            write(layers.lower(0).join("dir/moved"), "precious too");
+        },
+        |root| {
+            chmod(&root.join("dir/file"), 0o600);
+            chmod(&root.join("dir/moved"), 0o640);
+            fs::rename(root.join("dir/moved"), root.join("away")).expect("renamed");
+        },
+        &["A /away", "C /dir", "C /dir/file", "D /dir/moved"],
+    );
 }
 
 #[test]

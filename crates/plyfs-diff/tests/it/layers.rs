@@ -15,11 +15,13 @@ pub struct Layers {
     temp: TempDir,
     lowers: usize,
     pub dialect: Dialect,
+    /// What mounts state beside the directories.
+    pub options: &'static str,
 }
 
 impl Layers {
     pub fn new(lowers: usize) -> Self {
-        let layers = Self { temp: TempDir::new(), lowers, dialect: Dialect::Trusted };
+        let layers = Self { temp: TempDir::new(), lowers, dialect: Dialect::Trusted, options: PLAIN };
         for layer in (0..lowers).map(|index| layers.lower(index)).chain([layers.upper()]) {
             fs::create_dir(&layer).expect("a new directory");
             chmod(&layer, 0o755);
@@ -75,7 +77,7 @@ impl Layers {
     /// Mounts the lowers alone, read-only; an empty directory stands below them, since the kernel wants two.
     pub fn mount_lowers(&self) -> Mounted {
         let (empty, merged) = (self.temp.dir("empty"), self.temp.dir("merged-lowers"));
-        Mounted::overlay(merged, &format!("lowerdir={}:{}", self.lower_list(), empty.display()))
+        Mounted::overlay(merged, &format!("lowerdir={}:{},{}", self.lower_list(), empty.display(), self.options))
     }
 
     /// Exports the upper and applies the archive over the same lowers: the new layer's directory.
@@ -92,7 +94,7 @@ impl Layers {
     /// Mounts `layer` over the lowers, read-only.
     pub fn mount_over_lowers(&self, layer: &Path) -> Mounted {
         let (merged, lowers) = (self.temp.dir("merged-over-lowers"), self.lower_list());
-        Mounted::overlay(merged, &format!("lowerdir={}:{lowers},{PLAIN}", layer.display()))
+        Mounted::overlay(merged, &format!("lowerdir={}:{lowers},{}", layer.display(), self.options))
     }
 
     /// Makes the upper the uppermost lower, under an empty new upper.
@@ -113,6 +115,9 @@ impl Layers {
 
 /// What plain overlay mounts state, so that no kernel default decides.
 pub const PLAIN: &str = "redirect_dir=off,metacopy=off,index=off";
+
+/// What leaves in upper directories what only the lowers can complete (rule 25).
+pub const REDIRECTING: &str = "redirect_dir=on,metacopy=on,index=off";
 
 pub fn write(path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
     let path = path.as_ref();
