@@ -2,21 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 
 use plyfs_diff::{Changes, ExportOptions, Exported, Usage};
 use plyfs_journal::Snapshot;
 use plyfs_link::{LayerId, LinkId};
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
-use rustix::fs::Mode;
 
-use crate::operation::write_identity;
+use crate::directory::unless_missing;
 use crate::progress::{Progress, Stage};
 use crate::record::ContainerRecord;
 use crate::store::now;
-use crate::{ContainerName, Error, ErrorKind, Image, ImageId, Layer, Result, Store, User, key, layer, layout, trash};
+use crate::{ContainerName, Error, ErrorKind, Image, ImageId, Layer, Result, Store, User, key, trash};
 
 /// The most bytes all labels of a container may take together.
 const MAX_LABELS: usize = 64 * 1024;
@@ -125,6 +122,7 @@ impl Store {
     /// 1. One journal record: the moment it exists.
     /// 2. Its directories, which hold nothing yet and follow from the record: when a crash takes them they are
     ///    made again, so no sync but the journal's is paid.
+    /// 3. Its short link: from now on a missing directory is damage, never made again in silence.
     ///
     /// A name that is taken is [`ErrorKind::Exists`]; a parent that is gone is [`ErrorKind::NotFound`].
     #[doc(alias = "CreateReadWrite")]
@@ -151,7 +149,8 @@ impl Store {
         };
         self.commit(|records| put_container(records, &record))?;
         let container = Container { store: self.clone(), record };
-        if let Err(error) = container.ensure_directories() {
+        let made = container.claim_new().and_then(|transition| container.ensure_directories(&transition));
+        if let Err(error) = made {
             let _ = container.remove(Removal::Unmounted);
             let _ = self.reap();
             return Err(error);
@@ -264,46 +263,8 @@ impl Container {
         &self.store
     }
 
-    /// The path of its directory in the driver home.
-    pub(crate) fn path(&self) -> PathBuf {
-        self.store.path().join(layout::HOME).join(self.id().to_string())
-    }
-
-    /// Its open directory.
-    pub(crate) fn directory(&self) -> Result<OwnedFd> {
-        fs::open_dir_at(self.store.home(), self.id().to_string()).map_err(|e| self.failed(e))
-    }
-
-    /// Its open writable tree.
-    pub(crate) fn upper(&self) -> Result<OwnedFd> {
-        fs::open_dir_at(self.directory()?, plyfs_link::DIFF).map_err(|e| self.failed(e))
-    }
-
     pub(crate) fn failed(&self, error: plyfs_sys::CallError) -> Error {
         self.store.explain(&format!("container {}", self.name()), error)
-    }
-
-    /// Makes its directories, or those of them that a crash took, as Docker lays a container out.
-    pub(crate) fn ensure_directories(&self) -> Result<()> {
-        let chain = self.store.ancestry(self.parent())?;
-        let links: Vec<_> = chain.iter().map(|layer| layer.link).collect();
-        let lower = (!links.is_empty()).then(|| layer::lower_text(&links)).transpose()?;
-        let root = self.parent().map(|parent| self.store.tree(parent)).transpose()?;
-        let make = || -> plyfs_sys::Result<()> {
-            let name = self.id().to_string();
-            fs::ensure_dir_at(self.store.home(), &name, Mode::from_raw_mode(0o710))?;
-            let directory = fs::open_dir_at(self.store.home(), &name)?;
-            if fs::try_stat_at(&directory, plyfs_link::DIFF)?.is_none() {
-                make_upper(&directory, root.as_ref())?;
-            }
-            // OverlayFS wants a work directory even where there is no parent.
-            fs::ensure_dir_at(&directory, plyfs_link::WORK, Mode::RWXU)?;
-            write_identity(&directory, self.record.link, lower.as_deref())
-        };
-        make().map_err(|e| self.failed(e))?;
-        let linked = self.store.0.links.ensure_link(self.record.link, self.id());
-        linked.map_err(|e| Error::link(format!("container {}", self.name()), e))?;
-        self.parent().map_or(Ok(()), |parent| self.store.mark_committed(parent))
     }
 
     /// Lists what it changed, sorted bytewise by path, as `docker diff` does.
@@ -362,37 +323,34 @@ impl Container {
     ///
     /// 1. Locks keep mounts and readers out.
     /// 2. One journal record: it exists no more, its directories are to go.
-    /// 3. They are renamed into `trash`.
+    /// 3. Its short link is unlinked, its directory renamed into `trash`.
     ///
-    /// A crash in between is finished by the next open.
+    /// A crash in between is finished by the next open. So is a failed step 3, whose error is returned.
     #[doc(alias = "Remove")]
     pub fn remove(&self, removal: Removal) -> Result<()> {
         self.store.require_root("removing a container")?;
         let _alone = self.keep_out(removal)?;
-        self.store.commit(|records| {
-            let name = self.current_name(records)?;
-            records.delete(&key::container(&name));
-            records.delete(&key::container_directory(self.id()));
-            if let Some(image) = &self.record.image {
-                records.delete(&key::image_container(image, self.id()));
-            }
-            if let Some(parent) = self.parent() {
-                records.delete(&key::user(parent, &User::Container(self.id())));
-            }
-            trash::retract(records, self.id(), self.record.link);
-            Ok(())
-        })?;
+        self.store.commit(|records| self.retract(records)).inspect_err(|_| self.drop_claim())?;
         self.store.discard(self.id(), self.record.link)
+    }
+
+    fn retract(&self, records: &mut plyfs_journal::Transaction<'_>) -> Result<()> {
+        let name = self.current_name(records)?;
+        records.delete(&key::container(&name));
+        records.delete(&key::container_directory(self.id()));
+        if let Some(image) = &self.record.image {
+            records.delete(&key::image_container(image, self.id()));
+        }
+        if let Some(parent) = self.parent() {
+            records.delete(&key::user(parent, &User::Container(self.id())));
+        }
+        trash::retract(records, self.id(), self.record.link);
+        Ok(())
     }
 
     /// Ends or refuses mounts, and keeps new ones and readers out while the locks are held.
     fn keep_out(&self, removal: Removal) -> Result<Vec<Lock>> {
-        // A directory that a bad disk made something else cannot be mounted, and must not keep the container.
-        let directory = fs::open_dir_at(self.store.home(), self.id().to_string());
-        if unless_missing(directory).map_err(|e| self.failed(e))?.is_none() {
-            return Ok(Vec::new());
-        }
-        let Some(transition) = self.try_transition()? else { return Ok(Vec::new()) };
+        let Some(transition) = self.claim_to_remove()? else { return Ok(Vec::new()) };
         if let Some(path) = self.mounted_under(&transition)? {
             if removal == Removal::Unmounted {
                 let message = format!("container {} is mounted at {}", self.name(), path.display());
@@ -414,29 +372,6 @@ impl Store {
         let lock = Lock::try_take(tree, Sharing::Exclusive).map_err(named)?;
         lock.map(Some).ok_or_else(|| Error::new(ErrorKind::InUse, format!("layer {id} is being read")))
     }
-}
-
-/// `None` where a directory is missing or something else, which nobody can have locked, stands in its place.
-pub(crate) fn unless_missing(directory: plyfs_sys::Result<OwnedFd>) -> plyfs_sys::Result<Option<OwnedFd>> {
-    use rustix::io::Errno;
-    match directory {
-        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-        result => result.map(Some),
-    }
-}
-
-/// Makes the upper tree; its root has the owner and mode of the chain's root (rule 53).
-fn make_upper(directory: &OwnedFd, parent_root: Option<&OwnedFd>) -> plyfs_sys::Result<()> {
-    let (mode, owner) = match parent_root {
-        Some(root) => {
-            let root = fs::stat(root)?;
-            (Mode::from_raw_mode(root.st_mode), (root.st_uid, root.st_gid))
-        }
-        None => (Mode::from_raw_mode(0o755), (0, 0)),
-    };
-    fs::make_dir_at(directory, plyfs_link::DIFF, mode)?;
-    fs::chown_at(directory, plyfs_link::DIFF, owner.0, owner.1)?;
-    fs::chmod_at(directory, plyfs_link::DIFF, mode)
 }
 
 impl std::fmt::Debug for Container {

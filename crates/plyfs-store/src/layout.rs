@@ -28,6 +28,9 @@ pub(crate) const EMPTY: &str = "empty";
 /// The empty file that says another layer stands on this one, as Docker leaves it.
 pub(crate) const COMMITTED: &str = "committed";
 
+/// A container's `diff` until it has its owner and mode.
+pub(crate) const NEW_DIFF: &str = "diff.new";
+
 /// Says where a container is mounted; on its layer directory, removed by the unmount.
 pub(crate) const MOUNT_MARK: &str = "trusted.plyfs.mount";
 

@@ -47,6 +47,7 @@ mod archive;
 mod check;
 mod container;
 mod df;
+mod directory;
 mod durability;
 mod error;
 mod format;

@@ -217,14 +217,7 @@ impl Container {
     pub fn mount(&self, options: &MountOptions) -> Result<Mount> {
         self.store.require_root("mounting")?;
         let wanted = options.at.as_deref().map(target).transpose()?;
-        let transition = match self.try_transition()? {
-            Some(transition) => transition,
-            None => {
-                self.require_record()?;
-                self.ensure_directories()?;
-                self.transition()?
-            }
-        };
+        let transition = self.claim()?;
         if let Some(path) = self.mounted_under(&transition)? {
             if wanted.as_ref().is_some_and(|wanted| *wanted != path) {
                 let message = format!("container {} is mounted at {}", self.name(), path.display());
@@ -232,7 +225,7 @@ impl Container {
             }
             return self.guard(path, false);
         }
-        self.ensure_directories()?;
+        self.ensure_directories(&transition)?;
         let path = match wanted {
             Some(path) => path,
             None => self.make_merged(&transition)?,
@@ -290,8 +283,7 @@ impl Container {
 
     fn ensure_spec_directories(&self) -> Result<()> {
         self.store.require_root("mounting")?;
-        self.require_record()?;
-        self.ensure_directories()
+        self.ensure_directories(&self.claim()?)
     }
 
     /// Where it is mounted, in whatever mount namespace.
@@ -362,28 +354,5 @@ impl Container {
     fn drop_merged(&self, transition: &Lock) {
         // Not there when the mount was elsewhere; a leftover is used or removed by the next mount or unmount.
         let _ = fs::remove_dir_at(transition.as_file(), plyfs_link::MERGED);
-    }
-
-    fn transition(&self) -> Result<Lock> {
-        let lock = Lock::take(self.directory()?, Sharing::Exclusive).map_err(|e| self.failed(e))?;
-        // Removal renames the directory away; who waited for it meanwhile holds a lock on trash.
-        if lock.is_linked_as(self.store.home(), self.id().to_string()).map_err(|e| self.failed(e))? {
-            return Ok(lock);
-        }
-        Err(Error::absent(format!("container {}", self.name())))
-    }
-
-    /// Takes the transition lock; `None` when the directory is missing.
-    pub(crate) fn try_transition(&self) -> Result<Option<Lock>> {
-        match self.transition() {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            result => result.map(Some),
-        }
-    }
-
-    /// Refuses to make directories for a container that was removed meanwhile.
-    fn require_record(&self) -> Result<()> {
-        let there = self.store.snapshot()?.get(&crate::key::container_directory(self.id()))?;
-        there.map(drop).ok_or_else(|| Error::absent(format!("container {}", self.name())))
     }
 }

@@ -224,3 +224,31 @@ fn root_a_handle_of_a_removed_container_makes_nothing_again() {
     fixture.store.reap().expect("reaped");
     assert!(fixture.store.check(plyfs_store::CheckOptions::quick()).expect("checked").is_empty());
 }
+
+#[test]
+fn root_a_container_that_lost_what_was_written_to_it_is_named_and_not_remade() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+    let guard = mount(&container);
+    fs::write(guard.path().join("data"), "mine").expect("written");
+    guard.unmount().expect("unmounted");
+    let dir = fixture.directory(container.id());
+
+    for lost in [dir.join("diff"), dir.clone()] {
+        fs::remove_dir_all(&lost).expect("lost");
+        let before = fixture.names();
+        for error in
+            [container.mount(&MountOptions::new()).expect_err("lost"), container.mount_spec().expect_err("lost")]
+        {
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            assert!(error.to_string().contains(&format!("container c: overlay2/{}", container.id())), "{error}");
+        }
+        assert_eq!(fixture.names(), before, "nothing is made in its place");
+    }
+
+    container.remove(Removal::Unmounted).expect("what is left goes as ever");
+    fixture.store.reap().expect("reaped");
+    assert!(fixture.store.check(plyfs_store::CheckOptions::quick()).expect("checked").is_empty());
+}

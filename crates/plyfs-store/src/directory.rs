@@ -1,0 +1,162 @@
+//! A container's directory: made from its record, and made again only when nothing can be lost by it.
+//!
+//! Creating a container syncs its record and nothing else, so a power cut may take its directories. Nothing that a program
+//! synced inside can be gone with them: an fsync makes the directories above durable too. The other way a directory vanishes,
+//! by damage or by hand, must not pass as that: then the container's short link is still there. The link is made last,
+//! and file systems keep the order of names they were given, so *a link without its directory is damage*, and is
+//! reported, while *neither* is a container that a crash took and that follows from its record.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use plyfs_sys::fs;
+use plyfs_sys::lock::{Lock, Sharing};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+
+use crate::operation::write_identity;
+use crate::{Container, Error, ErrorKind, Result, key, layer, layout};
+
+impl Container {
+    /// The path of its directory in the driver home.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.store.path().join(layout::HOME).join(self.id().to_string())
+    }
+
+    /// Its open directory.
+    pub(crate) fn directory(&self) -> Result<OwnedFd> {
+        fs::open_dir_at(self.store.home(), self.id().to_string()).map_err(|e| self.failed(e))
+    }
+
+    /// Its open writable tree.
+    pub(crate) fn upper(&self) -> Result<OwnedFd> {
+        fs::open_dir_at(self.directory()?, plyfs_link::DIFF).map_err(|e| self.failed(e))
+    }
+
+    /// Takes the transition lock, making the directory where it is missing and nothing can have been in it.
+    pub(crate) fn claim(&self) -> Result<Lock> {
+        if let Some(lock) = self.try_transition()? {
+            return Ok(lock);
+        }
+        self.refuse_lost()?;
+        self.claim_new()
+    }
+
+    /// Makes the directory and takes the transition lock; an error when the container was removed meanwhile.
+    pub(crate) fn claim_new(&self) -> Result<Lock> {
+        let name = self.id().to_string();
+        let made = fs::ensure_dir_at(self.store.home(), &name, Mode::from_raw_mode(0o710));
+        made.map_err(|e| self.failed(e))?;
+        let lock = self.transition()?;
+        // A removal makes and locks the directory before it retracts the record. So either it came first, and its
+        // durable answer is seen here, or it waits for this lock.
+        self.require_record().inspect_err(|_| self.drop_claim())?;
+        Ok(lock)
+    }
+
+    /// Takes the transition lock for a removal; `None` where something that is no directory stands in its place.
+    pub(crate) fn claim_to_remove(&self) -> Result<Option<Lock>> {
+        self.require_record()?;
+        match fs::ensure_dir_at(self.store.home(), self.id().to_string(), Mode::from_raw_mode(0o710)) {
+            // A full disk must not keep what takes space.
+            Err(error) if matches!(error.errno(), Errno::NOTDIR | Errno::LOOP | Errno::NOSPC | Errno::DQUOT) => {
+                Ok(None)
+            }
+            made => made.map_err(|e| self.failed(e)).and_then(|()| self.transition().map(Some)),
+        }
+    }
+
+    /// Takes back the directory that [`Self::claim_new`] or [`Self::claim_to_remove`] made for a container that is gone.
+    pub(crate) fn drop_claim(&self) {
+        // One that holds anything stays: it is somebody's.
+        let _ = fs::remove_dir_at(self.store.home(), self.id().to_string());
+    }
+
+    fn transition(&self) -> Result<Lock> {
+        let lock = Lock::take(self.directory()?, Sharing::Exclusive).map_err(|e| self.failed(e))?;
+        // Removal renames the directory away; who waited for it meanwhile holds a lock on trash.
+        if lock.is_linked_as(self.store.home(), self.id().to_string()).map_err(|e| self.failed(e))? {
+            return Ok(lock);
+        }
+        Err(Error::absent(format!("container {}", self.name())))
+    }
+
+    /// Takes the transition lock; `None` when the directory is missing.
+    pub(crate) fn try_transition(&self) -> Result<Option<Lock>> {
+        match self.transition() {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    /// Refuses to make directories for a container that was removed meanwhile.
+    fn require_record(&self) -> Result<()> {
+        let there = self.store.snapshot()?.get(&key::container_directory(self.id()))?;
+        there.map(drop).ok_or_else(|| Error::absent(format!("container {}", self.name())))
+    }
+
+    /// Refuses to make anew what was there already: what was written to it is gone.
+    fn refuse_lost(&self) -> Result<()> {
+        let link = self.store.0.links.layer(self.record.link);
+        let named = |e| Error::link(format!("container {}", self.name()), e);
+        if link.map_err(named)?.is_none() {
+            return Ok(());
+        }
+        let (name, id) = (self.name(), self.id());
+        let lost = format!("container {name}: overlay2/{id}/diff is missing, with what was written to it");
+        Err(Error::new(ErrorKind::Corrupt, lost))
+    }
+
+    /// Makes its directories, or those of them that a crash took, as Docker lays a container out.
+    ///
+    /// 1. `diff` and `work`.
+    /// 2. `link` and `lower`, which repeat the record.
+    /// 3. The short link: from now on a missing `diff` is damage.
+    pub(crate) fn ensure_directories(&self, transition: &Lock) -> Result<()> {
+        let directory = transition.as_file();
+        if fs::try_stat_at(directory, plyfs_link::DIFF).map_err(|e| self.failed(e))?.is_none() {
+            self.refuse_lost()?;
+            let root = self.parent().map(|parent| self.store.tree(parent)).transpose()?;
+            make_upper(directory, root.as_ref()).map_err(|e| self.failed(e))?;
+        }
+        let chain = self.store.ancestry(self.parent())?;
+        let links: Vec<_> = chain.iter().map(|layer| layer.link).collect();
+        let lower = (!links.is_empty()).then(|| layer::lower_text(&links)).transpose()?;
+        // OverlayFS wants a work directory even where there is no parent.
+        let made = fs::ensure_dir_at(directory, plyfs_link::WORK, Mode::RWXU)
+            .and_then(|()| write_identity(directory, self.record.link, lower.as_deref()));
+        made.map_err(|e| self.failed(e))?;
+        let linked = self.store.0.links.ensure_link(self.record.link, self.id());
+        linked.map_err(|e| Error::link(format!("container {}", self.name()), e))?;
+        self.parent().map_or(Ok(()), |parent| self.store.mark_committed(parent))
+    }
+}
+
+/// Makes the upper tree; its root has the owner and mode of the chain's root (rule 53).
+///
+/// It gets its name last: a crash in between must not leave one with another owner or mode.
+fn make_upper(directory: &OwnedFd, parent_root: Option<&OwnedFd>) -> plyfs_sys::Result<()> {
+    let (mode, owner) = match parent_root {
+        Some(root) => {
+            let root = fs::stat(root)?;
+            (Mode::from_raw_mode(root.st_mode & 0o7777), (root.st_uid, root.st_gid))
+        }
+        None => (Mode::from_raw_mode(0o755), (0, 0)),
+    };
+    fs::ensure_dir_at(directory, layout::NEW_DIFF, mode)?;
+    let made = fs::stat_at(directory, layout::NEW_DIFF)?;
+    if (made.st_uid, made.st_gid) != owner {
+        fs::chown_at(directory, layout::NEW_DIFF, owner.0, owner.1)?;
+    }
+    // Also after a change of the owner, which takes setuid and setgid off.
+    fs::chmod_at(directory, layout::NEW_DIFF, mode)?;
+    fs::rename_new_at(directory, layout::NEW_DIFF, directory, plyfs_link::DIFF)
+}
+
+/// `None` where a directory is missing or something else, which nobody can have locked, stands in its place.
+pub(crate) fn unless_missing(directory: plyfs_sys::Result<OwnedFd>) -> plyfs_sys::Result<Option<OwnedFd>> {
+    match directory {
+        Err(error) if matches!(error.errno(), Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        result => result.map(Some),
+    }
+}
