@@ -131,6 +131,10 @@ impl Check<'_> {
     fn containers(&mut self) -> Result<()> {
         for record in container_records(self.snapshot) {
             let record = record?;
+            if self.store.is_unmade(record.layer, record.link)? {
+                self.links.insert(record.link, record.layer);
+                continue;
+            }
             let subject = format!("container {}", record.name);
             let links = match self.store.ancestry(record.parent) {
                 Ok(chain) => chain.iter().map(|layer| layer.link).collect(),

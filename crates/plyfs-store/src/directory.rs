@@ -9,13 +9,14 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use plyfs_link::{LayerId, LinkId};
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use crate::operation::write_identity;
-use crate::{Container, Error, ErrorKind, Result, key, layer, layout};
+use crate::{Container, Error, ErrorKind, Result, Store, key, layer, layout};
 
 impl Container {
     /// The path of its directory in the driver home.
@@ -129,6 +130,16 @@ impl Container {
         let linked = self.store.0.links.ensure_link(self.record.link, self.id());
         linked.map_err(|e| Error::link(format!("container {}", self.name()), e))?;
         self.parent().map_or(Ok(()), |parent| self.store.mark_committed(parent))
+    }
+}
+
+impl Store {
+    /// Says whether a container's directories are still to be made, by its creation or, after a crash, by its next use.
+    pub(crate) fn is_unmade(&self, id: LayerId, link: LinkId) -> Result<bool> {
+        let directory = fs::open_dir_at(self.home(), id.to_string());
+        let diff = directory.and_then(|directory| fs::stat_at(directory, plyfs_link::DIFF));
+        Ok(diff.is_err_and(|error| error.is_not_found())
+            && self.0.links.layer(link).map_err(|e| Error::link(format!("layer {id}"), e))?.is_none())
     }
 }
 

@@ -198,6 +198,7 @@ fn root_a_container_whose_directories_a_crash_took_is_whole_again() {
     let link = fs::read_to_string(dir.join("link")).expect("read");
     fs::remove_dir_all(&dir).expect("taken");
     fs::remove_file(fixture.store.path().join("overlay2/l").join(&link)).expect("taken");
+    assert!(fixture.store.check(plyfs_store::CheckOptions::quick()).expect("checked").is_empty(), "nothing is lost");
 
     let guard = mount(&container);
 
