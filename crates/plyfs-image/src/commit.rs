@@ -18,6 +18,7 @@ pub struct CommitOptions {
     author: Option<String>,
     created: Option<Timestamp>,
     changes: Vec<Instruction>,
+    cache_key: Option<Vec<u8>>,
 }
 
 impl CommitOptions {
@@ -49,6 +50,13 @@ impl CommitOptions {
     /// May be called again; instructions are followed in the order they were given.
     pub fn change(mut self, instruction: Instruction) -> Self {
         self.changes.push(instruction);
+        self
+    }
+
+    /// Makes [`Store::cached`] find the new layer by the container's parent and this key: an instruction, say, and the
+    /// digests of what it copies.
+    pub fn cache_key(mut self, key: impl Into<Vec<u8>>) -> Self {
+        self.cache_key = Some(key.into());
         self
     }
 
@@ -84,6 +92,9 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
             applied.map_err(|error| Error::store("unpack", error))
         },
     )?;
+    if let Some(key) = &options.cache_key {
+        operation.cache(container.parent(), key, top.id);
+    }
     let words = Words {
         created_by: "plyfs commit",
         author: options.author.as_deref(),

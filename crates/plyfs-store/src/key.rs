@@ -12,6 +12,8 @@
 //! | `g` image id, reference | empty: a name of the image |
 //! | `x` image id, container's layer id | empty: the container was made of the image |
 //! | `r` layer id | the removal's record: its directories are to be removed |
+//! | `k` digest of parent and cache key | layer id |
+//! | `y` layer id, digest of parent and cache key | empty: the layer is found by the key |
 //! | `b` digest | empty: the blob is to be removed unless an image needs it again |
 //!
 //! Ids are 32 raw bytes, names are text. Every relation stands under the thing it is asked of, so that each
@@ -122,6 +124,20 @@ pub(crate) fn removal(layer: LayerId) -> Vec<u8> {
 
 pub(crate) fn blob_removal(blob: &Digest) -> Vec<u8> {
     joined(&[BLOB_REMOVALS, blob.as_bytes()])
+}
+
+/// `cached` digests a parent and a builder's key.
+pub(crate) fn cached(cached: &Digest) -> Vec<u8> {
+    joined(&[b"k", cached.as_bytes()])
+}
+
+/// The entries of the build cache that find the layer.
+pub(crate) fn layer_entries(layer: LayerId) -> Vec<u8> {
+    joined(&[b"y", layer.as_bytes()])
+}
+
+pub(crate) fn layer_cached(layer: LayerId, cached: &Digest) -> Vec<u8> {
+    joined(&[b"y", layer.as_bytes(), cached.as_bytes()])
 }
 
 /// The 32 bytes of a key behind its letter.

@@ -44,6 +44,7 @@
 //! Changing a store needs root: its layers carry `trusted` attributes and owners as the images give them.
 
 mod archive;
+mod cache;
 mod check;
 mod container;
 mod df;

@@ -10,6 +10,7 @@ use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::Mode;
 
+use crate::cache::CacheKey;
 use crate::format::write_all;
 use crate::record::LayerRecord;
 use crate::store::now;
@@ -62,6 +63,7 @@ pub struct Operation {
     pub(crate) layers: Vec<LayerRecord>,
     pub(crate) blobs: BTreeSet<Digest>,
     pub(crate) images: Vec<NewImage>,
+    pub(crate) cached: Vec<(CacheKey, LayerId)>,
     claims: Vec<(Lock, String)>,
     pub(crate) is_published: bool,
 }
@@ -86,6 +88,7 @@ impl Store {
             layers: Vec::new(),
             blobs: BTreeSet::new(),
             images: Vec::new(),
+            cached: Vec::new(),
             claims: Vec::new(),
             is_published: false,
         })

@@ -9,7 +9,7 @@ use plyfs_sys::fs;
 use plyfs_sys::lock::Lock;
 
 use crate::record::{ImageRecord, LayerRecord};
-use crate::{Digest, Error, ErrorKind, Image, ImageId, Layer, Result, Store, User, key, layout, trash};
+use crate::{Digest, Error, ErrorKind, Image, ImageId, Layer, Result, Store, User, cache, key, layout, trash};
 
 /// What [`Store::prune`] may remove.
 #[derive(Clone, Debug, Default)]
@@ -233,6 +233,7 @@ fn retract_layer(records: &mut Transaction<'_>, layer: &LayerRecord) -> Result<(
             records.delete(&key);
         }
     }
+    cache::forget(records, layer.id)?;
     trash::retract(records, layer.id, layer.link);
     Ok(())
 }

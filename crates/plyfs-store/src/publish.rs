@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::operation::{NewImage, Operation};
 use crate::record::{ImageRecord, LayerRecord, id_value};
 use crate::store::now;
-use crate::{Digest, Error, ErrorKind, Reference, Result, User, key, layout};
+use crate::{Digest, Error, ErrorKind, Reference, Result, User, cache, key, layout};
 
 impl Operation {
     /// Makes everything staged visible at once; durable on return.
@@ -33,6 +33,9 @@ impl Operation {
             }
             for image in &self.images {
                 put_image(records, image)?;
+            }
+            for (cached, layer) in &self.cached {
+                cache::put(records, *cached, *layer)?;
             }
             Ok(())
         })?;

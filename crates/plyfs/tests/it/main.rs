@@ -3,6 +3,7 @@
 //! | file | claim |
 //! |---|---|
 //! | [`trees`] | a loaded image is the tree podman and umoci make of it |
+//! | [`build`] | a build with a cache makes only what changed, and what stands on it |
 //! | [`bytes`] | what was loaded is saved byte for byte, and everyone reads what is saved |
 //! | [`sharing`] | containers write into layers of their own and nowhere else |
 //! | [`edits`] | what a container changed is what docker says, and what others make of its changeset |
@@ -12,6 +13,7 @@
 //! | [`killed`] | a load that is killed is whole or absent |
 //! | [`deep`] | hundreds of layers, through both engines |
 
+mod build;
 mod bytes;
 mod deep;
 mod edits;
