@@ -5,6 +5,7 @@
 //! archives; it knows no store, mounts nothing, starts no program, and holds on to no path.
 //!
 //! - A [`Chain`] is the lowers of a layer, uppermost first, as open directories. What it shows together is [`Merged`].
+//! - A [`View`] reads what an upper and its lowers show together, as a mount would, without one.
 //! - [`apply()`] makes a layer's directory out of an archive, over its chain: digest, size, cost and the record that gives
 //!   the archive back come out of the same pass.
 //! - [`export()`] makes the archive out of an upper directory; with [`Chain::empty`] it archives a plain directory.
@@ -68,6 +69,7 @@ mod skipped;
 pub mod tar_split;
 mod upper;
 mod usage;
+mod view;
 
 pub use apply::{Applied, ApplyOptions, apply};
 pub use chain::{Chain, Entry, Found, Merged};
@@ -78,3 +80,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use export::{ExportOptions, Exported, export};
 pub use skipped::{SkipReason, Skipped};
 pub use usage::Usage;
+pub use view::{FileKind, Metadata, View, ViewEntry, Walk};

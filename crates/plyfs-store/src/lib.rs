@@ -69,6 +69,7 @@ mod record;
 mod recover;
 mod store;
 mod trash;
+mod view;
 mod workers;
 
 pub use archive::LayerArchive;
@@ -85,7 +86,9 @@ pub use lookup::Inspected;
 pub use mount::{Mount, MountOptions, MountSpec, Unmount};
 pub use names::{ContainerName, Reference};
 pub use operation::{AppliedLayer, NewImage, Operation};
-pub use plyfs_diff::{Change, ChangeKind, Changes, Digest, Exported, Skipped, Usage};
+pub use plyfs_diff::{
+    Change, ChangeKind, Changes, Digest, Exported, FileKind, Metadata, Skipped, Usage, View, ViewEntry, Walk,
+};
 pub use plyfs_link::{LayerId, LinkId};
 pub use progress::{Progress, Reported, Stage, Step};
 pub use prune::{PruneOptions, Pruned};

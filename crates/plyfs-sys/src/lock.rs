@@ -35,6 +35,12 @@ impl Lock {
         &self.fd
     }
 
+    /// The locked file or directory, which stays locked until the last duplicate of the descriptor is closed.
+    #[must_use]
+    pub fn into_file(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Takes the lock on an open file or directory, waiting for others.
     pub fn take(fd: OwnedFd, sharing: Sharing) -> Result<Self> {
         flock(&fd, sharing, true)?;

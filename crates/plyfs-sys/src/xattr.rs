@@ -60,6 +60,19 @@ pub fn remove(fd: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
     }
 }
 
+/// Says whether the calling thread sees `trusted.*` attributes; to others the kernel answers that there are none.
+///
+/// It takes `CAP_SYS_ADMIN` in the initial user namespace. Where the namespace cannot be told, the answer is no.
+#[must_use]
+pub fn sees_trusted() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities};
+    let has_capability = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
+    has_capability && std::fs::read_link("/proc/self/ns/user").is_ok_and(|name| name.as_os_str() == INITIAL_USERS)
+}
+
+/// The initial user namespace: its number is fixed (`PROC_USER_INIT_INO`).
+const INITIAL_USERS: &str = "user:[4026531837]";
+
 /// A path whose every component but the last is a held descriptor: `/proc/self/fd/N/entry`.
 ///
 /// The descriptor is borrowed: one taken by value would be closed before the path is used.

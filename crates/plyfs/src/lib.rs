@@ -45,6 +45,7 @@
 //! | [`Image`] | a config, an ordered list of layers, any number of names |
 //! | [`Container`] | a writable layer over an image's top layer, over any layer, or over none |
 //! | [`Mount`] | a container or layer made visible, as a guard |
+//! | [`View`] | the same merged tree read without mounting |
 //! | [`Change`] | one path and what happened to it |
 //! | [`Usage`] | apparent bytes, allocated bytes, inodes |
 //!
@@ -67,9 +68,10 @@ pub use error::{Error, ErrorKind, Result, report};
 pub use plyfs_image::{Archive, CommitOptions, Compression, Format, HistoryEntry, Instruction, Loaded, Source};
 pub use plyfs_store::{
     AppliedLayer, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName, ContainerOptions, Digest,
-    Durability, Exported, Finding, Image, ImageId, Info, Inspected, Layer, LayerArchive, LayerId, LinkId, Mount,
-    MountOptions, MountSpec, NewImage, Operation, Parent, Progress, PruneOptions, Pruned, Reference, Removal, Severity,
-    Skipped, Stage, Step, Store, StoreOptions, StoreUsage, Unmount, Usage, User,
+    Durability, Exported, FileKind, Finding, Image, ImageId, Info, Inspected, Layer, LayerArchive, LayerId, LinkId,
+    Metadata, Mount, MountOptions, MountSpec, NewImage, Operation, Parent, Progress, PruneOptions, Pruned, Reference,
+    Removal, Severity, Skipped, Stage, Step, Store, StoreOptions, StoreUsage, Unmount, Usage, User, View, ViewEntry,
+    Walk,
 };
 pub use verbs::{Commit, History, Images};
 

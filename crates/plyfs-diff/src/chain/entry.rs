@@ -74,7 +74,7 @@ impl Entry {
     /// One that was copied up without its content is opened in the lower that has it, wherever that lies (rule 25); where
     /// none has it is [`ErrorKind::Corrupt`].
     pub fn open(&self) -> Result<OwnedFd> {
-        let file = self.open_as(self.dir(), &self.name, &self.stat)?;
+        let file = self.open_shown()?;
         if !is_metacopy(&file, self.place.dialect).map_err(|error| self.failed("open", error))? {
             return Ok(file);
         }
@@ -83,8 +83,9 @@ impl Entry {
         self.place.content(&self.name, redirect, self.lower() + 1, &self.path)
     }
 
-    fn open_as(&self, dir: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<OwnedFd> {
-        open_file(dir, name, stat, &self.path)
+    /// Opens the regular file that shows its attributes; where it is a metacopy its content is elsewhere.
+    pub(crate) fn open_shown(&self) -> Result<OwnedFd> {
+        open_file(self.dir(), &self.name, &self.stat, &self.path)
     }
 
     fn failed(&self, what: &str, error: CallError) -> Error {

@@ -90,8 +90,13 @@ impl Merged {
 
     /// Finds what the merged view shows for one `name`, or `None` when no lower has it or a whiteout hides it.
     pub fn lookup(&self, name: impl AsRef<OsStr>) -> Result<Option<Found>> {
-        let path = self.path.join(name.as_ref());
-        let hits = Search::new(&self.place, name.as_ref(), &path).merged(0)?;
+        self.lookup_from(name.as_ref(), 0)
+    }
+
+    /// The same where no lower above `first` has the name.
+    pub(crate) fn lookup_from(&self, name: &OsStr, first: usize) -> Result<Option<Found>> {
+        let path = self.path.join(name);
+        let hits = Search::new(&self.place, name, &path).merged(first)?;
         self.found(hits, path)
     }
 
@@ -117,15 +122,20 @@ impl Merged {
 
     /// The names the merged view shows, sorted bytewise.
     pub fn read_dir(&self) -> Result<Vec<OsString>> {
+        Ok(self.listed()?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The names the merged view shows, each with the uppermost lower that has it.
+    pub(crate) fn listed(&self) -> Result<Vec<(OsString, usize)>> {
         let failed = |error| Error::call(format!("list {:?}", self.path), error);
         let mut names = BTreeMap::new();
         for part in self.place.parts.iter() {
             for entry in fs::read_dir(&part.fd).map_err(failed)? {
                 let is_shown = !self.hides(part, &entry).map_err(failed)?;
-                names.entry(entry.name).or_insert(is_shown);
+                names.entry(entry.name).or_insert(is_shown.then_some(part.lower));
             }
         }
-        Ok(names.into_iter().filter_map(|(name, is_shown)| is_shown.then_some(name)).collect())
+        Ok(names.into_iter().filter_map(|(name, lower)| Some((name, lower?))).collect())
     }
 
     /// Says whether an entry is a whiteout, looking at its inode only where its type leaves that open.

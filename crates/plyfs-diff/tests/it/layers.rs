@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use plyfs_diff::{ApplyOptions, Chain, Dialect, Error, ExportOptions, Exported, apply, changes, export};
+use plyfs_diff::{ApplyOptions, Chain, Dialect, Error, ExportOptions, Exported, View, apply, changes, export};
 use plyfs_sys::fs::{FileType, make_node_at, open_dir};
 use plyfs_sys::xattr;
 use plyfs_testkit::temp::{Mounted, TempDir};
@@ -29,6 +29,11 @@ impl Layers {
         layers
     }
 
+    pub fn with_dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
     pub fn lower(&self, index: usize) -> PathBuf {
         self.temp.join(format!("lower{index}"))
     }
@@ -45,6 +50,13 @@ impl Layers {
     pub fn chain(&self) -> Chain {
         let lowers = (0..self.lowers).map(|index| open_dir(self.lower(index)).expect("a lower")).collect();
         Chain::new(lowers, self.dialect)
+    }
+
+    /// What the upper and the lowers show together.
+    pub fn view(&self) -> View {
+        let layers = std::iter::once(self.upper()).chain((0..self.lowers).map(|index| self.lower(index)));
+        let layers = layers.map(|layer| open_dir(layer).expect("a layer")).collect();
+        View::new(Chain::new(layers, self.dialect)).expect("a view")
     }
 
     pub fn changes(&self) -> Result<Vec<String>, Error> {

@@ -16,3 +16,4 @@ mod layers;
 mod model;
 mod rebuild;
 mod stack;
+mod view;
