@@ -10,6 +10,7 @@
 //! | [`process`] | programs with bounded time, readable failures, `kill -9` |
 //! | [`tree`] | what a directory holds, entry by entry, and where two differ |
 //! | [`oci`] | images written by hand: any number of layers, any bytes |
+//! | [`tar_text`] | archives as text, any byte of any header |
 //! | [`peers`] | podman, buildah, skopeo, umoci and dockerd over private storage |
 //! | [`images`] | real images by buildah, images of 400 layers, images spoilt in every way |
 //!
@@ -27,5 +28,6 @@ pub mod oci;
 pub mod peers;
 pub mod process;
 pub mod require;
+pub mod tar_text;
 pub mod temp;
 pub mod tree;
