@@ -61,6 +61,8 @@ mod create;
 mod digest;
 mod error;
 mod flow;
+#[doc(hidden)]
+pub mod fuzz;
 mod history;
 mod import;
 mod incoming;
