@@ -6,6 +6,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod header;
 mod run;
 mod setup;
@@ -41,6 +42,8 @@ enum Command {
     Torture(torture::Args),
     /// Run what needs hours, part by part
     Soak(soak::Args),
+    /// Fuzz everything that reads bytes from outside
+    Fuzz(fuzz::Args),
     /// Write include/plyfs.h from the C door
     Header(header::Args),
     /// Check what no compiler checks: first lines, stray words, dependency arrows
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Torture(args) => torture::run(&args),
         Command::Soak(args) => soak::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Header(args) => header::run(&args),
         Command::Tidy => tidy::run(),
         Command::Setup => setup::run(),

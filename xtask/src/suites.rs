@@ -4,6 +4,7 @@
 
 mod c;
 mod fire;
+mod fuzz;
 mod go;
 mod python;
 mod rust;
@@ -48,6 +49,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "c", what: "the C examples compile without a warning and run", run: c::examples },
     Suite { name: "go", what: "the Go examples build over the C header and run", run: go::examples },
     Suite { name: "python", what: "the package builds and its tests pass", run: python::tests },
+    Suite { name: "fuzz", what: "no reader breaks on what lies near its seeds", run: fuzz::targets },
     Suite { name: "stubs", what: "the stubs agree with the built module", run: python::stubs },
 ];
 

@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use super::Finding;
 
 /// Each crate with the crates of ours it may know. A missing crate is an error: place it first.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("plyfs-sys", &[]),
     ("plyfs-link", &["plyfs-sys"]),
     ("plyfs-journal", &["plyfs-sys"]),
@@ -26,6 +26,10 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("plyfs-python", &["plyfs"]),
     ("plyfs-testkit", &["plyfs-sys"]),
     ("plyfs-torture", &["plyfs", "plyfs-testkit"]),
+    (
+        "plyfs-fuzz",
+        &["plyfs-diff", "plyfs-image", "plyfs-journal", "plyfs-link", "plyfs-mount", "plyfs-sys", "plyfs-testkit"],
+    ),
     ("xtask", &[]),
 ];
 
