@@ -1,6 +1,6 @@
 //! The `l/` directory: a symbolic link of 26 characters for every layer.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use plyfs_sys::fs;
 use rustix::fs::Mode;
@@ -58,6 +58,12 @@ impl LinkDir {
     pub fn names(&self) -> Result<Vec<std::ffi::OsString>> {
         let entries = fs::read_dir(&self.0).map_err(|e| Error::call("short links", e))?;
         Ok(entries.into_iter().map(|entry| entry.name).collect())
+    }
+}
+
+impl AsFd for LinkDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -1,18 +1,37 @@
-//! Comparing the records with the directories, both ways (rule 79).
+//! Comparing the records with the directories, both ways (rule 79), and the records with one another.
+//!
+//! | file | compares |
+//! |---|---|
+//! | `directories.rs` | each layer's and container's record with its directory, its files and its short link |
+//! | `relations.rs` | the records with the look-ups and totals that follow from them |
+//! | `images.rs` | each image with its layers and blobs |
+//! | `strays.rs` | what lies in the store, and what is mounted of it, with the records |
+//! | `content.rs` | each layer's content with its DiffID |
+//! | `repair.rs` | nothing: it undoes what the others found |
+//!
+//! Nothing is judged a stray while a record could not be read: it might be the one that speaks of it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::os::fd::OwnedFd;
+mod content;
+mod directories;
+mod finding;
+mod images;
+mod relations;
+mod repair;
+mod strays;
+
+use std::collections::BTreeMap;
 
 use plyfs_journal::Snapshot;
 use plyfs_link::{LayerId, LinkId};
-use plyfs_sys::fs;
-use rustix::fs::{Mode, OFlags};
 
+pub use self::finding::{Finding, FindingKind, Severity};
+use self::repair::Fix;
+pub use self::repair::{Act, Repaired};
 use crate::container::container_records;
-use crate::layer::{layer_records, lower_text};
-use crate::record::{ImageRecord, LayerRecord};
-use crate::{Digest, Error, Result, Store, key, layout};
+use crate::layer::layer_records;
+use crate::progress::{Progress, Stage};
+use crate::record::{ContainerRecord, ImageRecord, LayerRecord};
+use crate::{Digest, Result, Store, key};
 
 /// What [`Store::check`] looks at.
 #[derive(Clone, Debug)]
@@ -34,228 +53,134 @@ impl CheckOptions {
     }
 }
 
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Severity {
-    /// Space that no record speaks of, or a file that repeats a record and differs from it.
-    Warning,
-    /// Something recorded is missing or has other content.
-    Error,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Warning => "warning",
-            Self::Error => "error",
-        })
-    }
-}
-
-/// One thing that is not as the records say.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What it is about: `layer <id>`, `container <name>`, `l/<link>`.
-    pub subject: String,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.severity, self.subject, self.problem)
-    }
-}
-
 impl Store {
     /// Lists what is not as it should be, worst first; changes nothing.
     ///
     /// A layer that cannot be read is a finding of that layer, not a failure of the check (rule 80). What other
-    /// processes build or remove meanwhile may be listed.
+    /// processes change meanwhile is not mistaken for damage, and may be missed.
     pub fn check(&self, options: CheckOptions) -> Result<Vec<Finding>> {
-        let snapshot = self.snapshot()?;
-        let mut check = Check { store: self, snapshot: &snapshot, findings: Vec::new(), links: BTreeMap::new() };
-        let layers = layer_records(&snapshot).collect::<Result<Vec<_>>>()?;
-        check.layers(&layers)?;
-        check.containers()?;
+        self.check_with(options, Progress::none())
+    }
+
+    /// The same as [`Self::check`], reporting each thing looked at; a callback that stops it makes it
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+    pub fn check_with(&self, options: CheckOptions, progress: Progress<'_>) -> Result<Vec<Finding>> {
+        let found = self.find(&options, progress)?;
+        Ok(found.into_iter().map(|found| found.finding).collect())
+    }
+
+    fn find(&self, options: &CheckOptions, progress: Progress<'_>) -> Result<Vec<Found>> {
+        let mut check = Check::new(self, progress)?;
+        check.directories()?;
+        check.relations()?;
         check.images()?;
         check.strays()?;
         if options.data {
-            check.data(&layers);
+            check.content()?;
         }
-        check.findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.cmp(b)));
-        Ok(check.findings)
+        check.found.sort_by(|a, b| {
+            let (a, b) = (&a.finding, &b.finding);
+            b.severity.cmp(&a.severity).then_with(|| a.cmp(b))
+        });
+        Ok(check.found)
     }
 }
 
+/// A finding and what undoes it, where anything does.
+#[derive(Debug)]
+struct Found {
+    finding: Finding,
+    fix: Option<Fix>,
+}
+
+/// One check: the records of one state, and what was found so far.
 struct Check<'a> {
     store: &'a Store,
-    snapshot: &'a Snapshot,
-    findings: Vec<Finding>,
-    /// The links and directories that records speak of.
-    links: BTreeMap<LinkId, LayerId>,
+    snapshot: Snapshot,
+    progress: Progress<'a>,
+    layers: BTreeMap<LayerId, LayerRecord>,
+    containers: Vec<ContainerRecord>,
+    images: BTreeMap<Digest, ImageRecord>,
+    /// Whether every record could be read.
+    is_complete: bool,
+    found: Vec<Found>,
 }
 
-impl Check<'_> {
-    fn find(&mut self, severity: Severity, subject: impl Into<String>, problem: impl Into<String>) {
-        self.findings.push(Finding { severity, subject: subject.into(), problem: problem.into() });
-    }
-
-    fn layers(&mut self, layers: &[LayerRecord]) -> Result<()> {
-        let by_id: BTreeMap<_, _> = layers.iter().map(|layer| (layer.id, layer)).collect();
-        for layer in layers {
-            let subject = format!("layer {}", layer.id);
-            let mut links = Vec::new();
-            let mut next = layer.parent;
-            while let Some(id) = next {
-                let Some(parent) = by_id.get(&id) else {
-                    self.find(Severity::Error, &subject, format!("its ancestor {id} has no record"));
-                    break;
-                };
-                links.push(parent.link);
-                next = parent.parent;
-            }
-            self.directory(&subject, layer.id, layer.link, &links);
-            if layer.diff_id.is_some()
-                && fs::try_stat_at(&self.store.0.tar_split, layer.id.to_string()).is_ok_and(|s| s.is_none())
-            {
-                self.find(Severity::Error, &subject, "its tar-split record is missing: it cannot be saved");
-            }
-        }
-        Ok(())
-    }
-
-    fn containers(&mut self) -> Result<()> {
-        for record in container_records(self.snapshot) {
-            let record = record?;
-            if self.store.is_unmade(record.layer, record.link)? {
-                self.links.insert(record.link, record.layer);
-                continue;
-            }
-            let subject = format!("container {}", record.name);
-            let links = match self.store.ancestry(record.parent) {
-                Ok(chain) => chain.iter().map(|layer| layer.link).collect(),
-                Err(error) => {
-                    self.find(Severity::Error, &subject, format!("its chain: {error}"));
-                    Vec::new()
-                }
-            };
-            self.directory(&subject, record.layer, record.link, &links);
-        }
-        Ok(())
-    }
-
-    /// Compares one directory of the driver home with its record.
-    fn directory(&mut self, subject: &str, id: LayerId, link: LinkId, below: &[LinkId]) {
-        self.links.insert(link, id);
-        let directory = match fs::open_dir_at(self.store.home(), id.to_string()) {
-            Ok(directory) => directory,
-            Err(error) if error.is_not_found() => {
-                return self.find(Severity::Error, subject, format!("its directory overlay2/{id} is missing"));
-            }
-            Err(error) => return self.find(Severity::Error, subject, report(&error)),
+impl<'a> Check<'a> {
+    fn new(store: &'a Store, progress: Progress<'a>) -> Result<Self> {
+        let snapshot = store.snapshot()?;
+        let mut check = Self {
+            store,
+            snapshot: snapshot.clone(),
+            progress,
+            layers: BTreeMap::new(),
+            containers: Vec::new(),
+            images: BTreeMap::new(),
+            is_complete: true,
+            found: Vec::new(),
         };
-        if let Err(error) = fs::open_dir_at(&directory, plyfs_link::DIFF) {
-            self.find(Severity::Error, subject, report(&error));
+        for record in layer_records(&snapshot) {
+            if let Some(record) = check.sound(record) {
+                check.layers.insert(record.id, record);
+            }
         }
-        self.text(subject, &directory, plyfs_link::LINK, link.as_str());
-        if let (false, Ok(lower)) = (below.is_empty(), lower_text(below)) {
-            self.text(subject, &directory, plyfs_link::LOWER, &lower);
+        for record in container_records(&snapshot) {
+            let record = check.sound(record);
+            check.containers.extend(record);
         }
-        match self.store.0.links.layer(link) {
-            Ok(Some(found)) if found == id => {}
-            Ok(Some(found)) => self.find(Severity::Error, subject, format!("l/{link} points to layer {found}")),
-            Ok(None) => self.find(Severity::Error, subject, format!("l/{link} is missing")),
-            Err(error) => self.find(Severity::Error, subject, report(&error)),
+        for entry in snapshot.scan(key::IMAGES) {
+            let decoded = entry
+                .map_err(crate::Error::from)
+                .and_then(|(key, value)| ImageRecord::decode(Digest::from_bytes(key::id(&key)?), &value));
+            if let Some(record) = check.sound(decoded) {
+                check.images.insert(record.id, record);
+            }
         }
+        Ok(check)
     }
 
-    /// Compares a file that repeats a record.
-    fn text(&mut self, subject: &str, directory: &OwnedFd, name: &str, expected: &str) {
-        let read = || -> std::io::Result<Vec<u8>> {
-            let file = fs::open_at(directory, name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
-            let mut bytes = Vec::new();
-            let limit = expected.len() as u64 + 1;
-            std::io::Read::read_to_end(&mut std::io::Read::take(std::fs::File::from(file), limit), &mut bytes)?;
-            Ok(bytes)
-        };
-        match read() {
-            Ok(bytes) if bytes == expected.as_bytes() => {}
-            Ok(_) => self.find(Severity::Warning, subject, format!("its file {name} is not what the record says")),
-            Err(error) => self.find(Severity::Warning, subject, format!("its file {name}: {error}")),
-        }
+    /// The record, or a finding that it cannot be read.
+    fn sound<T>(&mut self, record: Result<T>) -> Option<T> {
+        record
+            .inspect_err(|error| {
+                self.is_complete = false;
+                self.find(Severity::Error, FindingKind::RecordUnreadable, "journal", report(error), None);
+            })
+            .ok()
     }
 
-    fn images(&mut self) -> Result<()> {
-        for entry in self.snapshot.scan(key::IMAGES) {
-            let (key, value) = entry?;
-            let image = ImageRecord::decode(Digest::from_bytes(key::id(&key)?), &value)?;
-            let subject = format!("image {}", image.id);
-            if let Some(top) = image.top
-                && self.snapshot.get(&key::layer(top))?.is_none()
-            {
-                self.find(Severity::Error, &subject, format!("its layer {top} has no record"));
-            }
-            for blob in [Some(image.id), image.manifest].into_iter().flatten() {
-                if let Err(error) = self.store.blob(&blob) {
-                    self.find(Severity::Error, &subject, report(&error));
-                }
-            }
-        }
-        Ok(())
+    fn find(
+        &mut self,
+        severity: Severity,
+        kind: FindingKind,
+        subject: impl Into<String>,
+        problem: impl Into<String>,
+        fix: Option<Fix>,
+    ) {
+        let finding = Finding { severity, kind, subject: subject.into(), problem: problem.into() };
+        self.found.push(Found { finding, fix });
     }
 
-    /// Directories and links that no record speaks of, and that no operation or removal will take back.
-    fn strays(&mut self) -> Result<()> {
-        let mut expected: BTreeSet<_> = self.links.values().copied().collect();
-        let pending = self.store.pending_removals()?;
-        expected.extend(pending.iter().map(|(layer, _)| *layer));
-        let failed = |e| Error::call(layout::HOME, e);
-        for entry in fs::read_dir(self.store.home()).map_err(failed)? {
-            let name = entry.name.to_string_lossy().into_owned();
-            if name == plyfs_link::LINK_DIR || name == layout::EMPTY {
-                continue;
-            }
-            match name.parse::<LayerId>() {
-                Ok(id) if expected.contains(&id) || self.is_staged(&name)? => {}
-                _ => self.find(Severity::Warning, format!("overlay2/{name}"), "no record speaks of it"),
-            }
-        }
-        for name in self.store.0.links.names().map_err(|e| Error::link("check", e))? {
-            let name = name.to_string_lossy().into_owned();
-            let known = name.parse::<LinkId>().is_ok_and(|link| {
-                self.links.contains_key(&link) || pending.iter().any(|(_, pending)| *pending == link)
-            });
-            if !known && !self.is_staged(&name)? {
-                self.find(Severity::Warning, format!("l/{name}"), "no record speaks of it");
-            }
-        }
-        Ok(())
+    /// Reports that this is looked at now.
+    fn visit(&self, subject: &str) -> Result<()> {
+        self.progress.report(Stage::Check, subject, 0, None)
     }
 
-    /// Says whether an operation in `staging` names this layer or link.
-    fn is_staged(&self, id: &str) -> Result<bool> {
-        for operation in fs::read_dir(&self.store.0.staging).map_err(|e| Error::call("staging", e))? {
-            let Ok(directory) = fs::open_dir_at(&self.store.0.staging, &operation.name) else { continue };
-            let names = fs::read_dir(&directory).unwrap_or_default();
-            if names.iter().any(|entry| entry.name.to_str().is_some_and(|name| name.contains(id))) {
-                return Ok(true);
+    /// The links of a layer and its ancestors, uppermost first, as far as there are records, and the ancestor
+    /// without one.
+    fn chain(&self, top: Option<LayerId>) -> (Vec<LinkId>, Option<LayerId>) {
+        let mut links = Vec::new();
+        let mut next = top;
+        while let Some(id) = next {
+            let Some(layer) = self.layers.get(&id) else { return (links, Some(id)) };
+            // A circle cannot be written, but damage is what is looked for here.
+            if links.len() > self.layers.len() {
+                return (links, Some(id));
             }
+            links.push(layer.link);
+            next = layer.parent;
         }
-        Ok(false)
-    }
-
-    /// Rebuilds every layer's archive and compares digests.
-    fn data(&mut self, layers: &[LayerRecord]) {
-        for record in layers.iter().filter(|layer| layer.diff_id.is_some()) {
-            let layer = self.store.layer_of(record.clone());
-            if let Err(error) = layer.write_archive(std::io::sink()) {
-                self.find(Severity::Error, format!("layer {}", record.id), report(&error));
-            }
-        }
+        (links, None)
     }
 }
 

@@ -10,6 +10,7 @@
 //!   tarsplit/<layer id>    what rebuilds a layer's archive, zstd
 //!   staging/<operation>/   what an operation will publish
 //!   trash/                 what was retracted
+//!   aside/                 what a repair found and no record speaks of
 //! ```
 
 use plyfs_link::{LayerId, LinkId};
@@ -22,6 +23,8 @@ pub(crate) const SHA256: &str = "sha256";
 pub(crate) const TAR_SPLIT: &str = "tarsplit";
 pub(crate) const STAGING: &str = "staging";
 pub(crate) const TRASH: &str = "trash";
+/// Made by the first repair that needs it; nothing else looks into it.
+pub(crate) const ASIDE: &str = "aside";
 /// Below the home, made when it is first needed.
 pub(crate) const EMPTY: &str = "empty";
 

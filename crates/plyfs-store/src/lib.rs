@@ -73,7 +73,7 @@ mod view;
 mod workers;
 
 pub use archive::LayerArchive;
-pub use check::{CheckOptions, Finding, Severity};
+pub use check::{Act, CheckOptions, Finding, FindingKind, Repaired, Severity};
 pub use container::{Container, ContainerOptions, Parent, Removal};
 pub use df::StoreUsage;
 pub use durability::Durability;

@@ -19,6 +19,8 @@ pub enum Stage {
     Save,
     /// Writing out what a container changed.
     Export,
+    /// Looking at what the store holds.
+    Check,
 }
 
 impl fmt::Display for Stage {
@@ -29,6 +31,7 @@ impl fmt::Display for Stage {
             Self::Publish => "publish",
             Self::Save => "save",
             Self::Export => "export",
+            Self::Check => "check",
         })
     }
 }

@@ -67,11 +67,11 @@ mod verbs;
 pub use error::{Error, ErrorKind, Result, report};
 pub use plyfs_image::{Archive, CommitOptions, Compression, Format, HistoryEntry, Instruction, Loaded, Source};
 pub use plyfs_store::{
-    AppliedLayer, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName, ContainerOptions, Digest,
-    Durability, Exported, FileKind, Finding, Image, ImageId, Info, Inspected, Layer, LayerArchive, LayerId, LinkId,
-    Metadata, Mount, MountOptions, MountSpec, NewImage, Operation, Parent, Progress, PruneOptions, Pruned, Reference,
-    Removal, Severity, Skipped, Stage, Step, Store, StoreOptions, StoreUsage, Unmount, Usage, User, View, ViewEntry,
-    Walk,
+    Act, AppliedLayer, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName, ContainerOptions, Digest,
+    Durability, Exported, FileKind, Finding, FindingKind, Image, ImageId, Info, Inspected, Layer, LayerArchive,
+    LayerId, LinkId, Metadata, Mount, MountOptions, MountSpec, NewImage, Operation, Parent, Progress, PruneOptions,
+    Pruned, Reference, Removal, Repaired, Severity, Skipped, Stage, Step, Store, StoreOptions, StoreUsage, Unmount,
+    Usage, User, View, ViewEntry, Walk,
 };
 pub use verbs::{Commit, History, Images};
 

@@ -141,7 +141,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as the store's records say; `severity` is ``warning`` or ``error``."""
+    """One thing that is not as the store's records say; `severity` is ``note``, ``warning`` or ``error``."""
 
     severity: str
     subject: str

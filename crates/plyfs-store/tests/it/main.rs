@@ -3,6 +3,7 @@
 mod cache;
 mod crash;
 mod durability;
+mod fsck;
 mod life;
 mod mounts;
 mod refusals;

@@ -1,0 +1,60 @@
+//! Every layer's content against what was recorded of it.
+
+use plyfs_diff::Usage;
+
+use super::finding::{FindingKind, Severity};
+use super::{Check, report};
+use crate::progress::Stage;
+use crate::record::LayerRecord;
+use crate::{Digest, ErrorKind, Result};
+
+impl Check<'_> {
+    /// Rebuilds every layer's archive and compares digests; a layer without a DiffID is held to its size.
+    pub(super) fn content(&mut self) -> Result<()> {
+        for record in self.layers.values().cloned().collect::<Vec<_>>() {
+            match record.diff_id {
+                Some(diff_id) => self.archive(&record, &diff_id)?,
+                None => self.size(&record),
+            }
+        }
+        Ok(())
+    }
+
+    fn archive(&mut self, record: &LayerRecord, diff_id: &Digest) -> Result<()> {
+        let layer = self.store.layer_of(record.clone());
+        let out = self.progress.reader(std::io::sink(), Stage::Check, diff_id.to_string(), record.archive_size);
+        match layer.write_archive(out) {
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            // Its tar-split record is missing, which is a finding of its own: its size is all that can be checked.
+            Err(error) if error.kind() == ErrorKind::NotFound => self.size(record),
+            Err(error) => {
+                self.find(
+                    Severity::Error,
+                    FindingKind::ContentWrong,
+                    format!("layer {}", record.id),
+                    report(&error),
+                    None,
+                );
+            }
+            Ok(_) => {}
+        }
+        Ok(())
+    }
+
+    fn size(&mut self, record: &LayerRecord) {
+        let Ok(tree) = self.store.tree(record.id) else { return };
+        let subject = format!("layer {}", record.id);
+        match Usage::measure(&tree) {
+            // What is allocated depends on the file system.
+            Ok(now) if (now.apparent, now.inodes) == (record.own.apparent, record.own.inodes) => {}
+            Ok(now) => {
+                let problem = format!(
+                    "its tree has {} bytes in {} inodes, not {} in {}",
+                    now.apparent, now.inodes, record.own.apparent, record.own.inodes
+                );
+                self.find(Severity::Error, FindingKind::ContentWrong, subject, problem, None);
+            }
+            Err(error) => self.find(Severity::Error, FindingKind::ContentWrong, subject, report(&error), None),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The look-ups and totals that follow from the records, against those that are there.
+//!
+//! Both are written in the commit that writes the record, so they differ only where something else went wrong. A
+//! user's look-up that is missing is the worst of it: the layer could be pruned under its users.
+
+use std::collections::BTreeMap;
+
+use plyfs_diff::Usage;
+use plyfs_link::LayerId;
+
+use super::finding::{FindingKind, Severity};
+use super::repair::{Change, Fix};
+use super::{Check, report};
+use crate::record::LayerRecord;
+use crate::{Digest, Result, User, key, record};
+
+/// A record as the check saw it: nothing is changed once it has become another.
+type Seen = (Vec<u8>, Option<Vec<u8>>);
+
+/// A look-up that should be there, and the record it follows from.
+struct Expected {
+    value: Vec<u8>,
+    because: Vec<u8>,
+    subject: String,
+}
+
+impl Check<'_> {
+    pub(super) fn relations(&mut self) -> Result<()> {
+        // Layers are named by their parents, and the first of two with one chain has the look-up.
+        self.totals();
+        let expected = self.expected();
+        for (key, expected) in &expected {
+            match self.snapshot.get(key) {
+                Ok(Some(value)) if value == expected.value || key.starts_with(b"c") => {}
+                Ok(_) => self.missing(key, expected)?,
+                Err(error) => {
+                    self.find(Severity::Error, FindingKind::RecordUnreadable, "journal", report(&error), None);
+                }
+            }
+        }
+        if self.is_complete {
+            for letter in [&b"u"[..], b"c", b"d", b"g", b"x", b"t", b"k", b"y"] {
+                self.strays_below(letter, &expected)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn expected(&self) -> BTreeMap<Vec<u8>, Expected> {
+        let mut all = BTreeMap::new();
+        let mut expect = |key: Vec<u8>, value: &[u8], because: &[u8], subject: &str| {
+            all.insert(key, Expected { value: value.to_vec(), because: because.to_vec(), subject: subject.to_owned() });
+        };
+        for layer in self.layers.values() {
+            let (own, subject) = (key::layer(layer.id), format!("layer {}", layer.id));
+            if let Some(parent) = layer.parent {
+                expect(key::user(parent, &User::Layer(layer.id)), &[], &own, &subject);
+            }
+            if let Some(chain) = &layer.chain_id {
+                expect(key::chain(chain), layer.id.as_bytes(), &own, &subject);
+            }
+        }
+        for container in &self.containers {
+            let (own, subject) = (key::container(&container.name), format!("container {}", container.name));
+            let name = container.name.as_str().as_bytes();
+            expect(key::container_directory(container.layer), name, &own, &subject);
+            if let Some(parent) = container.parent {
+                expect(key::user(parent, &User::Container(container.layer)), &[], &own, &subject);
+            }
+            if let Some(image) = container.image.filter(|image| self.images.contains_key(image)) {
+                expect(key::image_container(&image, container.layer), &[], &own, &subject);
+            }
+        }
+        for image in self.images.values() {
+            if let Some(top) = image.top {
+                let (own, subject) = (key::image(&image.id), format!("image {}", image.id));
+                expect(key::user(top, &User::Image(image.id)), &[], &own, &subject);
+            }
+        }
+        for (key, value) in self.snapshot.scan(b"k").flatten() {
+            let (Ok(cached), Ok(id)) = (key::id(&key), <[u8; 32]>::try_from(value.as_slice())) else { continue };
+            let layer = LayerId::from_bytes(id);
+            if self.layers.contains_key(&layer) {
+                let found_by = key::layer_cached(layer, &Digest::from_bytes(cached));
+                expect(found_by, &[], &key, &format!("layer {layer}"));
+            }
+        }
+        for (key, value) in self.snapshot.scan(b"t").flatten() {
+            let (Ok(name), Ok(id)) =
+                (key::text(&key, 1).and_then(record::reference), <[u8; 32]>::try_from(value.as_slice()))
+            else {
+                continue;
+            };
+            let image = Digest::from_bytes(id);
+            if self.images.contains_key(&image) {
+                expect(key::image_name(&image, &name), &[], &key, &format!("image {name}"));
+            }
+        }
+        all
+    }
+
+    fn missing(&mut self, key: &[u8], expected: &Expected) -> Result<()> {
+        let change = Change { key: key.to_vec(), value: Some(expected.value.clone()) };
+        let fix = Fix::Records { seen: self.seen(&expected.because)?, change };
+        let problem = format!("the journal lacks the look-up {}", shown(key));
+        self.find(Severity::Error, FindingKind::RelationMissing, &expected.subject, problem, Some(fix));
+        Ok(())
+    }
+
+    fn strays_below(&mut self, letter: &[u8], expected: &BTreeMap<Vec<u8>, Expected>) -> Result<()> {
+        let keys = self.snapshot.scan(letter).flatten();
+        let strays: Vec<_> = keys.filter(|(key, value)| !self.follows(letter, key, value, expected)).collect();
+        for (key, value) in strays {
+            let fix =
+                Fix::Records { seen: (key.clone(), Some(value)), change: Change { key: key.clone(), value: None } };
+            // A name that means no image is what a person sees.
+            let severity = if letter == b"t" { Severity::Error } else { Severity::Warning };
+            let problem = format!("the look-up {} follows from no record", shown(&key));
+            self.find(severity, FindingKind::RelationStray, "journal", problem, Some(fix));
+        }
+        Ok(())
+    }
+
+    fn follows(&self, letter: &[u8], key: &[u8], value: &[u8], expected: &BTreeMap<Vec<u8>, Expected>) -> bool {
+        let id = || <[u8; 32]>::try_from(value).ok();
+        match letter {
+            b"k" => id().is_some_and(|id| self.layers.contains_key(&LayerId::from_bytes(id))),
+            b"t" => id().is_some_and(|id| self.images.contains_key(&Digest::from_bytes(id))),
+            b"c" => id().and_then(|id| self.layers.get(&LayerId::from_bytes(id))).is_some_and(|layer| {
+                layer.chain_id.is_some_and(|chain| key.get(1..) == Some(chain.as_bytes().as_slice()))
+            }),
+            _ => expected.contains_key(key),
+        }
+    }
+
+    /// Compares every chain's depth and usage with what its layers add up to.
+    fn totals(&mut self) {
+        let mut wrong = Vec::new();
+        for layer in self.layers.values() {
+            let below = match layer.parent {
+                None => (Usage::default(), 0),
+                Some(parent) => match self.layers.get(&parent) {
+                    Some(parent) => (parent.chain, parent.depth),
+                    None => continue,
+                },
+            };
+            let (chain, depth) = (below.0 + layer.own, below.1 + 1);
+            if layer.chain != chain || layer.depth != depth {
+                wrong.push((layer.clone(), LayerRecord { chain, depth, ..layer.clone() }));
+            }
+        }
+        for (layer, right) in wrong {
+            let change = Change { key: key::layer(layer.id), value: Some(right.encode()) };
+            let fix = Fix::Records { seen: (key::layer(layer.id), Some(layer.encode())), change };
+            let (subject, problem) = (format!("layer {}", layer.id), "its chain's depth or usage does not add up");
+            self.find(Severity::Warning, FindingKind::TotalsWrong, subject, problem, Some(fix));
+        }
+    }
+
+    fn seen(&self, key: &[u8]) -> Result<Seen> {
+        Ok((key.to_vec(), self.snapshot.get(key)?))
+    }
+}
+
+/// A key as its letter, its id in hexadecimal digits and what is behind.
+fn shown(key: &[u8]) -> String {
+    let text = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+    match key {
+        [letter @ (b't' | b'n'), name @ ..] => format!("{} {}", char::from(*letter), String::from_utf8_lossy(name)),
+        [b'g', rest @ ..] if rest.len() > 32 => {
+            format!("g {} {}", text(&rest[..32]), String::from_utf8_lossy(&rest[32..]))
+        }
+        [b'u', rest @ ..] if rest.len() == 65 => {
+            format!("u {} {} {}", text(&rest[..32]), char::from(rest[32]), text(&rest[33..]))
+        }
+        [letter, rest @ ..] => format!("{} {}", char::from(*letter), text(rest)),
+        [] => String::new(),
+    }
+}

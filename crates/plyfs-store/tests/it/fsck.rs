@@ -1,0 +1,311 @@
+//! Every kind of damage: broken, found by its kind, repaired, and clean; or found and left, and nothing lost.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+
+use plyfs_journal::{DirDisk, Journal, Options};
+use plyfs_store::{
+    CheckOptions, Container, ContainerOptions, Finding, FindingKind, Image, Layer, LayerId, LinkId, MountOptions,
+    Progress, Severity, Store,
+};
+use plyfs_testkit::require_root;
+
+use crate::Fixture;
+
+/// Two layers, an image of the upper one, a container of the image.
+struct Broken {
+    fixture: Fixture,
+    base: Layer,
+    top: Layer,
+    image: Image,
+    container: Container,
+}
+
+impl Broken {
+    fn new() -> Self {
+        let fixture = Fixture::new();
+        let base = fixture.layer(None, &[("a", "1"), ("b", "22")]);
+        let top = fixture.layer(Some(&base), &[("c", "333")]);
+        let image = fixture.image("{}", Some(&top), &["svc:1"]);
+        let options = ContainerOptions::new().name("web-1".parse().expect("a name"));
+        let container = fixture.store.create(&image, options).expect("created");
+        Self { fixture, base, top, image, container }
+    }
+
+    fn store(&self) -> &Store {
+        &self.fixture.store
+    }
+
+    fn home(&self) -> std::path::PathBuf {
+        self.store().path().join("overlay2")
+    }
+
+    fn link(&self, link: LinkId) -> std::path::PathBuf {
+        self.home().join("l").join(link.as_str())
+    }
+
+    fn own_link(&self) -> LinkId {
+        let text = fs::read_to_string(self.fixture.directory(self.container.id()).join("link")).expect("its link");
+        text.parse().expect("a link")
+    }
+
+    /// Writes into the journal behind the store's back.
+    fn journal(&self, key: &[&[u8]], value: Option<&[u8]>) {
+        let directory = plyfs_sys::fs::open_dir(self.store().path().join("journal")).expect("the journal");
+        let journal = Journal::open(Arc::new(DirDisk::new(directory)), Options::default()).expect("opened");
+        let key = key.concat();
+        let written = journal.write(|records| {
+            match value {
+                Some(value) => records.put(&key, value),
+                None => records.delete(&key),
+            }
+            Ok::<_, plyfs_journal::Error>(())
+        });
+        written.expect("written");
+    }
+
+    fn found(&self) -> Vec<Finding> {
+        self.store().check(CheckOptions::data()).expect("checked")
+    }
+}
+
+fn kinds(findings: &[Finding]) -> Vec<(Severity, FindingKind)> {
+    findings.iter().map(|finding| (finding.severity, finding.kind)).collect()
+}
+
+/// Breaks a store, and holds that exactly this is found, that a repair says what it did, and that all is well then.
+#[track_caller]
+fn repairs(severity: Severity, kind: FindingKind, damage: impl FnOnce(&Broken)) -> Broken {
+    let broken = Broken::new();
+    assert_eq!(broken.found(), [], "a store that nobody touched");
+    damage(&broken);
+    assert_eq!(kinds(&broken.found()), [(severity, kind)], "{:?}", broken.found());
+    let repaired = broken.store().repair(&CheckOptions::data(), Progress::none()).expect("repaired");
+    assert_eq!(repaired.acts.len(), 1, "{repaired:?}");
+    assert_eq!(repaired.left, [], "{repaired:?}");
+    assert_eq!(broken.found(), []);
+    let mount = broken.container.mount(&MountOptions::new()).expect("a repaired store is of use");
+    assert_eq!(fs::read_to_string(mount.path().join("c")).expect("the layers are there"), "333");
+    mount.unmount().expect("unmounted");
+    broken
+}
+
+/// Breaks a store, and holds that exactly this is found and that a repair leaves it alone.
+#[track_caller]
+fn stays(kind: FindingKind, damage: impl FnOnce(&Broken)) -> Broken {
+    let broken = Broken::new();
+    damage(&broken);
+    let found = broken.found();
+    assert_eq!(kinds(&found), [(Severity::Error, kind)], "{found:?}");
+    let repaired = broken.store().repair(&CheckOptions::data(), Progress::none()).expect("repaired");
+    assert_eq!(repaired.acts, []);
+    assert_eq!(repaired.left, found);
+    broken
+}
+
+#[test]
+fn root_links_and_files_are_written_anew_from_the_records() {
+    require_root!();
+    let (error, warning, note) = (Severity::Error, Severity::Warning, Severity::Note);
+    repairs(error, FindingKind::ShortLinkMissing, |it| fs::remove_file(it.link(it.top.link())).expect("removed"));
+    repairs(note, FindingKind::ShortLinkMissing, |it| fs::remove_file(it.link(it.own_link())).expect("removed"));
+    repairs(error, FindingKind::ShortLinkWrong, |it| {
+        fs::remove_file(it.link(it.top.link())).expect("removed");
+        symlink(format!("../{}/diff", it.base.id()), it.link(it.top.link())).expect("linked");
+    });
+    repairs(error, FindingKind::ShortLinkWrong, |it| {
+        fs::remove_file(it.link(it.top.link())).expect("removed");
+        symlink("/etc", it.link(it.top.link())).expect("linked");
+    });
+    for name in ["link", "lower"] {
+        let file = |it: &Broken| it.fixture.directory(it.top.id()).join(name);
+        repairs(warning, FindingKind::FileWrong, |it| fs::write(file(it), "x").expect("written"));
+        repairs(warning, FindingKind::FileWrong, |it| fs::write(file(it), "").expect("written"));
+        repairs(warning, FindingKind::FileWrong, |it| fs::remove_file(file(it)).expect("removed"));
+    }
+    repairs(note, FindingKind::FileWrong, |it| {
+        fs::write(it.fixture.directory(it.container.id()).join("lower"), "").expect("written");
+    });
+    repairs(warning, FindingKind::MarkMissing, |it| {
+        fs::remove_file(it.fixture.directory(it.base.id()).join("committed")).expect("removed");
+    });
+}
+
+#[test]
+fn root_what_no_record_speaks_of_is_moved_aside_and_kept() {
+    require_root!();
+    let stray = LayerId::random().to_string();
+    let aside = |it: &Broken, name: &str| it.store().path().join("aside").join(name);
+    let it = repairs(Severity::Warning, FindingKind::DirectoryStray, |it| {
+        fs::create_dir_all(it.home().join(&stray).join("diff/precious")).expect("made");
+    });
+    assert!(aside(&it, &format!("overlay2.{stray}/diff/precious")).is_dir(), "its content is kept");
+    let it = repairs(Severity::Warning, FindingKind::DirectoryStray, |it| {
+        fs::write(it.home().join("notes.txt"), "mine").expect("written");
+    });
+    assert_eq!(fs::read_to_string(aside(&it, "overlay2.notes.txt")).expect("kept"), "mine");
+    let link = LinkId::random();
+    let it = repairs(Severity::Warning, FindingKind::ShortLinkStray, |it| {
+        symlink(format!("../{stray}/diff"), it.link(link)).expect("linked");
+    });
+    assert!(aside(&it, &format!("l.{link}")).is_symlink(), "moved, not deleted");
+    repairs(Severity::Warning, FindingKind::TarSplitStray, |it| {
+        fs::write(it.store().path().join("tarsplit").join(&stray), "").expect("written");
+    });
+    repairs(Severity::Warning, FindingKind::BlobStray, |it| {
+        fs::write(it.store().path().join("blobs/sha256/letter"), "").expect("written");
+    });
+    repairs(Severity::Warning, FindingKind::StagingStale, |it| {
+        fs::write(it.store().path().join("staging/letter"), "").expect("written");
+    });
+    repairs(Severity::Warning, FindingKind::StagingStale, |it| {
+        fs::create_dir(it.store().path().join("staging").join(LinkId::random().as_str())).expect("made");
+    });
+}
+
+#[test]
+fn root_a_second_stray_of_one_name_does_not_replace_the_first() {
+    require_root!();
+    let it = Broken::new();
+    for content in ["first", "second"] {
+        fs::write(it.home().join("notes.txt"), content).expect("written");
+        it.store().repair(&CheckOptions::quick(), Progress::none()).expect("repaired");
+    }
+    for (name, content) in [("overlay2.notes.txt", "first"), ("overlay2.notes.txt.1", "second")] {
+        assert_eq!(fs::read_to_string(it.store().path().join("aside").join(name)).expect("kept"), content);
+    }
+}
+
+#[test]
+fn root_look_ups_are_written_anew_from_the_records_they_follow_from() {
+    require_root!();
+    let lost = |it: &Broken, key: &[&[u8]]| it.journal(key, None);
+    let (error, warning) = (Severity::Error, Severity::Warning);
+    let missing = FindingKind::RelationMissing;
+    repairs(error, missing, |it| lost(it, &[b"u", it.base.id().as_bytes(), b"l", it.top.id().as_bytes()]));
+    repairs(error, missing, |it| lost(it, &[b"u", it.top.id().as_bytes(), b"i", it.image.id().as_bytes()]));
+    repairs(error, missing, |it| lost(it, &[b"u", it.top.id().as_bytes(), b"c", it.container.id().as_bytes()]));
+    repairs(error, missing, |it| lost(it, &[b"c", it.top.chain_id().expect("known").as_bytes()]));
+    repairs(error, missing, |it| lost(it, &[b"d", it.container.id().as_bytes()]));
+    repairs(error, missing, |it| lost(it, &[b"x", it.image.id().as_bytes(), it.container.id().as_bytes()]));
+    repairs(error, missing, |it| lost(it, &[b"g", it.image.id().as_bytes(), b"svc:1"]));
+    let other = LayerId::random();
+    let stray = FindingKind::RelationStray;
+    repairs(warning, stray, |it| it.journal(&[b"u", it.base.id().as_bytes(), b"l", other.as_bytes()], Some(b"")));
+    repairs(warning, stray, |it| it.journal(&[b"c", other.as_bytes()], Some(other.as_bytes())));
+    repairs(error, stray, |it| it.journal(&[b"t", b"gone:1"], Some(other.as_bytes())));
+}
+
+#[test]
+fn root_what_cannot_be_made_up_is_named_and_left() {
+    require_root!();
+    stays(FindingKind::DirectoryMissing, |it| {
+        fs::remove_dir_all(it.fixture.directory(it.base.id()).join("diff")).expect("removed");
+    });
+    // The next use would make them again if a crash could have taken them; where the link stands, it cannot have.
+    stays(FindingKind::DirectoryMissing, |it| {
+        fs::remove_dir_all(it.fixture.directory(it.container.id())).expect("removed");
+    });
+    stays(FindingKind::DirectoryMissing, |it| {
+        fs::remove_dir(it.fixture.directory(it.container.id()).join("diff")).expect("removed");
+    });
+    stays(FindingKind::TarSplitMissing, |it| {
+        fs::remove_file(it.store().path().join("tarsplit").join(it.base.id().to_string())).expect("removed");
+    });
+    stays(FindingKind::ContentWrong, |it| fs::write(it.base.path().join("a"), "9").expect("tampered"));
+    let blob = |it: &Broken| it.store().path().join("blobs/sha256").join(it.image.id().hex());
+    stays(FindingKind::BlobMissing, |it| fs::remove_file(blob(it)).expect("removed"));
+    stays(FindingKind::BlobWrong, |it| fs::write(blob(it), "[]").expect("tampered"));
+}
+
+#[test]
+fn root_a_layer_without_its_tar_split_record_is_held_to_its_size() {
+    require_root!();
+    let it = Broken::new();
+    fs::remove_file(it.store().path().join("tarsplit").join(it.base.id().to_string())).expect("removed");
+    fs::write(it.base.path().join("a"), "longer than before").expect("tampered");
+    let found: Vec<_> = it.found().iter().map(|finding| finding.kind).collect();
+    assert_eq!(found, [FindingKind::TarSplitMissing, FindingKind::ContentWrong]);
+}
+
+#[test]
+fn root_a_record_that_cannot_be_read_makes_nothing_a_stray() {
+    require_root!();
+    let it = Broken::new();
+    it.journal(&[b"l", it.base.id().as_bytes()], Some(b"no record"));
+    let found = it.found();
+    assert!(found.iter().any(|finding| finding.kind == FindingKind::RecordUnreadable), "{found:?}");
+    it.store().repair(&CheckOptions::quick(), Progress::none()).expect("repaired as far as can be");
+    assert!(it.base.path().join("a").is_file(), "the layer's directory stays where it is");
+    assert!(!it.store().path().join("aside").exists(), "nothing is moved while a record is unread");
+}
+
+#[test]
+fn root_a_mount_that_lost_its_mark_is_marked_again() {
+    require_root!();
+    let it = Broken::new();
+    let mount = it.container.mount(&MountOptions::new()).expect("mounted");
+    let directory = it.fixture.directory(it.container.id());
+    let opened = plyfs_sys::fs::open_dir(&directory).expect("opened");
+    plyfs_sys::xattr::remove(&opened, "trusted.plyfs.mount").expect("removed");
+
+    assert_eq!(kinds(&it.found()), [(Severity::Error, FindingKind::MountUnmarked)]);
+    let repaired = it.store().repair(&CheckOptions::quick(), Progress::none()).expect("repaired");
+
+    assert_eq!(repaired.left, [], "{repaired:?}");
+    assert_eq!(it.container.mounted_at().expect("looked"), Some(mount.path().to_owned()));
+    mount.unmount().expect("unmounted");
+}
+
+#[test]
+fn root_a_mount_without_a_record_is_named_and_left_mounted() {
+    require_root!();
+    let it = Broken::new();
+    let id = LayerId::random();
+    let directory = it.home().join(id.to_string());
+    for name in ["diff", "work", "merged"] {
+        fs::create_dir_all(directory.join(name)).expect("made");
+    }
+    let (lower, own) = (it.base.path(), directory.display());
+    let options = format!("lowerdir={},upperdir={own}/diff,workdir={own}/work", lower.display());
+    let mounted = plyfs_testkit::temp::Mounted::overlay(directory.join("merged"), &options);
+
+    let found = it.found();
+
+    assert!(found.iter().any(|finding| finding.kind == FindingKind::MountStray), "{found:?}");
+    drop(mounted);
+}
+
+#[test]
+fn root_a_check_can_be_stopped() {
+    require_root!();
+    let it = Broken::new();
+    let stop = |_: &plyfs_store::Step<'_>| std::ops::ControlFlow::Break(());
+    let error = it.store().check_with(CheckOptions::data(), Progress::new(&stop)).expect_err("stopped");
+    assert_eq!(error.kind(), plyfs_store::ErrorKind::Cancelled);
+}
+
+#[test]
+fn root_what_others_make_meanwhile_is_no_stray() {
+    require_root!();
+    let it = Broken::new();
+    let store = Store::open(it.store().path()).expect("opened");
+    let busy = std::thread::spawn(move || {
+        for number in 0..40 {
+            let name = format!("c{number}").parse().expect("a name");
+            let container =
+                store.create(plyfs_store::Parent::Empty, ContainerOptions::new().name(name)).expect("created");
+            container.remove(plyfs_store::Removal::Unmounted).expect("removed");
+            store.reap().expect("reaped");
+        }
+    });
+    while !busy.is_finished() {
+        let found = it.store().check(CheckOptions::quick()).expect("checked");
+        assert!(found.iter().all(|finding| finding.severity == Severity::Note), "{found:?}");
+        it.store().repair(&CheckOptions::quick(), Progress::none()).expect("repaired");
+    }
+    busy.join().expect("nothing failed");
+    let aside: Vec<_> = fs::read_dir(it.store().path().join("aside")).into_iter().flatten().flatten().collect();
+    assert!(aside.is_empty(), "{aside:?}");
+}
