@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, Skipped};
 use plyfs_link::{LayerId, LinkId};
-use plyfs_sys::fs;
+use plyfs_sys::fs::{self, FileType};
 use plyfs_sys::lock::{Lock, Sharing};
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::retry_on_intr;
 
 use crate::cache::CacheKey;
 use crate::format::write_all;
@@ -358,7 +359,8 @@ impl Drop for Operation {
 /// Writes the files that make a layer's directory describe itself, where they are not there whole.
 ///
 /// They repeat the records, for people and for tools that know Docker's driver; plyfs mounts by the records.
-/// A power cut can leave them empty, hence the look at their sizes.
+/// A power cut can leave them empty, or zeros at their full length (ext4 sets the length before the data is on the disk),
+/// hence the look into them.
 pub(crate) fn write_identity(directory: &OwnedFd, link: LinkId, lower: Option<&str>) -> plyfs_sys::Result<()> {
     ensure_file(directory, plyfs_link::LINK, link.as_str())?;
     if let Some(lower) = lower {
@@ -369,8 +371,7 @@ pub(crate) fn write_identity(directory: &OwnedFd, link: LinkId, lower: Option<&s
 }
 
 fn ensure_file(directory: &OwnedFd, name: &str, content: &str) -> plyfs_sys::Result<()> {
-    let size = fs::try_stat_at(directory, name)?.map(|stat| stat.st_size);
-    if size.and_then(|size| usize::try_from(size).ok()) == Some(content.len()) {
+    if holds(directory, name, content)? {
         return Ok(());
     }
     let mode = Mode::from_raw_mode(0o644);
@@ -378,4 +379,21 @@ fn ensure_file(directory: &OwnedFd, name: &str, content: &str) -> plyfs_sys::Res
     let file = fs::create_file_at(directory, name, mode)?;
     write_all(&file, name, content.as_bytes())?;
     fs::chmod_at(directory, name, mode)
+}
+
+/// Says whether a regular file of this name has exactly this content.
+fn holds(directory: &OwnedFd, name: &str, content: &str) -> plyfs_sys::Result<bool> {
+    let is_candidate = |stat: fs::Stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+            && usize::try_from(stat.st_size) == Ok(content.len())
+    };
+    if !fs::try_stat_at(directory, name)?.is_some_and(is_candidate) {
+        return Ok(false);
+    }
+    let file = fs::open_at(directory, name, OFlags::RDONLY, Mode::empty())?;
+    let mut bytes = vec![0; content.len()];
+    // A regular file gives all that is asked for in one call.
+    let count = retry_on_intr(|| rustix::io::read(&file, bytes.as_mut_slice()));
+    let count = count.map_err(|errno| plyfs_sys::CallError::new("read", name, errno))?;
+    Ok(&bytes[..count] == content.as_bytes())
 }

@@ -209,6 +209,23 @@ fn root_a_container_whose_directories_a_crash_took_is_whole_again() {
 }
 
 #[test]
+fn root_files_that_a_power_cut_left_as_zeros_are_written_again() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+    let files = ["link", "lower"].map(|name| fixture.directory(container.id()).join(name));
+    let before = files.each_ref().map(|file| fs::read(file).expect("read"));
+    for (file, content) in files.iter().zip(&before) {
+        fs::write(file, vec![0; content.len()]).expect("the length is there, the data is not");
+    }
+
+    mount(&container).unmount().expect("unmounted");
+
+    assert_eq!(files.each_ref().map(|file| fs::read(file).expect("read")), before);
+}
+
+#[test]
 fn root_a_handle_of_a_removed_container_makes_nothing_again() {
     require_root!();
     let fixture = Fixture::new();
