@@ -8,6 +8,7 @@ mod bench;
 mod demo;
 mod fuzz;
 mod header;
+mod powercut;
 mod run;
 mod setup;
 mod soak;
@@ -44,6 +45,8 @@ enum Command {
     Soak(soak::Args),
     /// Fuzz everything that reads bytes from outside
     Fuzz(fuzz::Args),
+    /// Cut the power under a working store, on real file systems, and look at what is left
+    Powercut(powercut::Args),
     /// Write include/plyfs.h from the C door
     Header(header::Args),
     /// Check what no compiler checks: first lines, stray words, dependency arrows
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Torture(args) => torture::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Powercut(args) => powercut::run(&args),
         Command::Header(args) => header::run(&args),
         Command::Tidy => tidy::run(),
         Command::Setup => setup::run(),

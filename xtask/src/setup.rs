@@ -15,14 +15,16 @@ use crate::run::{check, command, exists, output};
 use crate::tree;
 
 /// Packages the suites use, and what for.
-const PACKAGES: [(&str, &str); 26] = [
+const PACKAGES: [(&str, &str); 29] = [
     ("acl", "trees with ACLs"),
     ("attr", "trees with extended attributes"),
+    ("btrfs-progs", "file systems whose power is cut"),
     ("buildah", "builds the images that are loaded"),
     ("containerd", "what dockerd stands on"),
     ("crun", "runs podman's containers"),
     ("debootstrap", "a real base system"),
     ("docker.io", "a real dockerd judges archives and changes"),
+    ("e2fsprogs", "file systems whose power is cut"),
     ("fuse-overlayfs", "the rootless fallback"),
     ("g++", "compiles the header as C++"),
     ("gcc", "compiles the examples and the C of our dependencies"),
@@ -40,6 +42,7 @@ const PACKAGES: [(&str, &str); 26] = [
     ("strace", "counts the system calls of an operation"),
     ("uidmap", "user namespaces"),
     ("umoci", "unpacks what we pack"),
+    ("xfsprogs", "file systems whose power is cut"),
     ("xz-utils", "archives of other people"),
     ("zstd", "archives of other people"),
 ];

@@ -22,11 +22,18 @@ struct Part {
 }
 
 /// Every part; to add one, add a line.
-const PARTS: &[Part] = &[Part {
-    name: "torture",
-    what: "processes killed at random instants lose and leave nothing",
-    arguments: |minutes| words(&["torture", "--minutes", &minutes.to_string(), "--seed", "11"]),
-}];
+const PARTS: &[Part] = &[
+    Part {
+        name: "torture",
+        what: "processes killed at random instants lose and leave nothing",
+        arguments: |minutes| words(&["torture", "--minutes", &minutes.to_string(), "--seed", "11"]),
+    },
+    Part {
+        name: "powercut",
+        what: "1,000 cuts of each file system lose nothing acknowledged",
+        arguments: |_| words(&["powercut", "--cuts", "1000", "--seed", "100"]),
+    },
+];
 
 /// Longest run of one part.
 const LIMIT: Duration = Duration::from_secs(12 * 3600);

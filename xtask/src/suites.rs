@@ -19,7 +19,7 @@ use anyhow::{Result, bail};
 
 use crate::run::{self, stream};
 use crate::tally::Tally;
-use crate::{tidy, tree};
+use crate::{powercut, tidy, tree};
 
 /// Longest run of one command.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
@@ -44,6 +44,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "clippy", what: "no warning in any target", run: rust::clippy },
     Suite { name: "rust", what: "unit, integration and documentation tests", run: rust::tests },
     Suite { name: "torture", what: "processes killed at random lose and leave nothing", run: fire::torture },
+    Suite { name: "powercut", what: "cuts of real file systems lose nothing acknowledged", run: powercut_suite },
     Suite { name: "docs", what: "rustdoc warns of nothing", run: rust::docs },
     Suite { name: "header", what: "the header is current and compiles alone as C11 and C++17", run: c::header },
     Suite { name: "c", what: "the C examples compile without a warning and run", run: c::examples },
@@ -57,6 +58,15 @@ fn tidy_suite(_: &Session, tally: &mut Tally) -> Result<()> {
     tidy::run()?;
     *tally += Tally::PASS;
     Ok(())
+}
+
+fn powercut_suite(_: &Session, tally: &mut Tally) -> Result<()> {
+    powercut::suite(tally)
+}
+
+/// Builds an example of the workspace's, with the features that the tests are built with.
+pub(crate) fn build_example(name: &str) -> Result<()> {
+    run::check(run::cargo().args([&["build", "--quiet"], &rust::WORKSPACE[..], &["--example", name]].concat()))
 }
 
 /// What all suites of one run share.
