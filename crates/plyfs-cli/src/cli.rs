@@ -122,6 +122,9 @@ pub(crate) struct Load {
     /// Archive, layout directory, or - for standard input
     #[arg(value_name = "FILE|DIR|-", default_value = "-")]
     pub(crate) source: PathBuf,
+    /// Take the image for this platform where there are several [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -7,13 +7,17 @@
 mod docker;
 mod oci;
 
+use std::borrow::Cow;
+
 use plyfs_diff::Digest;
 use plyfs_store::Reference;
 
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
+use crate::manifest::parse;
 use crate::members::Members;
+use crate::platform::{Platform, Stated};
 
 /// One image on its way in.
 #[derive(Debug)]
@@ -50,10 +54,30 @@ pub(crate) struct IncomingLayer {
     pub promise: Option<Promise>,
 }
 
+/// Which image is taken where there is a choice: that for the platform asked for, or for this machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted(pub Option<Platform>);
+
+impl Wanted {
+    fn platform(&self) -> Cow<'_, Platform> {
+        self.0.as_ref().map_or_else(|| Cow::Owned(Platform::host()), Cow::Borrowed)
+    }
+
+    /// Refuses an image whose config says it is for another platform than the one asked for.
+    fn check(&self, config: &[u8]) -> Result<()> {
+        let Some(asked) = &self.0 else { return Ok(()) };
+        let stated: Stated = parse(config, "config")?;
+        if stated.is_empty() || asked.takes(&stated) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, format!("an image for {stated}, and {asked} was asked for")))
+    }
+}
+
 /// Reads what images there are; every document is held to its digest, every layer's member is there.
-pub(crate) fn read(members: &Members) -> Result<Vec<Incoming>> {
+pub(crate) fn read(members: &Members, wanted: &Wanted) -> Result<Vec<Incoming>> {
     let images = if members.has(layout::OCI_INDEX)? {
-        oci::read(members)?
+        oci::read(members, wanted)?
     } else if members.has(layout::DOCKER_MANIFEST)? {
         docker::read(members)?
     } else if members.has(layout::DOCKER_REPOSITORIES)? {
@@ -69,6 +93,7 @@ pub(crate) fn read(members: &Members) -> Result<Vec<Incoming>> {
         return Err(Error::new(ErrorKind::InvalidInput, "no image in the archive"));
     }
     for image in &images {
+        wanted.check(&image.config).map_err(|error| Error::wrap(image.label(), error))?;
         for layer in &image.layers {
             let checked = check_member(members, layer);
             checked.map_err(|error| Error::wrap(format!("{}: layer {}", image.label(), layer.diff_id), error))?;

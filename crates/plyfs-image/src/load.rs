@@ -45,8 +45,9 @@ fn load_all(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result
     let staging = |error| Error::store("stage", error);
     let mut operation = store.operation().map_err(staging)?;
     let spool = operation.spool().map_err(staging)?;
+    let wanted = source.wanted();
     let members = source.members(spool.as_fd(), progress)?;
-    let images = incoming::read(&members)?;
+    let images = incoming::read(&members, &wanted)?;
     operation.claim(images.iter().flat_map(chains).collect::<BTreeSet<_>>()).map_err(staging)?;
     let mut skipped = Vec::new();
     for image in &images {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{self, Promise};
 use crate::error::{Error, ErrorKind, Result, shown};
 use crate::layout::{self, MAX_DESCRIPTORS, MAX_LAYERS};
+use crate::platform::Stated;
 
 /// Reads one JSON document; `what` names it in errors.
 ///
@@ -29,7 +30,7 @@ pub(crate) struct Descriptor {
     size: u64,
     #[serde(default, deserialize_with = "or_default")]
     pub annotations: BTreeMap<String, String>,
-    pub platform: Option<Platform>,
+    pub platform: Option<Stated>,
 }
 
 impl Descriptor {
@@ -41,35 +42,6 @@ impl Descriptor {
     /// Says whether the descriptor is about another one, as buildkit's attestations are.
     pub(crate) fn is_attestation(&self) -> bool {
         self.annotations.contains_key(layout::ANNOTATION_REFERENCE_TYPE)
-    }
-}
-
-/// What an image runs on.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub(crate) struct Platform {
-    #[serde(default, deserialize_with = "or_default")]
-    pub os: String,
-    #[serde(default, deserialize_with = "or_default")]
-    pub architecture: String,
-}
-
-impl Platform {
-    /// Says whether images for this platform run on this machine.
-    pub(crate) fn is_here(&self) -> bool {
-        self.os == "linux" && self.architecture == host_architecture()
-    }
-}
-
-/// This machine's architecture in the words of OCI, which are Go's.
-pub(crate) fn host_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "x86" => "386",
-        "aarch64" => "arm64",
-        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
-        "powerpc64" => "ppc64",
-        "loongarch64" => "loong64",
-        same => same, // arm, riscv64, s390x
     }
 }
 

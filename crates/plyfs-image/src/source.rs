@@ -10,7 +10,9 @@ use plyfs_store::{Progress, Stage};
 
 use crate::compression::Decoder;
 use crate::error::{Error, Result};
+use crate::incoming::Wanted;
 use crate::members::Members;
+use crate::platform::Platform;
 
 /// Where an image comes from; what it is, is told by its content.
 ///
@@ -19,6 +21,7 @@ use crate::members::Members;
 pub struct Source<'a> {
     kind: Kind<'a>,
     name: String,
+    platform: Option<Platform>,
 }
 
 enum Kind<'a> {
@@ -46,14 +49,28 @@ impl Source<'static> {
             () if kind.is_file() => Kind::File(file),
             () => Kind::Reader(Box::new(file)),
         };
-        Ok(Self { kind, name })
+        Ok(Self { kind, name, platform: None })
     }
 }
 
 impl<'a> Source<'a> {
     /// Reads an archive from `reader`, to its end.
     pub fn reader(reader: impl Read + Send + 'a) -> Self {
-        Self { kind: Kind::Reader(Box::new(reader)), name: "the archive read".into() }
+        Self { kind: Kind::Reader(Box::new(reader)), name: "the archive read".into(), platform: None }
+    }
+
+    /// Chooses the image for this platform where an index offers several; by default this machine's.
+    ///
+    /// Where a platform was asked for, an image that says it is for another one is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    #[must_use]
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.platform = Some(platform);
+        self
+    }
+
+    /// What is chosen where there is a choice.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted(self.platform.clone())
     }
 
     /// What messages call it.

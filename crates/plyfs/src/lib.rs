@@ -65,7 +65,9 @@ mod error;
 mod verbs;
 
 pub use error::{Error, ErrorKind, Result, report};
-pub use plyfs_image::{Archive, CommitOptions, Compression, Format, HistoryEntry, Instruction, Loaded, Source};
+pub use plyfs_image::{
+    Archive, CommitOptions, Compression, Format, HistoryEntry, Instruction, Loaded, Platform, Source,
+};
 pub use plyfs_store::{
     Act, AppliedLayer, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName, ContainerOptions, Digest,
     Durability, Exported, FileKind, Finding, FindingKind, Image, ImageId, Info, Inspected, Layer, LayerArchive,

@@ -55,7 +55,7 @@ fn members(bytes: &[u8]) -> Members {
 
 /// Names, and the plain bytes of the layers.
 fn read_back(members: &Members) -> Vec<(Vec<String>, Vec<Vec<u8>>)> {
-    let images = incoming::read(members).expect("images");
+    let images = incoming::read(members, &incoming::Wanted::default()).expect("images");
     let plain = |layer: &incoming::IncomingLayer| {
         let member = members.open(&layer.member).expect("readable").expect("there");
         let mut bytes = Vec::new();

@@ -1,6 +1,6 @@
 //! The `index.json` of an OCI layout: descriptors of manifests or of further indexes, one for each image.
 //!
-//! A nested index is one image for many platforms, and this machine's is taken. A name is taken from
+//! A nested index is one image for many platforms, and the wanted one is taken. A name is taken from
 //! `org.opencontainers.image.ref.name` when it is a whole name, as podman and skopeo write it, else from
 //! `io.containerd.image.name`. A bare tag, as umoci writes, names no repository: the image comes in without a
 //! name, and a note says so.
@@ -9,25 +9,29 @@ use plyfs_diff::Digest;
 use plyfs_store::Reference;
 use serde::Deserialize;
 
-use super::{Incoming, IncomingLayer, docker, missing};
+use super::{Incoming, IncomingLayer, Wanted, docker, missing};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, shown};
 use crate::layout::{self, MAX_DOCUMENT, MAX_INDEX_DEPTH};
-use crate::manifest::{Descriptor, Index, Manifest, host_architecture, parse};
+use crate::manifest::{Descriptor, Index, Manifest, parse};
 use crate::members::Members;
+use crate::platform::Platform;
+
+/// How many platforms an error lists.
+const MAX_LISTED: usize = 20;
 
 /// Reads all images of the layout.
-pub(super) fn read(members: &Members) -> Result<Vec<Incoming>> {
+pub(super) fn read(members: &Members, wanted: &Wanted) -> Result<Vec<Incoming>> {
     check_version(members)?;
     let bytes = members.document(layout::OCI_INDEX)?.ok_or_else(|| missing(layout::OCI_INDEX))?;
     let index = Index::parse(&bytes, layout::MEDIA_INDEX, layout::OCI_INDEX)?;
     let given = docker::names(members)?;
     let mut images = Vec::new();
     for descriptor in &index.manifests {
-        if descriptor.is_attestation() || is_for_another_platform(descriptor, &index.manifests) {
+        if descriptor.is_attestation() || is_for_another_platform(descriptor, &index.manifests, wanted) {
             continue;
         }
-        let mut image = image(members, descriptor)?;
+        let mut image = image(members, descriptor, wanted)?;
         if let Some((_, names)) = given.iter().find(|(id, names)| *id == image.id && !names.is_empty()) {
             image.names.clone_from(names);
         } else {
@@ -55,17 +59,17 @@ fn check_version(members: &Members) -> Result<()> {
     Err(Error::new(ErrorKind::Unsupported, message))
 }
 
-/// Says whether another descriptor of the same name is for this machine and this one is not.
-fn is_for_another_platform(descriptor: &Descriptor, all: &[Descriptor]) -> bool {
+/// Says whether another descriptor of the same name is for the wanted platform and this one is not.
+fn is_for_another_platform(descriptor: &Descriptor, all: &[Descriptor], wanted: &Wanted) -> bool {
     let name = |of: &Descriptor| of.annotations.get(layout::ANNOTATION_REF_NAME).cloned();
-    descriptor.platform.as_ref().is_some_and(|platform| !platform.is_here())
-        && all.iter().any(|other| {
-            other.platform.as_ref().is_some_and(|platform| platform.is_here()) && name(other) == name(descriptor)
-        })
+    let platform = wanted.platform();
+    let is_wanted = |of: &Descriptor| of.platform.as_ref().map(|stated| platform.takes(stated));
+    is_wanted(descriptor) == Some(false)
+        && all.iter().any(|other| is_wanted(other) == Some(true) && name(other) == name(descriptor))
 }
 
-fn image(members: &Members, descriptor: &Descriptor) -> Result<Incoming> {
-    let (what, media_type, bytes) = manifest(members, descriptor, 0)?;
+fn image(members: &Members, descriptor: &Descriptor, wanted: &Wanted) -> Result<Incoming> {
+    let (what, media_type, bytes) = manifest(members, descriptor, wanted, 0)?;
     let (manifest, config_descriptor) = Manifest::parse(&bytes, &media_type, &what)?;
     let config = blob(members, &config_descriptor, &format!("{what}: config"))?;
     let diff_ids = config::diff_ids(&config, manifest.layers.len()).map_err(|error| Error::wrap(&what, error))?;
@@ -84,7 +88,12 @@ fn image(members: &Members, descriptor: &Descriptor) -> Result<Incoming> {
 }
 
 /// Follows indexes down to a manifest: what it is called, its media type, its bytes.
-fn manifest(members: &Members, descriptor: &Descriptor, depth: usize) -> Result<(String, String, Vec<u8>)> {
+fn manifest(
+    members: &Members,
+    descriptor: &Descriptor,
+    wanted: &Wanted,
+    depth: usize,
+) -> Result<(String, String, Vec<u8>)> {
     let media_type = descriptor.media_type.as_str();
     let is_index = [layout::MEDIA_INDEX, layout::MEDIA_DOCKER_LIST].contains(&media_type);
     let word = if is_index { "index" } else { "manifest" };
@@ -100,18 +109,20 @@ fn manifest(members: &Members, descriptor: &Descriptor, depth: usize) -> Result<
         return Err(Error::new(ErrorKind::InvalidInput, format!("{what}: indexes nest too deep")));
     }
     let index = Index::parse(&bytes, media_type, &what)?;
-    let chosen = for_this_machine(&index).ok_or_else(|| {
-        let message = format!("{what}: no image for linux/{} in it", host_architecture());
+    let chosen = for_platform(&index, &wanted.platform()).ok_or_else(|| {
+        let there: Vec<_> = index.manifests.iter().filter_map(|descriptor| descriptor.platform.as_ref()).collect();
+        let there: Vec<_> = there.iter().take(MAX_LISTED).map(ToString::to_string).collect();
+        let message = format!("{what}: no image for {} in it, but for {}", wanted.platform(), there.join(", "));
         Error::new(ErrorKind::Unsupported, message)
     })?;
-    manifest(members, chosen, depth + 1)
+    manifest(members, chosen, wanted, depth + 1)
 }
 
-/// The descriptor whose platform is this machine's; else the only one, if it names none.
-fn for_this_machine(index: &Index) -> Option<&Descriptor> {
+/// The descriptor whose platform is the wanted one; else the only one, if it names none.
+fn for_platform<'a>(index: &'a Index, platform: &Platform) -> Option<&'a Descriptor> {
     let images = || index.manifests.iter().filter(|descriptor| !descriptor.is_attestation());
-    let here = images().find(|descriptor| descriptor.platform.as_ref().is_some_and(|platform| platform.is_here()));
-    here.or_else(|| images().next().filter(|only| only.platform.is_none() && images().count() == 1))
+    let wanted = images().find(|descriptor| descriptor.platform.as_ref().is_some_and(|stated| platform.takes(stated)));
+    wanted.or_else(|| images().next().filter(|only| only.platform.is_none() && images().count() == 1))
 }
 
 /// Reads a document and holds it to its descriptor.

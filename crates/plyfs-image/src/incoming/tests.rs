@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use super::*;
 use crate::archive::tar::TarWriter;
 use crate::layout::*;
-use crate::manifest::host_architecture;
+use crate::platform::host_architecture;
 use serde_json::{Value, json};
 
 /// An archive in the making.
@@ -41,6 +41,10 @@ impl Build {
     }
 
     fn read(&self) -> Result<Vec<Incoming>> {
+        self.read_for(&Wanted::default())
+    }
+
+    fn read_for(&self, wanted: &Wanted) -> Result<Vec<Incoming>> {
         let mut tar = TarWriter::new(Vec::new());
         for (name, bytes) in &self.0 {
             tar.file(name, bytes.len() as u64, &bytes[..]).expect("written");
@@ -48,7 +52,7 @@ impl Build {
         let bytes = tar.finish().expect("written");
         let temp = tempfile::tempdir().expect("a temporary directory");
         let spool = plyfs_sys::fs::open_dir(temp.path()).expect("open");
-        read(&Members::of_stream(&bytes[..], spool.as_fd(), &mut |_| Ok(()))?)
+        read(&Members::of_stream(&bytes[..], spool.as_fd(), &mut |_| Ok(()))?, wanted)
     }
 
     #[track_caller]
@@ -170,6 +174,44 @@ fn a_nested_index_gives_the_image_for_this_machine() {
     assert_eq!(build.read().expect("images").len(), 1, "at the top too, another platform's image is left out");
     build.index(&[other]);
     assert_eq!(build.read().expect("images").len(), 1, "unless it is the only one");
+}
+
+#[test]
+fn the_platform_asked_for_is_taken_and_one_that_is_not_there_is_named() {
+    let mut build = Build::default();
+    let mut platform = |name: &str, architecture: &str, variant: Option<&str>| {
+        let mut descriptor = build.image(name, Value::Null);
+        descriptor["platform"] = json!({"os": "linux", "architecture": architecture, "variant": variant});
+        descriptor
+    };
+    let all = [
+        platform("intel", "amd64", None),
+        platform("arm", "arm64", Some("v8")),
+        platform("old", "arm", Some("v6")),
+        platform("newer", "arm", Some("v7")),
+    ];
+    let index = json!({"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": all}).to_string();
+    let nested = build.blob(MEDIA_INDEX, index);
+    build.index(&[nested]);
+    let wanted = |text: &str| Wanted(Some(text.parse().expect("a platform")));
+    for (text, layer) in [("amd64", "intel"), ("aarch64", "arm"), ("linux/arm/v7", "newer"), ("linux/arm", "old")] {
+        let images = build.read_for(&wanted(text)).expect(text);
+        assert_eq!(images[0].layers[0].diff_id, Digest::of(layer), "{text}");
+    }
+    let error = chain(&build.read_for(&wanted("riscv64")).expect_err("it is not there"));
+    assert!(error.contains("riscv64") && error.contains("linux/arm/v7"), "{error}");
+}
+
+#[test]
+fn an_image_for_another_platform_than_asked_for_is_refused() {
+    let config = config(&["one"]).replace(r#""os":"linux""#, r#""os":"linux","architecture":"arm64""#);
+    let mut build = docker("c.json", &config, &["a"], &["l"]);
+    build.add("l", "one");
+    assert_eq!(build.read().expect("nobody asked").len(), 1);
+    assert_eq!(build.read_for(&Wanted(Some("arm64".parse().expect("one")))).expect("it is").len(), 1);
+    let error = build.read_for(&Wanted(Some("amd64".parse().expect("one")))).expect_err("another");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(chain(&error).contains("linux/arm64"), "{}", chain(&error));
 }
 
 #[test]
