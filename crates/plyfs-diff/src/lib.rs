@@ -8,6 +8,7 @@
 //! - A [`View`] reads what an upper and its lowers show together, as a mount would, without one.
 //! - [`apply()`] makes a layer's directory out of an archive, over its chain: digest, size, cost and the record that gives
 //!   the archive back come out of the same pass.
+//!   Applied before its chain is known, a layer is finished by [`settle()`]: so layers can be unpacked at once.
 //! - [`export()`] makes the archive out of an upper directory; with [`Chain::empty`] it archives a plain directory.
 //! - [`changes()`] lists what an upper adds, modifies and deletes, as `docker diff` does.
 //! - [`tar_split`] gives a received archive back, byte for byte, from its record and the layer.
@@ -71,7 +72,7 @@ mod upper;
 mod usage;
 mod view;
 
-pub use apply::{Applied, ApplyOptions, apply};
+pub use apply::{Applied, ApplyOptions, Deferred, Settled, apply, settle};
 pub use chain::{Chain, Entry, Found, Merged};
 pub use changes::{Change, ChangeKind, Changes, changes};
 pub use dialect::Dialect;

@@ -22,7 +22,7 @@ use super::whiteouts::Name;
 use crate::archive::{Entry, Kind, Reader, Time};
 use crate::chain::{copy_directory_attributes, is_whiteout_device};
 use crate::tar_split::Crc64;
-use crate::{Applied, Chain, DigestReader, Error, ErrorKind, Result, SkipReason, Skipped, names};
+use crate::{Applied, Chain, DigestReader, Error, ErrorKind, Result, SkipReason, Skipped, Usage, names};
 
 type Source<'a> = DigestReader<&'a mut dyn Read>;
 
@@ -55,14 +55,14 @@ pub(super) enum Done {
     At(Vec<u8>, u64),
 }
 
-/// Applies the whole archive; the source was read to its end.
-pub(super) fn run<'a>(
+/// Applies the whole archive; what the layer costs is left for the caller to measure.
+pub(super) fn apply<'a>(
     source: Source<'a>,
     root: &OwnedFd,
     chain: &'a Chain,
     options: &'a ApplyOptions,
     tar_split: Option<&mut dyn Write>,
-) -> Result<(Source<'a>, Losses)> {
+) -> Result<Applied> {
     let own = || fs::open_dir_at(root, ".").map_err(|error| Error::call("open the layer", error));
     // Without privilege nothing can be given to root; what nothing describes stays the caller's.
     let owner = rustix::process::geteuid().is_root().then_some((0, 0));
@@ -134,7 +134,9 @@ impl<'a> Applier<'a> {
         if entry.kind == Kind::HardLink {
             return self.hard_link(dir, name, entry);
         }
-        self.cursor.enter(dir, Purpose::Entry(entry.mtime))?;
+        if !self.cursor.enter(dir, Purpose::Entry(entry.mtime))? {
+            return Ok(Done::Nowhere);
+        }
         match entry.kind {
             Kind::File => self.file(name, entry),
             Kind::Directory => self.directory(name, entry),
@@ -228,15 +230,20 @@ impl<'a> Applier<'a> {
         match there {
             Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 self.lose(&path, None)?;
+                self.cursor.describe(&path);
                 self.cursor.enter_existing(name)?;
                 metadata::forget_xattrs(self.cursor.dir(), entry)
                     .map_err(|error| failed("set the attributes of", &path, error))?;
             }
             Some(stat) => {
                 self.vacate(name)?;
+                self.cursor.describe(&path);
                 self.cursor.make_dir(name, is_whiteout_device(&stat))?;
             }
-            None => self.cursor.make_dir(name, false)?,
+            None => {
+                self.cursor.describe(&path);
+                self.cursor.make_dir(name, false)?;
+            }
         }
         self.describe_dir(entry)?;
         Ok(Done::Empty(path))
@@ -278,6 +285,7 @@ impl<'a> Applier<'a> {
         if kind == FileType::CharacterDevice && device == 0 {
             // On disk this is a whiteout: it hides the name and cannot be seen as what it is.
             self.report_one(&path, SkipReason::Device);
+            self.cursor.rebuild_if_unknown();
         }
         let made = self
             .make(name, entry, |cursor| fs::make_node_at(cursor.dir(), name, kind, Mode::RUSR | Mode::WUSR, device));
@@ -373,7 +381,7 @@ impl<'a> Applier<'a> {
         self.losses.listed.push(Skipped::new(Path::new(OsStr::from_bytes(path)), reason));
     }
 
-    fn finish(mut self, tar_split: Option<&mut dyn Write>) -> Result<(Source<'a>, Losses)> {
+    fn finish(mut self, tar_split: Option<&mut dyn Write>) -> Result<Applied> {
         if let Some(record) = &mut self.record {
             record.segment(self.reader.raw())?;
         }
@@ -389,17 +397,26 @@ impl<'a> Applier<'a> {
         if !self.is_root_given {
             self.imply_root()?;
         }
-        self.cursor.finish()?;
+        let deferred = self.cursor.finish()?;
         if let (Some(record), Some(out)) = (self.record, tar_split) {
             record.finish(out)?;
         }
-        Ok((self.reader.into_inner(), self.losses))
+        let (diff_id, archive_size, _) = self.reader.into_inner().finish();
+        Ok(Applied {
+            diff_id,
+            archive_size,
+            usage: Usage::default(),
+            skipped: self.losses.listed,
+            skipped_more: self.losses.more,
+            deferred,
+        })
     }
 
     /// Gives the root what it has in the chain, else 0755 root:root and the beginning of time (rule 53).
     fn imply_root(&mut self) -> Result<()> {
         self.cursor.enter(b"", Purpose::Entry(Time::default()))?;
         let setting = |error| failed("set the attributes of", b"/", error);
+        self.cursor.ask_root();
         let below = self.cursor.root_below();
         let times = match below.as_ref().and_then(|merged| merged.uppermost()) {
             Some(from) => copy_directory_attributes(from, self.cursor.dir()).map_err(setting)?,

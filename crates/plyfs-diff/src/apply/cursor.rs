@@ -18,10 +18,11 @@ use plyfs_sys::{CallError, xattr};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
+use super::deferred::{Deferred, Question, Questions};
 use super::metadata::{self, Owner};
 use crate::archive::Time;
 use crate::chain::{DirMarks, copy_directory_attributes, is_whiteout_device, times_of};
-use crate::layout::OPAQUE_VALUE;
+use crate::layout::{OPAQUE_VALUE, WHITEOUT_PREFIX};
 use crate::{Chain, Error, Found, Merged, Result, beneath, names};
 
 /// How many directories are held open at most; those further up are opened again when they are needed.
@@ -41,6 +42,8 @@ pub(super) struct Cursor<'a> {
     /// The root first, then one for each component of `path`.
     levels: Vec<Level>,
     path: Vec<u8>,
+    /// What only the chain can say, where it is not known yet.
+    questions: Questions,
 }
 
 struct Level {
@@ -85,7 +88,7 @@ impl<'a> Cursor<'a> {
             (true, true) => Lower::Directory(merged),
         };
         let root = Level { fd: Some(root), end: 0, times: None, is_touched: true, lower };
-        Ok(Self { chain, owner, max_depth, levels: vec![root], path: Vec::new() })
+        Ok(Self { chain, owner, max_depth, levels: vec![root], path: Vec::new(), questions: Questions::default() })
     }
 
     /// The root of the layer.
@@ -120,7 +123,8 @@ impl<'a> Cursor<'a> {
         top.is_touched = true;
     }
 
-    /// Goes to the directory a clean path names, making what is missing; `false` where a whiteout has nothing to hide.
+    /// Goes to the directory a clean path names, making what is missing; `false` where a whiteout has nothing to hide, or
+    /// where only the chain can say what is there and it is not known yet.
     pub(super) fn enter(&mut self, path: &[u8], purpose: Purpose) -> Result<bool> {
         if path == self.path {
             return Ok(true);
@@ -137,7 +141,7 @@ impl<'a> Cursor<'a> {
                 b".." => self.leave_to(self.levels.len().saturating_sub(2))?,
                 _ => match self.step(&name, purpose)? {
                     Step::Entered => {}
-                    Step::NothingToHide => return Ok(false),
+                    Step::NothingToHide | Step::ChainDecides => return Ok(false),
                     Step::Link(target) => {
                         links += 1;
                         if links > MAX_LINKS {
@@ -167,6 +171,9 @@ impl<'a> Cursor<'a> {
         let lower = if hid_lower { Lower::Nothing } else { Lower::Unasked };
         if hid_lower {
             self.mark_opaque_fd(fd.as_fd()).map_err(&failed)?;
+            if self.is_chain_asked()? {
+                self.questions.ask(Question::OpaqueAnew, &self.path_of(name));
+            }
         }
         self.push(name, fd, None, true, lower)
     }
@@ -202,8 +209,10 @@ impl<'a> Cursor<'a> {
 
     /// Hides what the lowers have in the current directory, if they may have anything (rule 2).
     pub(super) fn make_opaque(&mut self) -> Result<()> {
-        if matches!(self.lower(self.levels.len() - 1)?, Lower::Nothing) {
-            return Ok(());
+        match self.lower(self.levels.len() - 1)? {
+            Lower::Nothing => return Ok(()),
+            Lower::Unknown => self.questions.ask(Question::Opaque, &self.path),
+            Lower::Unasked | Lower::Directory(_) => {}
         }
         let failed = self.failed("make opaque", OsStr::new(""));
         self.mark_opaque_fd(self.dir()).map_err(&failed)?;
@@ -214,11 +223,45 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Goes back to the root, giving every directory its times back.
-    pub(super) fn finish(mut self) -> Result<()> {
+    /// Notes that a whiteout was made whose use only the chain knows.
+    pub(super) fn ask_whiteout(&mut self, name: &OsStr) -> Result<()> {
+        if self.is_chain_asked()? {
+            self.questions.ask(Question::Whiteout, &self.path_of(name));
+        }
+        Ok(())
+    }
+
+    /// Notes that nothing describes the root.
+    pub(super) fn ask_root(&mut self) {
+        if !self.chain.is_known() {
+            self.questions.ask(Question::Root, b"");
+        }
+    }
+
+    /// Notes that an entry describes the directory `path`.
+    pub(super) fn describe(&mut self, path: &[u8]) {
+        self.questions.describe(path);
+    }
+
+    /// Notes that the layer is to be applied anew once the chain is known; `false` when it is known.
+    pub(super) fn rebuild_if_unknown(&mut self) -> bool {
+        if !self.chain.is_known() {
+            self.questions.rebuild();
+        }
+        !self.chain.is_known()
+    }
+
+    /// Says whether only a chain that is not known yet can tell what shows through the current directory.
+    fn is_chain_asked(&mut self) -> Result<bool> {
+        Ok(matches!(self.lower(self.levels.len() - 1)?, Lower::Unknown))
+    }
+
+    /// Goes back to the root, giving every directory its times back; returns what waits for the chain.
+    pub(super) fn finish(mut self) -> Result<Deferred> {
         self.leave_to(0)?;
         let root = self.levels.pop().expect("the root is never left");
-        settle(&root).map_err(|error| Error::call("set the times of the root", error))
+        settle(&root).map_err(|error| Error::call("set the times of the root", error))?;
+        Ok(self.questions.finish())
     }
 
     /// The directory whose attributes the root takes from the lowers; `None` for a base layer.
@@ -230,6 +273,10 @@ impl<'a> Cursor<'a> {
     }
 
     fn step(&mut self, name: &OsStr, purpose: Purpose) -> Result<Step> {
+        // Clean paths have no such component: a link leads here.
+        if name.as_bytes().starts_with(WHITEOUT_PREFIX) {
+            return Err(names::invalid(&self.path_of(name), "would mean a deletion, yet a link leads through it"));
+        }
         let failed = self.failed("open", name);
         match fs::open_dir_at(self.dir(), name) {
             Ok(fd) => {
@@ -249,7 +296,12 @@ impl<'a> Cursor<'a> {
             Purpose::Entry(time) => (time, true),
             Purpose::Whiteout(time) => (time, false),
         };
-        match self.below(name)? {
+        let below = self.below(name)?;
+        if matches!(self.top().lower, Lower::Unknown) {
+            let question = if is_entry { Question::Implied } else { Question::ImpliedToHide };
+            self.questions.ask(question, &self.path_of(name));
+        }
+        match below {
             Some(Found::Symlink(link)) => return link.read_link().map(Step::Link),
             Some(Found::Directory(merged)) => self.copy_dir(name, merged)?,
             // A file of a lower is in the way of a directory as little as it is in the way of an entry.
@@ -271,6 +323,7 @@ impl<'a> Cursor<'a> {
                 self.default_dir(name, true, implied)?; // rule 10
                 Ok(Step::Entered)
             }
+            _ if self.rebuild_if_unknown() => Ok(Step::ChainDecides),
             _ => Err(names::invalid(&self.path_of(name), "is not a directory, yet entries lie below it")),
         }
     }
@@ -413,6 +466,8 @@ impl<'a> Cursor<'a> {
 enum Step {
     Entered,
     NothingToHide,
+    /// Without the chain it would be an error; with it the name may lead elsewhere.
+    ChainDecides,
     Link(OsString),
 }
 

@@ -21,7 +21,7 @@ use super::whiteouts::is_present;
 use crate::archive::{Entry, Kind, Reader};
 use crate::chain::times_of;
 use crate::layout::{CAPABILITY, WHITEOUT_META_PREFIX};
-use crate::{Dialect, Error, Found, Result, beneath, chain, names};
+use crate::{Dialect, Error, ErrorKind, Found, Result, beneath, chain, names};
 
 /// How many files of AUFS' store are remembered; images that have one have a handful.
 const AUFS_MOST: usize = 10_000;
@@ -92,9 +92,16 @@ impl Applier<'_> {
         }
         let (target_dir, target_name) = names::split(&target);
         let target_name = OsStr::from_bytes(target_name);
-        let (from, stat) = self.find_target(target_dir, target_name, entry)?;
-
-        self.cursor.enter(dir, Purpose::Entry(entry.mtime))?;
+        let (from, stat) = match self.find_target(target_dir, target_name, entry) {
+            // The chain may have it, once it is known.
+            Err(error) if error.kind() == ErrorKind::InvalidInput && self.cursor.rebuild_if_unknown() => {
+                return Ok(Done::Nowhere);
+            }
+            found => found?,
+        };
+        if !self.cursor.enter(dir, Purpose::Entry(entry.mtime))? {
+            return Ok(Done::Nowhere);
+        }
         let path = self.cursor.path_of(name);
         let link = |to: &Cursor<'_>| fs::link_at(&from, target_name, to.dir(), name);
         let mut linked = link(&self.cursor);
@@ -124,7 +131,9 @@ impl Applier<'_> {
             return self.checked(found, entry);
         }
         // Not there by plain directories of the layer: through the merged chain, as any other name.
-        self.cursor.enter(dir, Purpose::Entry(entry.mtime))?;
+        if !self.cursor.enter(dir, Purpose::Entry(entry.mtime))? {
+            return Err(no_target(entry));
+        }
         let stat = match fs::try_stat_at(self.cursor.dir(), name).map_err(looking)? {
             Some(stat) => stat,
             None => match self.cursor.below(name)? {
@@ -186,7 +195,9 @@ impl Applier<'_> {
 
     /// Makes a copy of a file of AUFS' store, which is no part of the tree itself (rule 5).
     fn copy_aufs(&mut self, dir: &[u8], name: &OsStr, target: &[u8], entry: &Entry) -> Result<Done> {
-        self.cursor.enter(dir, Purpose::Entry(entry.mtime))?;
+        if !self.cursor.enter(dir, Purpose::Entry(entry.mtime))? {
+            return Ok(Done::Nowhere);
+        }
         let path = self.cursor.path_of(name);
         let copying = |error| Error::io(format!("copy to {}", names::quoted(&path)), error);
         let mut file = self.create(name)?;

@@ -2,16 +2,21 @@
 
 mod applier;
 mod cursor;
+mod deferred;
 mod links;
 mod metadata;
 mod record;
 mod scratch;
+mod settle;
 mod whiteouts;
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 
 use plyfs_sys::fs;
+
+pub use deferred::Deferred;
+pub use settle::{Settled, settle};
 
 use crate::archive::Limits;
 use crate::{Chain, Digest, DigestReader, Error, Result, Skipped, Usage};
@@ -60,6 +65,8 @@ pub struct Applied {
     pub skipped: Vec<Skipped>,
     /// How much more was left out than is listed.
     pub skipped_more: u64,
+    /// What waits for the parent; empty unless the chain [is unknown](Chain::unknown).
+    pub deferred: Deferred,
 }
 
 impl Applied {
@@ -84,6 +91,9 @@ impl Applied {
 /// - Device nodes that may not be made, OverlayFS' own attributes and security labels are reported in
 ///   [`Applied::skipped`].
 ///
+/// Over [`Chain::unknown`] what the parent decides waits in [`Applied::deferred`], and [`settle`](crate::settle()) finishes
+/// it: so the layers of an image can be unpacked at once.
+///
 /// Nothing is synced. After an error the directory holds part of the layer and is to be removed (rule 56).
 #[doc(alias = "ApplyDiff")]
 pub fn apply(
@@ -97,13 +107,6 @@ pub fn apply(
     // One copy of the applier serves every kind of reader.
     let source: &mut dyn Read = &mut archive;
     let root = fs::open_dir_at(layer, ".").map_err(|error| Error::call("open the layer", error))?;
-    let (source, skipped) = applier::run(DigestReader::new(source), &root, chain, options, tar_split)?;
-    let (diff_id, archive_size, _) = source.finish();
-    Ok(Applied {
-        diff_id,
-        archive_size,
-        usage: Usage::measure(&root)?,
-        skipped: skipped.listed,
-        skipped_more: skipped.more,
-    })
+    let applied = applier::apply(DigestReader::new(source), &root, chain, options, tar_split)?;
+    Ok(Applied { usage: Usage::measure(&root)?, ..applied })
 }

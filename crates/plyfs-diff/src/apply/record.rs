@@ -26,7 +26,7 @@ const TAG_SEGMENT: u8 = 0;
 const TAG_FILE: u8 = 1;
 
 /// Half a SHA-256 of a path in the layer: short, and nobody finds two paths with one key.
-type Key = [u8; 16];
+pub(super) type Key = [u8; 16];
 
 /// What the archive was, kept until it can be said where its contents are.
 pub(super) struct Record {
@@ -116,7 +116,7 @@ fn find(lost: &[Lost], key: Key, index: u64) -> Option<&Lost> {
     lost.get(at).filter(|lost| lost.key == key)
 }
 
-fn key(path: &[u8]) -> Key {
+pub(super) fn key(path: &[u8]) -> Key {
     *Sha256::digest(path).first_chunk().expect("a digest has 32 bytes")
 }
 

@@ -101,6 +101,7 @@ impl Applier<'_> {
     }
 
     fn make_whiteout(&mut self, name: &OsStr) -> Result<()> {
+        self.cursor.ask_whiteout(name)?;
         let dir = self.cursor.dir();
         fs::make_node_at(dir, name, FileType::CharacterDevice, Mode::empty(), 0)
             .map_err(|error| self.refused(error, name))?;

@@ -290,7 +290,7 @@ fn root_an_error_of_the_callers_reader_comes_back_as_it_is() {
 
 /// One entry of a random archive.
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
     File(String, Vec<u8>),
     Dir(String, u32),
     Symlink(String, String),
@@ -308,7 +308,7 @@ fn name() -> impl Strategy<Value = String> {
         .prop_map(|(start, parts)| start.to_owned() + &parts.join("/"))
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub fn step() -> impl Strategy<Value = Step> {
     let content = || proptest::collection::vec(any::<u8>(), 0..1500);
     prop_oneof![
         4 => (name(), content()).prop_map(|(name, content)| Step::File(name, content)),
@@ -322,7 +322,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn build(steps: &[Step], tail: &[u8]) -> Vec<u8> {
+pub fn build(steps: &[Step], tail: &[u8]) -> Vec<u8> {
     let add = |tar: LayerTar, step: &Step| match step {
         Step::File(name, content) => tar.file(name, content),
         Step::Dir(name, mode) => tar.entry(EntryType::Directory, *mode, name, "", ""),
@@ -374,7 +374,7 @@ proptest! {
 }
 
 /// The steps that may follow on those before them, in pieces first: most random archives ask for something impossible.
-fn possible(steps: Vec<Step>, tail: &[u8], is_possible: impl Fn(&[u8]) -> bool) -> Vec<Step> {
+pub fn possible(steps: Vec<Step>, tail: &[u8], is_possible: impl Fn(&[u8]) -> bool) -> Vec<Step> {
     steps.into_iter().fold(Vec::new(), |mut kept, step| {
         kept.push(step);
         if !is_possible(&build(&kept, tail)) {

@@ -15,5 +15,6 @@ mod export_oracles;
 mod layers;
 mod model;
 mod rebuild;
+mod settle;
 mod stack;
 mod view;
