@@ -15,12 +15,13 @@ use crate::run::{check, command, exists, output};
 use crate::tree;
 
 /// Packages the suites use, and what for.
-const PACKAGES: [(&str, &str); 29] = [
+const PACKAGES: &[(&str, &str)] = &[
     ("acl", "trees with ACLs"),
     ("attr", "trees with extended attributes"),
     ("btrfs-progs", "file systems whose power is cut"),
     ("buildah", "builds the images that are loaded"),
     ("containerd", "what dockerd stands on"),
+    ("bzip2", "archives of other people"),
     ("crun", "runs podman's containers"),
     ("debootstrap", "a real base system"),
     ("docker.io", "a real dockerd judges archives and changes"),

@@ -28,6 +28,10 @@ const ZSTD_LEVEL: u32 = 3;
 const ZSTD_LEVELS: RangeInclusive<u32> = 1..=19;
 /// The largest zstd window accepted, as a power of two: 128 MiB, the limit of zstd(1) without `--memory`.
 const ZSTD_WINDOW_LOG: u32 = 27;
+/// What an xz stream may make its decoder take: enough for the largest preset, whose dictionary has 64 MiB, and no more
+/// (CVE-2025-58058).
+#[cfg(feature = "xz")]
+const XZ_MEMORY: u64 = 96 << 20;
 /// The longest prefix that [`Content::of`] looks at.
 const MAGIC_LEN: usize = 6;
 
@@ -152,6 +156,12 @@ pub(crate) enum Decoder<R: Read> {
     GzipEnd,
     /// zstd; libzstd goes from frame to frame by itself.
     Zstd(Box<zstd::stream::read::Decoder<'static, Input<R>>>),
+    /// xz, all streams of it.
+    #[cfg(feature = "xz")]
+    Xz(Box<liblzma::bufread::XzDecoder<Input<R>>>),
+    /// bzip2, all streams of it.
+    #[cfg(feature = "bzip2")]
+    Bzip2(Box<bzip2::bufread::MultiBzDecoder<Input<R>>>),
 }
 
 impl<R: Read> fmt::Debug for Decoder<R> {
@@ -161,13 +171,15 @@ impl<R: Read> fmt::Debug for Decoder<R> {
 }
 
 impl<R: Read> Decoder<R> {
-    /// Looks at the first bytes of `input` and chooses; xz and bzip2 are [`ErrorKind::Unsupported`].
+    /// Looks at the first bytes of `input` and chooses; xz and bzip2 are [`ErrorKind::Unsupported`] without their
+    /// features.
     pub(crate) fn new(mut input: R) -> Result<Self> {
         let mut start = Vec::with_capacity(MAGIC_LEN);
         let read = input.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut start);
         read.map_err(|error| Error::io("read the first bytes", error))?;
         let content = Content::of(&start);
         let input = BufReader::with_capacity(CHUNK, io::Cursor::new(start).chain(input));
+        #[cfg(not(all(feature = "xz", feature = "bzip2")))]
         let unsupported = |name| Err(Error::new(ErrorKind::Unsupported, format!("{name} compression")));
         match content {
             Content::Plain => Ok(Self::Plain(input)),
@@ -179,7 +191,17 @@ impl<R: Read> Decoder<R> {
                 });
                 Ok(Self::Zstd(Box::new(decoder.map_err(|error| Error::io("start a zstd decoder", error))?)))
             }
+            #[cfg(feature = "xz")]
+            Content::Xz => {
+                let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED);
+                let stream = stream.map_err(|error| Error::io("start an xz decoder", error.into()))?;
+                Ok(Self::Xz(Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))))
+            }
+            #[cfg(feature = "bzip2")]
+            Content::Bzip2 => Ok(Self::Bzip2(Box::new(bzip2::bufread::MultiBzDecoder::new(input)))),
+            #[cfg(not(feature = "xz"))]
             Content::Xz => unsupported("xz"),
+            #[cfg(not(feature = "bzip2"))]
             Content::Bzip2 => unsupported("bzip2"),
         }
     }
@@ -194,6 +216,10 @@ impl<R: Read> Decoder<R> {
             Self::Plain(_) => "plain",
             Self::Gzip(_) | Self::GzipEnd => "gzip",
             Self::Zstd(_) => "zstd",
+            #[cfg(feature = "xz")]
+            Self::Xz(_) => "xz",
+            #[cfg(feature = "bzip2")]
+            Self::Bzip2(_) => "bzip2",
         }
     }
 
@@ -220,6 +246,10 @@ impl<R: Read> Read for Decoder<R> {
             Self::Plain(input) => return input.read(buffer),
             Self::Gzip(_) | Self::GzipEnd => self.read_gzip(buffer),
             Self::Zstd(decoder) => decoder.read(buffer),
+            #[cfg(feature = "xz")]
+            Self::Xz(decoder) => decoder.read(buffer),
+            #[cfg(feature = "bzip2")]
+            Self::Bzip2(decoder) => decoder.read(buffer),
         };
         read.map_err(|error| self.judge(error))
     }
@@ -231,9 +261,20 @@ impl<R: Read> Decoder<R> {
         if error.kind() == io::ErrorKind::Interrupted || crate::error::is_from_below(&error) {
             return error;
         }
+        #[cfg(feature = "xz")]
+        if wants_too_much(&error) {
+            let message = format!("the xz stream asks for more than {} MiB of memory", XZ_MEMORY >> 20);
+            return Error::new(ErrorKind::InvalidInput, message).into_io();
+        }
         let problem = if error.kind() == io::ErrorKind::UnexpectedEof { "cut off" } else { "garbled" };
         Error::new(ErrorKind::Corrupt, format!("the {} stream is {problem}", self.name())).because(error).into_io()
     }
+}
+
+#[cfg(feature = "xz")]
+fn wants_too_much(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<liblzma::stream::Error>());
+    matches!(inner, Some(liblzma::stream::Error::MemLimit))
 }
 
 /// Says whether more compressed data follows a gzip member; zeros up to the end are padding.
@@ -375,7 +416,55 @@ mod tests {
         }
     }
 
+    /// What xz(1) and bzip2(1) make of `plain`.
+    #[cfg(any(feature = "xz", feature = "bzip2"))]
+    fn packed_elsewhere(program: &str, arguments: &[&str], plain: &[u8]) -> Vec<u8> {
+        use std::process::{Command, Stdio};
+        let mut command = Command::new(program);
+        let child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("Debian has it");
+        let mut stdin = child.stdin.take().expect("piped");
+        std::thread::scope(|scope| {
+            scope.spawn(move || stdin.write_all(plain).expect("it reads"));
+            child.wait_with_output().expect("it ends").stdout
+        })
+    }
+
     #[test]
+    #[cfg(any(feature = "xz", feature = "bzip2"))]
+    fn what_xz_and_bzip2_pack_is_unpacked_whole_and_damage_is_told() {
+        let plain = sample();
+        let programs: &[(&str, &[&str])] = &[
+            #[cfg(feature = "xz")]
+            ("xz", &["-1", "-c"]),
+            #[cfg(feature = "bzip2")]
+            ("bzip2", &["-1", "-c"]),
+        ];
+        for (program, arguments) in programs {
+            let one = packed_elsewhere(program, arguments, &plain);
+            assert!(unpacked(&one).expect("unpacked") == plain, "{program}");
+            let two = [&one[..], &packed_elsewhere(program, arguments, b"more")].concat();
+            assert!(unpacked(&two).expect("unpacked") == [&plain[..], b"more"].concat(), "{program}, two streams");
+            for length in [MAGIC_LEN, one.len() / 2, one.len() - 1] {
+                let error = unpacked(&one[..length]).expect_err("cut off");
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{program} cut at {length}: {error}");
+            }
+            let mut bad = one.clone();
+            bad[one.len() / 2] ^= 4;
+            assert_eq!(unpacked(&bad).expect_err("garbled").kind(), ErrorKind::Corrupt, "{program}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "xz")]
+    fn an_xz_stream_that_wants_a_huge_dictionary_is_refused() {
+        let huge = packed_elsewhere("xz", &["--lzma2=dict=512MiB,mode=fast", "-c"], b"small");
+        let error = unpacked(&huge).expect_err("it asks for too much");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}");
+    }
+
+    #[test]
+    #[cfg(not(any(feature = "xz", feature = "bzip2")))]
     fn xz_and_bzip2_are_refused_by_name() {
         for (start, name) in [(&b"\xfd7zXZ\0rest"[..], "xz"), (b"BZh91AY", "bzip2")] {
             let error = unpacked(start).expect_err("refused");

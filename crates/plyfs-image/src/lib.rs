@@ -48,8 +48,8 @@
 //!
 //! # Limits
 //!
-//! - xz and bzip2 are recognised and refused, as are encrypted layers, artifacts and archives of docker before
-//!   1.10.
+//! - xz and bzip2 are read with the features of their names, else refused, as are encrypted layers, artifacts and
+//!   archives of docker before 1.10.
 //! - What can be read only once, or is compressed as a whole, is kept in the store's staging directory first.
 //! - The compressed form of a layer is not kept: saving compresses anew, so that a manifest has another digest.
 
