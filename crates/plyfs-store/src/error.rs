@@ -30,6 +30,12 @@ impl Error {
         Self::new(ErrorKind::Exists, format!("{what}: exists already"))
     }
 
+    /// Wraps an error of the standard library; it is of the kind `otherwise` where no call failed.
+    pub(crate) fn io(message: impl Into<String>, source: std::io::Error, otherwise: ErrorKind) -> Self {
+        let kind = rustix::io::Errno::from_io_error(&source).map_or(otherwise, ErrorKind::from_errno);
+        Self::new(kind, message).because(source)
+    }
+
     /// Wraps an error of `plyfs-diff`; when a reader or writer handed in by the caller stopped it, its kind is kept.
     pub(crate) fn diff(message: impl Into<String>, source: plyfs_diff::Error) -> Self {
         let kind = foreign_kind(&source).unwrap_or(source.kind());

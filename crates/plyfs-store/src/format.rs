@@ -68,7 +68,7 @@ impl Format {
             })?;
         let mut text = String::new();
         std::io::Read::read_to_string(&mut std::io::Read::take(std::fs::File::from(file), MAX_SIZE), &mut text)
-            .map_err(|e| wrong(ErrorKind::Corrupt, "unreadable".to_owned()).because(e))?;
+            .map_err(|e| Error::io(format!("{}: unreadable", layout::FORMAT_FILE), e, ErrorKind::Corrupt))?;
         let unreadable = |e: toml::de::Error| wrong(ErrorKind::Corrupt, e.message().to_owned());
         let versioned: Versioned = toml::from_str(&text).map_err(unreadable)?;
         if versioned.version != VERSION {

@@ -234,11 +234,10 @@ impl Container {
         if made.is_err() {
             self.drop_merged(&transition);
         }
-        made?;
-        self.guard(path, true)
+        made
     }
 
-    fn mount_at(&self, transition: &Lock, path: &Path, options: &MountOptions) -> Result<()> {
+    fn mount_at(&self, transition: &Lock, path: &Path, options: &MountOptions) -> Result<Mount> {
         let named = |e| Error::mount(format!("container {}", self.name()), e);
         let read_only = options.read_only.unwrap_or(self.is_read_only());
         let flags = options.flags.clone().read_only(read_only);
@@ -248,11 +247,16 @@ impl Container {
         // knows of, and the next one would put a second over the same upper.
         Mark::about_to_mount(path)?.write(transition.as_file())?;
         let mounted = plan.mount_at(path).map_err(named);
-        let mounted = mounted.and_then(|()| Mark::of(path)?.write(transition.as_file()));
-        if mounted.is_err() {
+        let guarded = mounted.and_then(|()| {
+            let marked = Mark::of(path).and_then(|mark| mark.write(transition.as_file()));
+            let guarded = marked.and_then(|()| self.guard(path.to_owned(), true));
+            // Without its mark or its guard it would be a mount that nobody knows of.
+            guarded.inspect_err(|_| drop(plyfs_mount::unmount(path, Unmount::Detach)))
+        });
+        if guarded.is_err() {
             let _ = Mark::remove(transition.as_file());
         }
-        mounted
+        guarded
     }
 
     fn guard(&self, path: PathBuf, made: bool) -> Result<Mount> {

@@ -243,7 +243,9 @@ impl Operation {
         let record = fs::create_file_at(self.dir(), layout::staged_tar_split(id), Mode::RUSR | Mode::WUSR);
         let record = std::fs::File::from(record.map_err(|e| self.failed("new layer", e))?);
         let chain = self.chain(below)?;
-        let spoiled = |e: std::io::Error| Error::new(ErrorKind::Io, format!("tar-split record of {id}")).because(e);
+        let spoiled = |e: std::io::Error| {
+            self.store.explain_full(Error::io(format!("tar-split record of {id}"), e, ErrorKind::Io))
+        };
         let mut encoder = zstd::Encoder::new(BufWriter::new(record), TAR_SPLIT_LEVEL).map_err(spoiled)?;
         let named = || match expected {
             Some(diff_id) => format!("layer {diff_id}"),

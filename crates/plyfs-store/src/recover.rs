@@ -12,9 +12,12 @@ use crate::{Digest, Error, Result, Store, key, layout, record};
 impl Store {
     /// Takes back what dead operations put into place and finishes removals that were cut short.
     ///
-    /// Nothing here waits: an operation whose lock is held is alive and left alone, and when another process
+    /// Nothing here waits but for one append: an operation whose lock is held is alive and left alone, and when another process
     /// is about to begin one, the next open looks again. Content is moved into `trash`, not yet deleted.
     pub(crate) fn recover(&self) -> Result<()> {
+        // A record whose sync failed is decided by whoever writes next: best now, since all else goes by it. On a full
+        // disk it may have to wait, and the store opens all the same.
+        let _ = self.commit(|_| Ok(()));
         self.recover_staging()?;
         // One removal that cannot be finished locks nobody out: `reap` tries it again and says why.
         for (layer, link) in self.pending_removals()? {
