@@ -6,6 +6,7 @@
 
 mod bench;
 mod demo;
+mod faults;
 mod fuzz;
 mod header;
 mod powercut;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Args),
     /// Let processes work at random on one store and kill them at random instants
     Torture(torture::Args),
+    /// Let each system call of each operation fail once, and judge the store afterwards
+    Faults(faults::Args),
     /// Run what needs hours, part by part
     Soak(soak::Args),
     /// Fuzz everything that reads bytes from outside
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Torture(args) => torture::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Powercut(args) => powercut::run(&args),

@@ -24,6 +24,11 @@ struct Part {
 /// Every part; to add one, add a line.
 const PARTS: &[Part] = &[
     Part {
+        name: "faults",
+        what: "every system call of every operation fails once with every errno, and does no harm",
+        arguments: |_| words(&["faults", "--all"]),
+    },
+    Part {
         name: "torture",
         what: "processes killed at random instants lose and leave nothing",
         arguments: |minutes| words(&["torture", "--minutes", &minutes.to_string(), "--seed", "11"]),

@@ -45,6 +45,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "rust", what: "unit, integration and documentation tests", run: rust::tests },
     Suite { name: "torture", what: "processes killed at random lose and leave nothing", run: fire::torture },
     Suite { name: "powercut", what: "cuts of real file systems lose nothing acknowledged", run: powercut_suite },
+    Suite { name: "faults", what: "a system call that fails does no harm, whichever it is", run: fire::faults },
     Suite { name: "docs", what: "rustdoc warns of nothing", run: rust::docs },
     Suite { name: "header", what: "the header is current and compiles alone as C11 and C++17", run: c::header },
     Suite { name: "c", what: "the C examples compile without a warning and run", run: c::examples },

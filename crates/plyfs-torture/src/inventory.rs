@@ -61,9 +61,9 @@ fn names(dir: &Path) -> Result<BTreeSet<String>> {
     entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// The mount points below `dir` in this mount namespace.
+/// The mount points below `dir` in the mount namespace of this thread.
 pub fn mounts_below(dir: &Path) -> Result<Vec<String>> {
-    let table = fs::read_to_string("/proc/self/mountinfo").context("read the mount table")?;
+    let table = fs::read_to_string("/proc/thread-self/mountinfo").context("read the mount table")?;
     let points = table.lines().filter_map(|line| line.split(' ').nth(4));
     Ok(points.filter(|point| Path::new(point).starts_with(dir)).map(str::to_owned).collect())
 }

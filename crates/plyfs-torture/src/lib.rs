@@ -8,11 +8,13 @@
 //! | [`state`] | what a store holds, in lines that two stores can be compared by |
 //! | [`model`] | what one worker's part of a store must hold |
 //! | [`worker`] | a process that works at random, and can be killed at any instant |
+//! | [`faults`] | every system call of every operation fails once |
 //! | [`torture`] | who starts, kills, watches and judges the workers |
 //!
 //! The program `plyfs-torture` of this crate is what `cargo xtask torture` and `cargo xtask faults` run.
 
 pub mod dice;
+pub mod faults;
 pub mod inventory;
 pub mod model;
 pub mod recipe;

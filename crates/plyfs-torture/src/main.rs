@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
+use plyfs_torture::faults;
 use plyfs_torture::torture::{self, Options, Report};
 use plyfs_torture::worker::Worker;
 
@@ -35,9 +36,30 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Be one of those processes
+    /// Make system calls of operations fail, one a run, and judge what is left
+    Fault {
+        /// Operations, all without it
+        #[arg(long, num_args = 1..)]
+        op: Vec<String>,
+        /// Every call with every errno, not a sample
+        #[arg(long)]
+        all: bool,
+        /// How many faults of each operation a sample has
+        #[arg(long, default_value_t = 14)]
+        sample: u64,
+        /// Where all random choices begin
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// One fault alone, as a report names it: openat:17:EIO
+        #[arg(long)]
+        fault: Option<String>,
+    },
+    /// Be a process that works until it is killed
     #[command(hide = true)]
     Worker { dir: PathBuf, slot: u64, seed: u64 },
+    /// Be a process whose call fails
+    #[command(hide = true)]
+    Subject { dir: PathBuf, op: String },
 }
 
 fn main() -> ExitCode {
@@ -58,6 +80,11 @@ fn run(command: Command) -> Result<()> {
             print(&report, seconds);
             Ok(())
         }
+        Command::Fault { op, all, sample, seed, fault } => {
+            let report = faults::run(&faults::Options { operations: op, all, sample, seed, only: fault })?;
+            tell(&report)
+        }
+        Command::Subject { dir, op } => faults::subject(&dir, &op),
         Command::Worker { dir, slot, seed } => Worker::start(&dir, slot, seed)?.work(),
     }
 }
@@ -75,4 +102,26 @@ fn print(report: &Report, seconds: u64) {
         "{seconds} s: {done} operations, {} kills, {} within an operation, of which {} were found done; {} looks, nothing lost, nothing left",
         report.kills, notes.interrupted, notes.finished, report.looks
     );
+}
+
+/// Prints what was tried; anything wrong is an error.
+fn tell(report: &faults::Report) -> Result<()> {
+    let mut total = 0;
+    for (operation, verdicts) in &report.verdicts {
+        let counts: Vec<_> = verdicts.iter().map(|(told, count)| format!("{count} {told}")).collect();
+        println!("{operation:<16} {}", counts.join(", "));
+        total += verdicts.values().sum::<u64>();
+    }
+    println!("left alone:");
+    for (call, (count, reason)) in &report.spared {
+        println!("  {call:<16} {count:>5} calls: {reason}");
+    }
+    for wrong in &report.wrong {
+        println!("wrong: {wrong}");
+    }
+    if !report.wrong.is_empty() {
+        bail!("{} of {total} faults did harm", report.wrong.len());
+    }
+    println!("{total} faults over {} operations, none did harm", report.verdicts.len());
+    Ok(())
 }

@@ -40,7 +40,9 @@ impl Recipe {
         for (path, seed) in &files {
             lower = lower.file(path, content(*seed));
         }
-        let own = Dice::new(owner.bytes().fold(n + 1, |sum, byte| sum * 131 + u64::from(byte))).roll() >> 8;
+        let own = Dice::new(owner.bytes().fold(n + 1, |sum, byte| sum.wrapping_mul(131).wrapping_add(byte.into())))
+            .roll()
+            >> 8;
         let mut upper = LayerTar::new().whiteout("base", "f1").dir("own");
         files.remove("base/f1");
         for k in 0..8 {

@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> Result<Report> {
 }
 
 /// Leaves the mount namespace of the machine, so that no mount outlives this process.
-fn own_mounts() -> Result<()> {
+pub(crate) fn own_mounts() -> Result<()> {
     nix::sched::unshare(CloneFlags::CLONE_NEWNS).context("a mount namespace needs root")?;
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     nix::mount::mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).context("make all mounts private")
@@ -130,6 +130,6 @@ fn add(sum: &mut Notes, notes: Notes) {
 }
 
 /// Where the program of this crate lies: a worker is the same program.
-fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
     std::env::current_exe().context("the path of this program")
 }

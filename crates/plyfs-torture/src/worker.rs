@@ -119,11 +119,14 @@ impl Worker {
         let Some(op) = self.notes.pending.take() else { return Ok(()) };
         self.notes.interrupted += 1;
         let seen = verify::Seen::of(&self.store, &self.owner)?;
+        let before = self.notes.model.clone();
         let made = match &op {
-            Op::Commit { name, .. } => seen.names.get(name).map(String::as_str),
+            // The image the name meant before is not the one this commit was to make.
+            Op::Commit { name, .. } => {
+                seen.names.get(name).filter(|id| before.names.get(name) != Some(id)).map(String::as_str)
+            }
             _ => None,
         };
-        let before = self.notes.model.clone();
         let after = before.after(&self.owner, &op, made);
         if seen.agrees(&after) {
             self.notes.finished += u64::from(after != before);

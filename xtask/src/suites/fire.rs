@@ -10,3 +10,8 @@ pub(super) fn torture(session: &Session, tally: &mut Tally) -> Result<()> {
     session.build("torture")?;
     session.check("torture", tally, torture::program().args(["kill", "--seconds", "60"]))
 }
+
+pub(super) fn faults(session: &Session, tally: &mut Tally) -> Result<()> {
+    session.build("faults")?;
+    session.check("faults", tally, torture::program().arg("fault"))
+}

@@ -65,10 +65,9 @@ impl Observer {
         for image in self.reader.images()? {
             let whole = image.layers().and_then(|layers| image.config().map(|_| layers));
             let Err(error) = whole else { continue };
-            let is_there = self.reader.images()?.iter().any(|other| other.id() == image.id());
-            // It may have been removed and loaded again in between: then a second look is fine.
-            let is_gone_again = || image.layers().is_err() || image.config().is_err();
-            if error.kind() != ErrorKind::NotFound || (is_there && is_gone_again()) {
+            // Loaded again it has another layer.
+            let same = |other: &plyfs::Image| other.id() == image.id() && other.top() == image.top();
+            if error.kind() != ErrorKind::NotFound || self.reader.images()?.iter().any(same) {
                 bail!("image {}: {}", image.id(), plyfs::report(&error));
             }
         }
