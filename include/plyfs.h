@@ -247,7 +247,7 @@ typedef struct plyfs_pruned {
     uint64_t images;
     /// How many layers.
     uint64_t layers;
-    /// How many layers would have gone but are being read.
+    /// How many things nothing uses that stay: read, built upon, leased.
     uint64_t held;
     /// What the removed layers took, as recorded when they were published.
     struct plyfs_usage reclaimed;

@@ -83,6 +83,7 @@ impl Layer {
             plyfs::User::Layer(id) => ("layer", id.to_string()),
             plyfs::User::Image(id) => ("image", id.to_string()),
             plyfs::User::Container(id) => ("container", id.to_string()),
+            plyfs::User::Lease(id) => ("lease", id.to_string()),
         };
         Ok(users.into_iter().map(pair).collect())
     }

@@ -69,12 +69,15 @@ pub(crate) struct Pruned {
 
 impl From<plyfs::Pruned> for Pruned {
     fn from(of: plyfs::Pruned) -> Self {
-        let text = |ids: &[plyfs::LayerId]| ids.iter().map(ToString::to_string).collect();
+        let kept = |kept: &plyfs::Kept| match kept.subject {
+            plyfs::Subject::Layer(id) => Some(id.to_string()),
+            _ => None,
+        };
         Self {
             images: of.images.iter().map(ToString::to_string).collect(),
-            layers: text(&of.layers),
+            layers: of.layers.iter().map(ToString::to_string).collect(),
             reclaimed: usage(of.reclaimed),
-            held: text(&of.held),
+            held: of.kept.iter().filter_map(kept).collect(),
         }
     }
 }

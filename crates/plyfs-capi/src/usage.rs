@@ -88,7 +88,7 @@ pub struct plyfs_pruned {
     pub images: u64,
     /// How many layers.
     pub layers: u64,
-    /// How many layers would have gone but are being read.
+    /// How many things nothing uses that stay: read, built upon, leased.
     pub held: u64,
     /// What the removed layers took, as recorded when they were published.
     pub reclaimed: plyfs_usage,
@@ -101,7 +101,7 @@ impl From<&Pruned> for plyfs_pruned {
             size: size_of::<Self>(),
             images: pruned.images.len() as u64,
             layers: pruned.layers.len() as u64,
-            held: pruned.held.len() as u64,
+            held: pruned.kept.len() as u64,
             reclaimed: pruned.reclaimed.into(),
         }
     }

@@ -4,29 +4,44 @@
 //! |---|---|
 //! | `l` layer id | the layer's record |
 //! | `c` chain id | layer id |
-//! | `u` layer id, user | empty: `user` stands on the layer (`l` layer id, `i` image id, `c` container's layer id) |
+//! | `u` layer id, user | empty: `user` stands on the layer (`l` layer id, `i` image id, `c` container's layer id, `e` lease id) |
 //! | `n` container name | the container's record |
 //! | `d` container's layer id | container name |
 //! | `i` image id | the image's record |
 //! | `t` reference | image id |
 //! | `g` image id, reference | empty: a name of the image |
 //! | `x` image id, container's layer id | empty: the container was made of the image |
+//! | `f` digest, image id | empty: the blob is the image's manifest |
+//! | `e` lease id | the lease's record |
+//! | `h` lease id, `l` layer id or `i` image id | empty: the lease keeps it |
+//! | `z` image id, lease id | empty: the lease keeps the image |
 //! | `r` layer id | the removal's record: its directories are to be removed |
 //! | `k` digest of parent and cache key | layer id |
 //! | `y` layer id, digest of parent and cache key | empty: the layer is found by the key |
 //! | `b` digest | empty: the blob is to be removed unless an image needs it again |
 //!
-//! Ids are 32 raw bytes, names are text. Every relation stands under the thing it is asked of, so that each
+//! Ids are 32 raw bytes, those of leases 26 characters; names are text. Every relation stands under the thing it is asked of, so that each
 //! question is one look-up or one scan of just its answers.
 
 use plyfs_diff::Digest;
 use plyfs_link::LayerId;
 
-use crate::{ContainerName, Error, ErrorKind, Reference, Result};
+use crate::{ContainerName, Error, ErrorKind, LeaseId, Reference, Result};
 
 pub(crate) const LAYERS: &[u8] = b"l";
 pub(crate) const CONTAINERS: &[u8] = b"n";
 pub(crate) const IMAGES: &[u8] = b"i";
+pub(crate) const LEASES: &[u8] = b"e";
+/// What leases keep, by lease.
+pub(crate) const LEASED: &[u8] = b"h";
+/// Who stands on which layer, by layer.
+pub(crate) const USERS: &[u8] = b"u";
+/// The names of images, by image.
+pub(crate) const IMAGE_NAMES: &[u8] = b"g";
+/// The containers made of images, by image.
+pub(crate) const IMAGE_CONTAINERS: &[u8] = b"x";
+/// The leases that keep images, by image.
+pub(crate) const IMAGE_LEASES: &[u8] = b"z";
 pub(crate) const REMOVALS: &[u8] = b"r";
 pub(crate) const BLOB_REMOVALS: &[u8] = b"b";
 
@@ -39,6 +54,8 @@ pub enum User {
     Image(Digest),
     /// A container made on it, by the id of the container's own layer.
     Container(LayerId),
+    /// A lease that keeps it while it is not used otherwise.
+    Lease(LeaseId),
 }
 
 fn joined(parts: &[&[u8]]) -> Vec<u8> {
@@ -59,24 +76,26 @@ pub(crate) fn chain(id: &Digest) -> Vec<u8> {
 }
 
 pub(crate) fn users(layer: LayerId) -> Vec<u8> {
-    joined(&[b"u", layer.as_bytes()])
+    joined(&[USERS, layer.as_bytes()])
 }
 
 pub(crate) fn user(layer: LayerId, user: &User) -> Vec<u8> {
-    let (kind, id) = match user {
+    let (kind, id): (&[u8], &[u8]) = match user {
         User::Layer(id) => (b"l", id.as_bytes()),
         User::Image(id) => (b"i", id.as_bytes()),
         User::Container(id) => (b"c", id.as_bytes()),
+        User::Lease(id) => (b"e", id.0.as_str().as_bytes()),
     };
-    joined(&[b"u", layer.as_bytes(), kind, id])
+    joined(&[USERS, layer.as_bytes(), kind, id])
 }
 
 pub(crate) fn parse_user(key: &[u8]) -> Result<User> {
-    let id = id_at(key, BEHIND_ID + 1)?;
-    match key[BEHIND_ID] {
-        b'l' => Ok(User::Layer(LayerId::from_bytes(id))),
-        b'i' => Ok(User::Image(Digest::from_bytes(id))),
-        b'c' => Ok(User::Container(LayerId::from_bytes(id))),
+    let id = || id_at(key, BEHIND_ID + 1);
+    match key.get(BEHIND_ID) {
+        Some(b'l') => Ok(User::Layer(LayerId::from_bytes(id()?))),
+        Some(b'i') => Ok(User::Image(Digest::from_bytes(id()?))),
+        Some(b'c') => Ok(User::Container(LayerId::from_bytes(id()?))),
+        Some(b'e') => lease_at(key, BEHIND_ID + 1).map(User::Lease),
         _ => Err(malformed(key)),
     }
 }
@@ -103,19 +122,86 @@ pub(crate) fn tag(name: &Reference) -> Vec<u8> {
 }
 
 pub(crate) fn image_names(image: &Digest) -> Vec<u8> {
-    joined(&[b"g", image.as_bytes()])
+    joined(&[IMAGE_NAMES, image.as_bytes()])
 }
 
 pub(crate) fn image_name(image: &Digest, name: &Reference) -> Vec<u8> {
-    joined(&[b"g", image.as_bytes(), name.as_str().as_bytes()])
+    joined(&[IMAGE_NAMES, image.as_bytes(), name.as_str().as_bytes()])
 }
 
 pub(crate) fn image_containers(image: &Digest) -> Vec<u8> {
-    joined(&[b"x", image.as_bytes()])
+    joined(&[IMAGE_CONTAINERS, image.as_bytes()])
 }
 
 pub(crate) fn image_container(image: &Digest, container: LayerId) -> Vec<u8> {
-    joined(&[b"x", image.as_bytes(), container.as_bytes()])
+    joined(&[IMAGE_CONTAINERS, image.as_bytes(), container.as_bytes()])
+}
+
+/// The images whose manifest this blob is.
+pub(crate) fn manifest_images(blob: &Digest) -> Vec<u8> {
+    joined(&[b"f", blob.as_bytes()])
+}
+
+pub(crate) fn manifest_image(blob: &Digest, image: &Digest) -> Vec<u8> {
+    joined(&[b"f", blob.as_bytes(), image.as_bytes()])
+}
+
+pub(crate) fn lease(id: LeaseId) -> Vec<u8> {
+    joined(&[LEASES, id.0.as_str().as_bytes()])
+}
+
+/// What a lease keeps.
+pub(crate) fn leased(lease: LeaseId) -> Vec<u8> {
+    joined(&[LEASED, lease.0.as_str().as_bytes()])
+}
+
+pub(crate) fn leased_layer(lease: LeaseId, layer: LayerId) -> Vec<u8> {
+    joined(&[&leased(lease), b"l", layer.as_bytes()])
+}
+
+pub(crate) fn leased_image(lease: LeaseId, image: &Digest) -> Vec<u8> {
+    joined(&[&leased(lease), b"i", image.as_bytes()])
+}
+
+/// What one key of [`leased`] says is kept.
+pub(crate) enum Leased {
+    Layer(LayerId),
+    Image(Digest),
+}
+
+pub(crate) fn parse_leased(key: &[u8]) -> Result<(LeaseId, Leased)> {
+    let id = id_at(key, 1 + LEASE_ID + 1)?;
+    let lease = key.get(..=LEASE_ID).ok_or_else(|| malformed(key)).and_then(lease_id)?;
+    match key[1 + LEASE_ID] {
+        b'l' => Ok((lease, Leased::Layer(LayerId::from_bytes(id)))),
+        b'i' => Ok((lease, Leased::Image(Digest::from_bytes(id)))),
+        _ => Err(malformed(key)),
+    }
+}
+
+/// The leases that keep an image.
+pub(crate) fn image_leases(image: &Digest) -> Vec<u8> {
+    joined(&[IMAGE_LEASES, image.as_bytes()])
+}
+
+pub(crate) fn image_lease(image: &Digest, lease: LeaseId) -> Vec<u8> {
+    joined(&[IMAGE_LEASES, image.as_bytes(), lease.0.as_str().as_bytes()])
+}
+
+/// The lease of its record's key.
+pub(crate) fn lease_id(key: &[u8]) -> Result<LeaseId> {
+    lease_at(key, 1)
+}
+
+/// The lease of a key made of a letter, an id and a lease's id.
+pub(crate) fn lease_behind(key: &[u8]) -> Result<LeaseId> {
+    lease_at(key, BEHIND_ID)
+}
+
+const LEASE_ID: usize = plyfs_link::LinkId::LEN;
+
+fn lease_at(key: &[u8], start: usize) -> Result<LeaseId> {
+    text(key, start)?.parse().map_err(|_| malformed(key))
 }
 
 pub(crate) fn removal(layer: LayerId) -> Vec<u8> {
@@ -173,9 +259,12 @@ mod tests {
     #[test]
     fn every_user_reads_back_from_its_key() {
         let layer = LayerId::random();
-        for user in
-            [User::Layer(LayerId::random()), User::Image(Digest::of(b"config")), User::Container(LayerId::random())]
-        {
+        for user in [
+            User::Layer(LayerId::random()),
+            User::Image(Digest::of(b"config")),
+            User::Container(LayerId::random()),
+            User::Lease(LeaseId(plyfs_link::LinkId::random())),
+        ] {
             assert_eq!(parse_user(&super::user(layer, &user)).expect("its own key"), user);
         }
         assert!(parse_user(b"u").is_err(), "a short key is damage, not a panic");

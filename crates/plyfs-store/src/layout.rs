@@ -9,11 +9,14 @@
 //!   blobs/sha256/<hex>     configs and manifests as received
 //!   tarsplit/<layer id>    what rebuilds a layer's archive, zstd
 //!   staging/<operation>/   what an operation will publish
+//!   staging/<id>.lease     locked by the holder of a lease
 //!   trash/                 what was retracted
 //!   aside/                 what a repair found and no record speaks of
 //! ```
 
 use plyfs_link::{LayerId, LinkId};
+
+use crate::LeaseId;
 
 pub(crate) const FORMAT_FILE: &str = "plyfs.toml";
 pub(crate) const HOME: &str = "overlay2";
@@ -44,6 +47,7 @@ const STAGED_TAR_SPLIT: &str = ".tarsplit";
 const CHAIN_LOCK: &str = ".chain";
 const BLOB: &str = ".blob";
 const USES: &str = ".uses";
+const LEASE: &str = ".lease";
 
 /// The empty file that names a layer an operation may have put into place.
 ///
@@ -78,6 +82,15 @@ pub(crate) fn staged_blob(hex: &str) -> String {
 
 pub(crate) fn parse_staged_blob(name: &str) -> Option<&str> {
     name.strip_suffix(BLOB)
+}
+
+/// The empty file that the holder of a lease keeps locked.
+pub(crate) fn lease_lock(lease: LeaseId) -> String {
+    format!("{lease}{LEASE}")
+}
+
+pub(crate) fn is_lease_lock(name: &str) -> bool {
+    name.ends_with(LEASE)
 }
 
 pub(crate) fn chain_lock(hex: &str) -> String {

@@ -70,13 +70,18 @@ pub struct Operation {
 }
 
 impl Store {
+    /// Holds recovery off while something is made and locked in `staging`.
+    pub(crate) fn begin(&self) -> Result<Lock> {
+        let own = fs::open_dir_at(&self.0.root, layout::STAGING);
+        own.and_then(|own| Lock::take(own, Sharing::Shared)).map_err(|e| self.explain("staging", e))
+    }
+
     /// Begins an operation.
     pub fn operation(&self) -> Result<Operation> {
         self.require_writable()?;
         let failed = |e| self.explain("staging", e);
-        let own = fs::open_dir_at(&self.0.root, layout::STAGING).map_err(failed)?;
         // Recovery holds this exclusively: it never sees a directory that is made and not yet locked.
-        let _beginning = Lock::take(own, Sharing::Shared).map_err(failed)?;
+        let _beginning = self.begin()?;
         let name = LinkId::random().to_string();
         fs::make_dir_at(&self.0.staging, &name, Mode::RWXU).map_err(failed)?;
         let lock = fs::open_dir_at(&self.0.staging, &name).and_then(|fd| Lock::take(fd, Sharing::Exclusive));
@@ -317,6 +322,8 @@ impl Operation {
     }
 
     /// Stages bytes that are kept as received: a config or a manifest. The answer is their digest.
+    ///
+    /// What is neither an image's id nor its manifest once all is published goes again.
     pub fn blob(&mut self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
         if self.blobs.insert(digest) {

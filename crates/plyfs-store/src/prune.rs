@@ -1,15 +1,17 @@
-//! Removing images, and layers that nothing stands on.
+//! Removing images, and layers that nothing stands on: what may go, and what stays for which reason.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use plyfs_diff::Usage;
-use plyfs_journal::Transaction;
-use plyfs_link::{LayerId, LinkId};
-use plyfs_sys::fs;
-use plyfs_sys::lock::Lock;
+use plyfs_journal::{Snapshot, Transaction};
+use plyfs_link::LayerId;
 
-use crate::record::{ImageRecord, LayerRecord};
-use crate::{Digest, Error, ErrorKind, Image, ImageId, Layer, Result, Store, User, cache, key, layout, trash};
+use crate::sweep::Reach;
+use crate::{Digest, Error, ErrorKind, Image, ImageId, Layer, LeaseId, Result, Store, User, key};
+
+/// How many layers or images one journal record of a prune retracts at most. Each keeps a descriptor until it is moved.
+const BATCH: usize = 64;
 
 /// What [`Store::prune`] may remove.
 #[derive(Clone, Debug, Default)]
@@ -42,24 +44,93 @@ pub struct Pruned {
     pub layers: Vec<LayerId>,
     /// What those layers took, as recorded when they were published.
     pub reclaimed: Usage,
-    /// Layers that would have gone but are being read.
-    pub held: Vec<LayerId>,
+    /// What nothing stands on and yet is there, each with its reason.
+    pub kept: Vec<Kept>,
 }
 
-/// What one journal record will retract, put together before it is written.
-#[derive(Default)]
-struct Sweep {
-    pruned: Pruned,
-    links: Vec<(LayerId, LinkId)>,
-    blobs: Vec<Digest>,
-    locks: Vec<Lock>,
+impl Pruned {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.images.extend(other.images);
+        self.layers.extend(other.layers);
+        self.reclaimed += other.reclaimed;
+        self.kept.extend(other.kept);
+    }
+}
+
+/// Something a removal left where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Kept {
+    /// What it is.
+    pub subject: Subject,
+    /// Why it stays.
+    pub reason: Reason,
+}
+
+impl Kept {
+    pub(crate) fn layer(layer: LayerId, reason: Reason) -> Self {
+        Self { subject: Subject::Layer(layer), reason }
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.subject, self.reason)
+    }
+}
+
+/// What a removal may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subject {
+    /// A layer.
+    Layer(LayerId),
+    /// An image.
+    Image(ImageId),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layer(id) => write!(f, "layer {id}"),
+            Self::Image(id) => write!(f, "image {id}"),
+        }
+    }
+}
+
+/// Why a removal left something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Its content is being read.
+    Read,
+    /// An operation that was begun builds upon it.
+    BuiltUpon,
+    /// A lease keeps it.
+    Leased(LeaseId),
+    /// It could not be removed; the text says why. The others were.
+    Failed(String),
+    /// It is gone, but its space is not returned yet; the text says why. The next [`Store::reap`] tries again.
+    Unfinished(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read => f.write_str("is being read"),
+            Self::BuiltUpon => f.write_str("is being built upon"),
+            Self::Leased(lease) => write!(f, "is kept by lease {lease}"),
+            Self::Failed(why) => write!(f, "cannot be removed: {why}"),
+            Self::Unfinished(why) => write!(f, "is gone but still takes space: {why}"),
+        }
+    }
 }
 
 impl Store {
     /// Removes an image, its names, and those of its layers that nothing else stands on. Durable on return;
     /// the space is returned by the next [`Store::reap`].
     ///
-    /// An image a container was made of is [`ErrorKind::InUse`].
+    /// An image a container was made of is [`ErrorKind::InUse`]. A layer that has to stay is named with its reason.
     ///
     /// 1. One journal record.
     /// 2. The directories are renamed into `trash`.
@@ -67,180 +138,102 @@ impl Store {
     /// A crash in between is finished by the next open.
     pub fn remove_image(&self, image: &Image) -> Result<Pruned> {
         self.require_root("removing an image")?;
-        let sweep = self.commit(|records| {
-            self.refuse_used(records, image)?;
-            let in_use = self.layers_of_operations()?;
-            let mut sweep = Sweep::default();
-            self.retract_image(records, &image.id(), &in_use, &mut sweep)?;
-            Ok(sweep)
-        })?;
-        self.finish(sweep)
+        self.sweep(|records, sweep| {
+            refuse_used(records, image)?;
+            sweep.image(records, &image.id(), usize::MAX).map(drop)
+        })
     }
 
-    /// Removes a layer that nothing stands on; else it is [`ErrorKind::InUse`]. Durable on return.
+    /// Removes a layer that nothing stands on; else it is [`ErrorKind::InUse`]. Durable on return, in the steps of
+    /// [`Self::remove_image`].
     pub fn remove_layer(&self, layer: &Layer) -> Result<Pruned> {
         self.require_root("removing a layer")?;
         let id = layer.id();
-        let sweep = self.commit(|records| {
+        self.sweep(|records, sweep| {
             if records.get(&key::layer(id))?.is_none() {
                 return Err(Error::absent(format!("layer {id}")));
             }
             if let Some(user) = first_user(records, id)? {
                 return Err(Error::new(ErrorKind::InUse, format!("layer {id} is used by {}", describe(&user))));
             }
-            let mut sweep = Sweep::default();
-            self.retract_chain(records, Some(id), &self.layers_of_operations()?, &mut sweep, Reach::OneLayer)?;
-            if sweep.pruned.layers.is_empty() {
-                return Err(Error::new(ErrorKind::InUse, format!("layer {id} is being read or built upon")));
+            sweep.chain(records, id, Reach::OneLayer)?;
+            match sweep.pruned.kept.pop() {
+                Some(kept) => Err(Error::new(ErrorKind::InUse, kept.to_string())),
+                None => Ok(()),
             }
-            Ok(sweep)
-        })?;
-        self.finish(sweep)
+        })
     }
 
     /// Removes what nothing uses. Durable on return; the space is returned by the next [`Store::reap`].
+    ///
+    /// What may go is marked in one state of the records, without a lock and without looking at any directory, and
+    /// looked at again under the journal's lock before it goes. What nothing uses and yet has to stay is named with its
+    /// reason; it keeps nothing else.
+    ///
+    /// 1. One journal record for each 64 images or layers, children before parents.
+    /// 2. Behind each, their directories are renamed into `trash`.
+    ///
+    /// A crash leaves what is retracted to the next open, and the rest to the next prune.
     pub fn prune(&self, options: PruneOptions) -> Result<Pruned> {
         self.require_root("pruning")?;
-        let sweep = self.commit(|records| {
-            let in_use = self.layers_of_operations()?;
-            let mut sweep = Sweep::default();
-            if options.all {
-                for image in unused_images(records)? {
-                    self.retract_image(records, &image, &in_use, &mut sweep)?;
+        let mut pruned = self.sweep(|_, _| Ok(()))?;
+        if options.all {
+            let unused = unused_images(&self.snapshot()?, &mut pruned)?;
+            for images in unused.chunks(BATCH) {
+                pruned.add(self.prune_images(images)?);
+            }
+        }
+        let mut next = unused_layers(&self.snapshot()?, &mut pruned)?;
+        while !next.is_empty() {
+            let batch = next.split_off(next.len().saturating_sub(BATCH));
+            let mut left = Vec::new();
+            pruned.add(self.sweep(|records, sweep| {
+                for layer in &batch {
+                    left.extend(sweep.chain(records, *layer, Reach::UpTo(BATCH))?);
+                }
+                Ok(())
+            })?);
+            next.extend(left);
+        }
+        Ok(pruned)
+    }
+
+    /// Removes these images and leaves their layers to the prune.
+    fn prune_images(&self, images: &[Digest]) -> Result<Pruned> {
+        self.sweep(|records, sweep| {
+            for image in images {
+                // It may have got a name, a container or a lease since it was marked.
+                if !is_image_used(records, image)? {
+                    sweep.image(records, image, 0)?;
                 }
             }
-            for layer in unused_layers(records)? {
-                self.retract_chain(records, Some(layer), &in_use, &mut sweep, Reach::Ancestors)?;
-            }
-            Ok(sweep)
-        })?;
-        self.finish(sweep)
-    }
-
-    /// Moves aside what a record retracted.
-    fn finish(&self, sweep: Sweep) -> Result<Pruned> {
-        for (layer, link) in &sweep.links {
-            self.discard(*layer, *link)?;
-        }
-        for blob in &sweep.blobs {
-            self.drop_unused_blob(blob)?;
-        }
-        Ok(sweep.pruned)
-    }
-
-    fn refuse_used(&self, records: &Transaction<'_>, image: &Image) -> Result<()> {
-        if records.get(&key::image(&image.id()))?.is_none() {
-            return Err(Error::absent(format!("image {}", image.id())));
-        }
-        let Some(entry) = records.scan(&key::image_containers(&image.id())).next() else { return Ok(()) };
-        let container = LayerId::from_bytes(key::id_behind(&entry?.0)?);
-        let name = records.get(&key::container_directory(container))?.unwrap_or_default();
-        let name = String::from_utf8_lossy(&name).into_owned();
-        let message = format!("image {} is used by container {name}", image.id());
-        Err(Error::new(ErrorKind::InUse, message))
-    }
-
-    fn retract_image(
-        &self,
-        records: &mut Transaction<'_>,
-        id: &Digest,
-        in_use: &BTreeSet<LayerId>,
-        sweep: &mut Sweep,
-    ) -> Result<()> {
-        let Some(bytes) = records.get(&key::image(id))? else { return Ok(()) };
-        let image = ImageRecord::decode(*id, &bytes)?;
-        let names = records.scan(&key::image_names(id)).map(|entry| Ok(entry?.0)).collect::<Result<Vec<_>>>()?;
-        for name in names {
-            let reference = crate::record::reference(key::text(&name, key::BEHIND_ID)?)?;
-            records.delete(&key::tag(&reference));
-            records.delete(&name);
-        }
-        records.delete(&key::image(id));
-        if let Some(top) = image.top {
-            records.delete(&key::user(top, &User::Image(*id)));
-        }
-        for blob in [Some(*id), image.manifest].into_iter().flatten() {
-            trash::retract_blob(records, &blob);
-            sweep.blobs.push(blob);
-        }
-        sweep.pruned.images.push(*id);
-        self.retract_chain(records, image.top, in_use, sweep, Reach::Ancestors)
-    }
-
-    /// Retracts a layer nothing stands on and, one by one, the ancestors that only it stood on.
-    fn retract_chain(
-        &self,
-        records: &mut Transaction<'_>,
-        top: Option<LayerId>,
-        in_use: &BTreeSet<LayerId>,
-        sweep: &mut Sweep,
-        reach: Reach,
-    ) -> Result<()> {
-        let mut next = top;
-        while let Some(id) = next {
-            let Some(bytes) = records.get(&key::layer(id))? else { return Ok(()) };
-            if in_use.contains(&id) || first_user(records, id)?.is_some() {
-                return Ok(());
-            }
-            match self.try_hold_alone(id) {
-                Ok(lock) => sweep.locks.extend(lock),
-                Err(error) if error.kind() == ErrorKind::InUse => {
-                    sweep.pruned.held.push(id);
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
-            let layer = LayerRecord::decode(id, &bytes)?;
-            retract_layer(records, &layer)?;
-            sweep.pruned.layers.push(id);
-            sweep.pruned.reclaimed += layer.own;
-            sweep.links.push((id, layer.link));
-            next = layer.parent.filter(|_| reach == Reach::Ancestors);
-        }
-        Ok(())
-    }
-
-    /// The published layers that living operations build upon.
-    fn layers_of_operations(&self) -> Result<BTreeSet<LayerId>> {
-        let mut layers = BTreeSet::new();
-        for entry in fs::read_dir(&self.0.staging).map_err(|e| Error::call("staging", e))? {
-            // Dead ones count too until they are recovered: that errs on the safe side.
-            let Ok(operation) = fs::open_dir_at(&self.0.staging, &entry.name) else { continue };
-            let names = match fs::read_dir(&operation) {
-                Err(error) if error.is_not_found() => continue,
-                result => result.map_err(|e| Error::call("staging", e))?,
-            };
-            layers.extend(names.iter().filter_map(|entry| layout::parse_uses_marker(entry.name.to_str()?)));
-        }
-        Ok(layers)
+            Ok(())
+        })
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Reach {
-    OneLayer,
-    Ancestors,
+fn refuse_used(records: &Transaction<'_>, image: &Image) -> Result<()> {
+    if records.get(&key::image(&image.id()))?.is_none() {
+        return Err(Error::absent(format!("image {}", image.id())));
+    }
+    let Some(entry) = records.scan(&key::image_containers(&image.id())).next() else { return Ok(()) };
+    let container = LayerId::from_bytes(key::id_behind(&entry?.0)?);
+    let name = records.get(&key::container_directory(container))?.unwrap_or_default();
+    let name = String::from_utf8_lossy(&name).into_owned();
+    let message = format!("image {} is used by container {name}", image.id());
+    Err(Error::new(ErrorKind::InUse, message))
 }
 
-fn retract_layer(records: &mut Transaction<'_>, layer: &LayerRecord) -> Result<()> {
-    records.delete(&key::layer(layer.id));
-    if let Some(parent) = layer.parent {
-        records.delete(&key::user(parent, &User::Layer(layer.id)));
-    }
-    if let Some(chain) = &layer.chain_id {
-        let key = key::chain(chain);
-        if records.get(&key)?.is_some_and(|id| id.as_slice() == layer.id.as_bytes()) {
-            records.delete(&key);
+/// Who stands on a layer: the first of those that do, or the first lease that keeps it where nobody does.
+pub(crate) fn first_user(records: &Transaction<'_>, layer: LayerId) -> Result<Option<User>> {
+    let mut first = None;
+    for entry in records.scan(&key::users(layer)) {
+        match key::parse_user(&entry?.0)? {
+            User::Lease(lease) => first = first.or(Some(User::Lease(lease))),
+            user => return Ok(Some(user)),
         }
     }
-    cache::forget(records, layer.id)?;
-    trash::retract(records, layer.id, layer.link);
-    Ok(())
-}
-
-fn first_user(records: &Transaction<'_>, layer: LayerId) -> Result<Option<User>> {
-    let first = records.scan(&key::users(layer)).next();
-    first.map(|entry| key::parse_user(&entry?.0)).transpose()
+    Ok(first)
 }
 
 fn describe(user: &User) -> String {
@@ -248,29 +241,57 @@ fn describe(user: &User) -> String {
         User::Layer(id) => format!("layer {id}"),
         User::Image(id) => format!("image {id}"),
         User::Container(id) => format!("a container in {id}"),
+        User::Lease(id) => format!("lease {id}"),
     }
 }
 
-fn unused_images(records: &Transaction<'_>) -> Result<Vec<Digest>> {
-    let mut unused = Vec::new();
-    for entry in records.scan(key::IMAGES) {
-        let id = Digest::from_bytes(key::id(&entry?.0)?);
-        let is_used = records.scan(&key::image_names(&id)).next().is_some()
-            || records.scan(&key::image_containers(&id)).next().is_some();
-        if !is_used {
-            unused.push(id);
+fn is_image_used(records: &Transaction<'_>, image: &Digest) -> Result<bool> {
+    let relations = [key::image_names(image), key::image_containers(image), key::image_leases(image)];
+    for relation in relations {
+        if records.scan(&relation).next().transpose()?.is_some() {
+            return Ok(true);
         }
     }
-    Ok(unused)
+    Ok(false)
 }
 
-fn unused_layers(records: &Transaction<'_>) -> Result<Vec<LayerId>> {
-    let mut unused = Vec::new();
-    for entry in records.scan(key::LAYERS) {
-        let id = LayerId::from_bytes(key::id(&entry?.0)?);
-        if first_user(records, id)?.is_none() {
-            unused.push(id);
+/// The images without a name or container; those that a lease keeps are noted as kept.
+fn unused_images(snapshot: &Snapshot, pruned: &mut Pruned) -> Result<Vec<Digest>> {
+    let mut used = ids(snapshot, key::IMAGE_NAMES)?;
+    used.extend(ids(snapshot, key::IMAGE_CONTAINERS)?);
+    let unused = ids(snapshot, key::IMAGES)?.into_iter().filter(|id| !used.contains(id)).map(Digest::from_bytes);
+    let mut free = Vec::new();
+    for image in unused {
+        match snapshot.scan(&key::image_leases(&image)).next() {
+            Some(entry) => {
+                let reason = Reason::Leased(key::lease_behind(&entry?.0)?);
+                pruned.kept.push(Kept { subject: Subject::Image(image), reason });
+            }
+            None => free.push(image),
         }
     }
-    Ok(unused)
+    Ok(free)
+}
+
+/// The layers nothing stands on; those that only a lease keeps are noted as kept.
+fn unused_layers(snapshot: &Snapshot, pruned: &mut Pruned) -> Result<Vec<LayerId>> {
+    let (mut used, mut leased) = (BTreeSet::new(), BTreeMap::new());
+    for entry in snapshot.scan(key::USERS) {
+        let key = entry?.0;
+        let layer = key::id(&key)?;
+        match key::parse_user(&key)? {
+            User::Lease(lease) => drop(leased.entry(layer).or_insert(lease)),
+            _ => drop(used.insert(layer)),
+        }
+    }
+    leased.retain(|layer, _| !used.contains(layer));
+    let unused = ids(snapshot, key::LAYERS)?.into_iter().filter(|id| !used.contains(id));
+    let (kept, free): (Vec<_>, Vec<_>) = unused.partition(|id| leased.contains_key(id));
+    pruned.kept.extend(kept.iter().map(|id| Kept::layer(LayerId::from_bytes(*id), Reason::Leased(leased[id]))));
+    Ok(free.into_iter().map(LayerId::from_bytes).collect())
+}
+
+/// The first ids of all keys of a kind.
+fn ids(snapshot: &Snapshot, kind: &[u8]) -> Result<BTreeSet<[u8; 32]>> {
+    snapshot.scan(kind).map(|entry| key::id(&entry?.0)).collect()
 }

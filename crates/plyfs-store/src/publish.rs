@@ -6,8 +6,9 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::operation::{NewImage, Operation};
 use crate::record::{ImageRecord, LayerRecord, id_value};
+use crate::recover::is_blob_used;
 use crate::store::now;
-use crate::{Digest, Error, ErrorKind, Reference, Result, User, cache, key, layout};
+use crate::{Digest, Error, ErrorKind, Reference, Result, User, cache, key, layout, lease, trash};
 
 impl Operation {
     /// Makes everything staged visible at once; durable on return.
@@ -36,6 +37,13 @@ impl Operation {
             }
             for (cached, layer) in &self.cached {
                 cache::put(records, *cached, *layer)?;
+            }
+            self.hold_under_lease(records)?;
+            // An image that was there keeps the manifest it came with, and this one belongs to nobody.
+            for blob in &self.blobs {
+                if !is_blob_used(records, blob)? {
+                    trash::retract_blob(records, blob);
+                }
             }
             Ok(())
         })?;
@@ -86,6 +94,15 @@ impl Operation {
 }
 
 impl Operation {
+    /// Writes that the operation's lease keeps what it published and what it found there already.
+    fn hold_under_lease(&self, records: &mut Transaction<'_>) -> Result<()> {
+        let Some(lease) = self.store().lease_id() else { return Ok(()) };
+        let entries = fs::read_dir(self.dir()).map_err(|e| self.failed("staging", e))?;
+        let found = entries.iter().filter_map(|entry| layout::parse_uses_marker(entry.name.to_str()?));
+        let layers = self.layers.iter().map(|layer| layer.id).chain(found);
+        lease::hold(records, lease, layers, self.images.iter().map(|image| image.id))
+    }
+
     /// Checks under the journal's lock that no recovery took a blob that this operation shared with a dead one.
     fn require_blobs(&self) -> Result<()> {
         for digest in &self.blobs {
@@ -151,6 +168,9 @@ fn put_image(records: &mut Transaction<'_>, image: &NewImage) -> Result<()> {
             rest: plyfs_journal::Record::default(),
         };
         records.put(&key, &record.encode());
+        if let Some(manifest) = &image.manifest {
+            records.put(&key::manifest_image(manifest, &image.id), &[]);
+        }
     }
     for name in &image.names {
         put_name(records, name, &image.id)?;

@@ -1,4 +1,4 @@
-//! What the journal says of layers, containers, images and removals.
+//! What the journal says of layers, containers, images, leases and removals.
 //!
 //! A record is a list of tagged fields. Fields this version does not know are kept as they are when a record
 //! is written again. The tags stand in ARCHITECTURE.md; a tag is never given another meaning.
@@ -9,7 +9,7 @@ use plyfs_diff::{Digest, Usage};
 use plyfs_journal::Record;
 use plyfs_link::{LayerId, LinkId};
 
-use crate::{ContainerName, Error, ErrorKind, Reference, Result};
+use crate::{ContainerName, Error, ErrorKind, LeaseId, Reference, Result};
 
 mod tag {
     pub(super) const LINK: u16 = 1;
@@ -30,6 +30,8 @@ mod tag {
     pub(super) const BUILT: u16 = 16;
     pub(super) const ARCHITECTURE: u16 = 17;
     pub(super) const OS: u16 = 18;
+    pub(super) const EXPIRES: u16 = 19;
+    pub(super) const SURVIVES: u16 = 20;
 }
 
 /// A layer: what it stands on, what it holds, how big it is.
@@ -173,6 +175,41 @@ impl ImageRecord {
             built: fields.text(tag::BUILT)?,
             architecture: fields.text(tag::ARCHITECTURE)?,
             os: fields.text(tag::OS)?,
+            rest: fields.record,
+        })
+    }
+}
+
+/// A lease: how long it keeps what was made under it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LeaseRecord {
+    /// In seconds since the epoch, by the wall clock; counts once nobody holds the lease.
+    pub(crate) expires: u64,
+    /// Says whether it lives on until then without a holder.
+    pub(crate) survives: bool,
+    pub(crate) created: u64,
+    pub(crate) rest: Record,
+}
+
+impl LeaseRecord {
+    pub(crate) fn new(expires: u64, survives: bool) -> Self {
+        Self { expires, survives, created: crate::store::now(), rest: Record::default() }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut record = self.rest.clone();
+        record.set_u64(tag::EXPIRES, self.expires);
+        record.set_u64(tag::SURVIVES, u64::from(self.survives));
+        record.set_u64(tag::CREATED, self.created);
+        record.encode()
+    }
+
+    pub(crate) fn decode(id: LeaseId, bytes: &[u8]) -> Result<Self> {
+        let fields = Fields::decode("lease", &id, bytes)?;
+        Ok(Self {
+            expires: fields.number(tag::EXPIRES)?,
+            survives: fields.number(tag::SURVIVES)? != 0,
+            created: fields.number(tag::CREATED)?,
             rest: fields.record,
         })
     }

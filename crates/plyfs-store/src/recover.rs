@@ -37,28 +37,29 @@ impl Store {
         let own = fs::open_dir_at(&self.0.root, layout::STAGING).map_err(failed)?;
         // Held shared by whoever makes an operation's directory, until that directory is locked itself.
         let Some(_nobody_begins) = Lock::try_take(own, Sharing::Exclusive).map_err(failed)? else { return Ok(()) };
+        let mut has_ended = false;
         for entry in fs::read_dir(&self.0.staging).map_err(failed)? {
             let Some(name) = entry.name.to_str() else { continue };
             if layout::is_chain_lock(name) {
-                self.drop_chain_lock(name)?;
+                self.drop_lock_file(name)?;
+            } else if layout::is_lease_lock(name) {
+                has_ended |= self.drop_lock_file(name)?;
             } else {
                 self.recover_operation(name)?;
             }
         }
-        Ok(())
+        if has_ended { self.commit(|records| self.end_leases(records)) } else { Ok(()) }
     }
 
-    /// Removes the lock file of a chain that nobody builds.
-    fn drop_chain_lock(&self, name: &str) -> Result<()> {
+    /// Removes the lock file of a chain that nobody builds or of a lease that nobody holds; says whether it did.
+    fn drop_lock_file(&self, name: &str) -> Result<bool> {
         let failed = |e| Error::call("staging", e);
         let file = match fs::open_at(&self.0.staging, name, rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty()) {
-            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) if error.is_not_found() => return Ok(false),
             result => result.map_err(failed)?,
         };
-        if let Some(_unused) = Lock::try_take(file, Sharing::Exclusive).map_err(failed)? {
-            remove_if_there(&self.0.staging, name)?;
-        }
-        Ok(())
+        let Some(_unused) = Lock::try_take(file, Sharing::Exclusive).map_err(failed)? else { return Ok(false) };
+        remove_if_there(&self.0.staging, name).map(|()| true)
     }
 
     fn recover_operation(&self, name: &str) -> Result<()> {
@@ -131,18 +132,11 @@ impl Store {
 }
 
 /// Says whether an image's config or manifest has this digest.
-fn is_blob_used(records: &Transaction<'_>, digest: &Digest) -> Result<bool> {
+pub(crate) fn is_blob_used(records: &Transaction<'_>, digest: &Digest) -> Result<bool> {
     if records.get(&key::image(digest))?.is_some() {
         return Ok(true);
     }
-    for entry in records.scan(key::IMAGES) {
-        let (key, value) = entry?;
-        let image = record::ImageRecord::decode(Digest::from_bytes(key::id(&key)?), &value)?;
-        if image.manifest.as_ref() == Some(digest) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(records.scan(&key::manifest_images(digest)).next().transpose()?.is_some())
 }
 
 pub(crate) fn remove_if_there(dir: impl AsFd, name: &str) -> Result<()> {

@@ -15,7 +15,7 @@ use rustix::fs::{Access, AtFlags, Mode};
 use crate::durability::{Durability, sync_tree};
 use crate::format::Format;
 use crate::workers::FreeWorkers;
-use crate::{Error, ErrorKind, Result, layout};
+use crate::{Error, ErrorKind, LeaseId, Result, layout};
 
 /// How to open a store.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,7 @@ pub struct StoreOptions {
     durability: Durability,
     threads: Option<usize>,
     refused: Option<Feature>,
+    hook: Option<fn(&'static str)>,
 }
 
 impl StoreOptions {
@@ -55,6 +56,14 @@ impl StoreOptions {
         self
     }
 
+    /// Calls this behind every durable step of every operation, with the operation's name and the number of the step as its
+    /// documentation counts them: a test's way to be killed there.
+    #[doc(hidden)]
+    pub fn at_each_step(mut self, hook: fn(&'static str)) -> Self {
+        self.hook = Some(hook);
+        self
+    }
+
     /// Opens the store at `path`, which must exist, and reclaims what a crash left in `staging` and `trash`.
     ///
     /// Where the caller may read but not write, the store opens for reading alone.
@@ -63,7 +72,7 @@ impl StoreOptions {
         let named = |e: Error| Error::new(e.kind(), format!("store {}", path.display())).because(e);
         let root = open_root(path)?;
         let store = Inner::open(root, &self).map_err(named)?;
-        let store = Store(Arc::new(store));
+        let store = Store(Arc::new(store), None);
         if store.is_writable() {
             store.recover().map_err(named)?;
         }
@@ -184,7 +193,7 @@ fn refuse_foreign(root: &OwnedFd, path: &Path) -> Result<()> {
 /// Readers see one durable state of the journal and take no lock. Writers hold the journal's file lock for
 /// one append and nothing else.
 #[derive(Clone)]
-pub struct Store(pub(crate) Arc<Inner>);
+pub struct Store(pub(crate) Arc<Inner>, Option<LeaseId>);
 
 const _: () = {
     const fn shared<T: Send + Sync + Clone>() {}
@@ -207,6 +216,7 @@ pub(crate) struct Inner {
     pub(crate) workers: FreeWorkers,
     writable: bool,
     refused: Option<Feature>,
+    hook: Option<fn(&'static str)>,
     features: OnceLock<Features>,
 }
 
@@ -237,6 +247,7 @@ impl Inner {
             workers: FreeWorkers::new(options.threads),
             writable,
             refused: options.refused,
+            hook: options.hook,
             features: OnceLock::new(),
             format,
             root,
@@ -264,6 +275,23 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// The store as an operation under this lease sees it.
+    pub(crate) fn under(&self, lease: LeaseId) -> Self {
+        Self(Arc::clone(&self.0), Some(lease))
+    }
+
+    /// The lease that operations of this handle are under.
+    pub(crate) fn lease_id(&self) -> Option<LeaseId> {
+        self.1
+    }
+
+    /// Says that a durable step of an operation is done.
+    pub(crate) fn reached(&self, step: &'static str) {
+        if let Some(hook) = self.0.hook {
+            hook(step);
+        }
     }
 
     /// Says whether changes are possible.

@@ -70,10 +70,10 @@ pub use plyfs_image::{
 };
 pub use plyfs_store::{
     Act, AppliedLayer, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName, ContainerOptions, Digest,
-    Durability, Exported, FileKind, Finding, FindingKind, Image, ImageId, Info, Inspected, Layer, LayerArchive,
-    LayerId, LinkId, Metadata, Mount, MountOptions, MountSpec, NewImage, Operation, Parent, Progress, PruneOptions,
-    Pruned, Reference, Removal, Repaired, Severity, Skipped, Stage, Step, Store, StoreOptions, StoreUsage, Unmount,
-    Usage, User, View, ViewEntry, Walk,
+    Durability, Exported, FileKind, Finding, FindingKind, Image, ImageId, Info, Inspected, Kept, Layer, LayerArchive,
+    LayerId, Lease, LeaseId, LeaseInfo, LeaseOptions, LinkId, Metadata, Mount, MountOptions, MountSpec, NewImage,
+    Operation, Parent, Progress, PruneOptions, Pruned, Reason, Reference, Removal, Repaired, Severity, Skipped, Stage,
+    Step, Store, StoreOptions, StoreUsage, Subject, Unmount, Usage, User, View, ViewEntry, Walk,
 };
 pub use verbs::{Commit, History, Images};
 

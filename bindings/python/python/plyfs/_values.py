@@ -100,7 +100,7 @@ class StoreUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """What a removal took; `held` are layers that would have gone but are being read."""
+    """What a removal took; `held` are layers that nothing uses and yet stay."""
 
     images: tuple[str, ...]
     layers: tuple[str, ...]

@@ -108,6 +108,7 @@ fn layer_shape(layer: &Layer) -> Result<Value> {
             "Layers": of(|user| match user { User::Layer(id) => Some(id.to_string()), _ => None }),
             "Images": of(|user| match user { User::Image(id) => Some(id.to_string()), _ => None }),
             "Containers": of(|user| match user { User::Container(id) => Some(id.to_string()), _ => None }),
+            "Leases": of(|user| match user { User::Lease(id) => Some(id.to_string()), _ => None }),
         },
     }))
 }

@@ -1,6 +1,6 @@
 //! `prune`.
 
-use plyfs::PruneOptions;
+use plyfs::{Kept, PruneOptions, Subject};
 use serde::Serialize;
 
 use crate::cli::Prune;
@@ -15,8 +15,26 @@ struct PrunedShape {
     layers: Vec<String>,
     reclaimed_bytes: u64,
     reclaimed_inodes: u64,
-    /// Layers that would have gone but are being read.
-    held: Vec<String>,
+    /// What nothing uses and yet stays.
+    kept: Vec<KeptShape>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeptShape {
+    kind: &'static str,
+    id: String,
+    reason: String,
+}
+
+impl From<&Kept> for KeptShape {
+    fn from(kept: &Kept) -> Self {
+        let (kind, id) = match &kept.subject {
+            Subject::Layer(id) => ("layer", id.to_string()),
+            Subject::Image(id) => ("image", id.to_string()),
+            other => ("other", other.to_string()),
+        };
+        Self { kind, id, reason: kept.reason.to_string() }
+    }
 }
 
 /// Removes what nothing uses and prints the bytes reclaimed.
@@ -27,15 +45,15 @@ pub(crate) fn prune(session: &mut Session, args: &Prune) -> Result<()> {
         layers: pruned.layers.iter().map(ToString::to_string).collect(),
         reclaimed_bytes: pruned.reclaimed.allocated,
         reclaimed_inodes: pruned.reclaimed.inodes,
-        held: pruned.held.iter().map(ToString::to_string).collect(),
+        kept: pruned.kept.iter().map(KeptShape::from).collect(),
     };
     if !session.out.is_quiet() && !session.out.is_json() {
         let images = count(shape.images.len() as u64, "image");
         let layers = count(shape.layers.len() as u64, "layer");
         words::note(&format!("removed {images} and {layers}, {}", human::bytes(shape.reclaimed_bytes)));
     }
-    for layer in &shape.held {
-        words::warning(&format!("layer {layer} is being read and stays"));
+    for kept in &pruned.kept {
+        words::warning(&kept.to_string());
     }
     session.out.answer(shape.reclaimed_bytes.to_string(), &shape)
 }

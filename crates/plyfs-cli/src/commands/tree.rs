@@ -113,7 +113,7 @@ impl Forest {
                 User::Container(id) => {
                     containers.push(self.containers.get(id).cloned().unwrap_or_else(|| human::short(id)));
                 }
-                User::Layer(_) => {}
+                User::Layer(_) | User::Lease(_) => {}
             }
         }
         images.sort();

@@ -39,7 +39,7 @@ impl Check<'_> {
             }
         }
         if self.is_complete {
-            for letter in [&b"u"[..], b"c", b"d", b"g", b"x", b"t", b"k", b"y"] {
+            for letter in [&b"u"[..], b"c", b"d", b"g", b"x", b"t", b"k", b"y", b"f", b"h", b"z"] {
                 self.strays_below(letter, &expected)?;
             }
         }
@@ -72,10 +72,21 @@ impl Check<'_> {
             }
         }
         for image in self.images.values() {
+            let (own, subject) = (key::image(&image.id), format!("image {}", image.id));
             if let Some(top) = image.top {
-                let (own, subject) = (key::image(&image.id), format!("image {}", image.id));
                 expect(key::user(top, &User::Image(image.id)), &[], &own, &subject);
             }
+            if let Some(manifest) = &image.manifest {
+                expect(key::manifest_image(manifest, &image.id), &[], &own, &subject);
+            }
+        }
+        for (key, _) in self.snapshot.scan(key::LEASED).flatten() {
+            let Ok((lease, leased)) = key::parse_leased(&key) else { continue };
+            let back = match leased {
+                key::Leased::Layer(layer) => key::user(layer, &User::Lease(lease)),
+                key::Leased::Image(image) => key::image_lease(&image, lease),
+            };
+            expect(back, &[], &key, &format!("lease {lease}"));
         }
         for (key, value) in self.snapshot.scan(b"k").flatten() {
             let (Ok(cached), Ok(id)) = (key::id(&key), <[u8; 32]>::try_from(value.as_slice())) else { continue };
@@ -125,6 +136,13 @@ impl Check<'_> {
         let id = || <[u8; 32]>::try_from(value).ok();
         match letter {
             b"k" => id().is_some_and(|id| self.layers.contains_key(&LayerId::from_bytes(id))),
+            key::LEASED => key::parse_leased(key).is_ok_and(|(lease, leased)| {
+                let is_there = match leased {
+                    key::Leased::Layer(layer) => self.layers.contains_key(&layer),
+                    key::Leased::Image(image) => self.images.contains_key(&image),
+                };
+                is_there && self.snapshot.contains(&key::lease(lease)).unwrap_or(true)
+            }),
             b"t" => id().is_some_and(|id| self.images.contains_key(&Digest::from_bytes(id))),
             b"c" => id().and_then(|id| self.layers.get(&LayerId::from_bytes(id))).is_some_and(|layer| {
                 layer.chain_id.is_some_and(|chain| key.get(1..) == Some(chain.as_bytes().as_slice()))

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use plyfs_store::{ContainerOptions, Durability, Layer, MountOptions, Parent, Removal, Store};
+use plyfs_store::{ContainerOptions, Durability, Layer, MountOptions, NewImage, Parent, Removal, Store};
 use plyfs_testkit::process::run;
 use plyfs_testkit::{require_root, require_tool};
 
@@ -58,7 +58,9 @@ fn load(store: &Store) {
         let archive = crate::archive(&[(&format!("dir/file-{layer}"), "data"), ("etc/motd", &layer.to_string())]);
         parent = Some(operation.apply(&mut archive.as_slice(), parent, None).expect("applied").id);
     }
-    operation.blob(b"{\"config\":1}").expect("staged");
+    let id = operation.blob(b"{\"config\":1}").expect("staged");
+    let (manifest, names) = (None, vec!["svc:1".parse().expect("a name")]);
+    operation.image(NewImage { id, top: parent, manifest, names, built: None, architecture: None, os: None });
     operation.publish().expect("published");
 }
 

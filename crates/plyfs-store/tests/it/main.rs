@@ -4,6 +4,7 @@ mod cache;
 mod crash;
 mod durability;
 mod fsck;
+mod lease;
 mod life;
 mod mounts;
 mod refusals;

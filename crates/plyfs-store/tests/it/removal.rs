@@ -81,7 +81,12 @@ fn root_a_layer_that_is_read_or_built_upon_is_not_pruned() {
     operation.apply(&mut bytes.as_slice(), Some(built.id()), None).expect("applied");
 
     let pruned = fixture.store.prune(PruneOptions::new()).expect("pruned");
-    assert_eq!((pruned.layers, pruned.held), (vec![], vec![read.id()]));
+    let mut kept: Vec<_> = pruned.kept.iter().map(ToString::to_string).collect();
+    kept.sort();
+    let mut expected =
+        [format!("layer {} is being read", read.id()), format!("layer {} is being built upon", built.id())];
+    expected.sort();
+    assert_eq!((pruned.layers, kept.as_slice()), (vec![], expected.as_slice()));
 
     drop(reader);
     operation.publish().expect("its parent is still there");
@@ -113,6 +118,69 @@ fn root_a_removal_cut_short_is_finished_by_the_next_open() {
     assert!(!dir.exists() && !record.exists());
     assert!(store.check(plyfs_store::CheckOptions::quick()).expect("checked").is_empty());
     store.reap().expect("reaped");
+    let left: Vec<_> = fixture.names().into_iter().filter(|name| name.contains('/')).collect();
+    assert_eq!(left, ["blobs/sha256", "overlay2/l"]);
+}
+
+#[test]
+fn root_a_manifest_that_no_image_took_up_is_not_left_behind() {
+    require_root!();
+    let fixture = Fixture::new();
+    let load = |manifest: &[u8]| {
+        let mut operation = fixture.store.operation().expect("an operation");
+        let (id, manifest) = (operation.blob(b"{}").expect("staged"), operation.blob(manifest).expect("staged"));
+        operation.image(plyfs_store::NewImage {
+            id,
+            top: None,
+            manifest: Some(manifest),
+            names: Vec::new(),
+            built: None,
+            architecture: None,
+            os: None,
+        });
+        operation.publish().expect("published");
+        id
+    };
+    let id = load(b"as it came first");
+    let before = fixture.names();
+
+    load(b"the same image in another compression");
+
+    assert_eq!(fixture.names(), before, "an image keeps the manifest it came with");
+    let image = fixture.store.image_by_id(&id).expect("found");
+    fixture.store.blob(&image.manifest_digest().expect("it has one")).expect("still there");
+    fixture.store.remove_image(&image).expect("removed");
+    fixture.store.reap().expect("reaped");
+    assert_eq!(fixture.names().iter().filter(|name| name.starts_with("blobs/sha256/")).count(), 0);
+}
+
+#[test]
+fn root_one_layer_that_cannot_go_does_not_keep_the_others_and_the_next_prune_takes_it() {
+    require_root!();
+    let fixture = Fixture::new();
+    // More than one journal record retracts at once, in chains and beside each other.
+    let mut chain = fixture.layer(None, &[("base", "0")]);
+    for number in 1..40 {
+        chain = fixture.layer(Some(&chain), &[("a", &number.to_string())]);
+    }
+    let beside: Vec<_> = (0..40).map(|number| fixture.layer(None, &[("b", &number.to_string())])).collect();
+    let stuck = &beside[20];
+    // A mount on the directory itself, which no rename gets past.
+    let bind = fixture.dir.dir("bind");
+    let status =
+        std::process::Command::new("mount").arg("--bind").arg(&bind).arg(fixture.directory(stuck.id())).status();
+    assert!(status.expect("mount(8)").success());
+    let mounted = plyfs_testkit::temp::Mounted::at(fixture.directory(stuck.id()));
+
+    let pruned = fixture.store.prune(PruneOptions::new()).expect("pruned");
+
+    assert_eq!(pruned.layers.len(), 80, "all are retracted, in two records or more");
+    assert_eq!(pruned.kept.len(), 1, "{:?}", pruned.kept);
+    let text = pruned.kept[0].to_string();
+    assert!(text.starts_with(&format!("layer {} is gone but still takes space", stuck.id())), "{text}");
+    assert_eq!(fixture.store.reap().expect_err("still stuck").kind(), ErrorKind::Busy);
+    drop(mounted);
+    fixture.store.reap().expect("reaped");
     let left: Vec<_> = fixture.names().into_iter().filter(|name| name.contains('/')).collect();
     assert_eq!(left, ["blobs/sha256", "overlay2/l"]);
 }

@@ -1,0 +1,215 @@
+//! One step of a removal: what one journal record retracts, and the directories behind it.
+
+use std::collections::BTreeSet;
+
+use plyfs_journal::Transaction;
+use plyfs_link::{LayerId, LinkId};
+use plyfs_sys::fs;
+use plyfs_sys::lock::Lock;
+
+use crate::check::report;
+use crate::prune::{Kept, Pruned, Reason, Subject, first_user};
+use crate::record::{ImageRecord, LayerRecord};
+use crate::{Digest, Error, ErrorKind, Result, Store, User, cache, key, layout, trash};
+
+/// What one journal record will retract, put together before it is written.
+pub(crate) struct Sweep<'a> {
+    store: &'a Store,
+    pub(crate) pruned: Pruned,
+    links: Vec<(LayerId, LinkId)>,
+    blobs: Vec<Digest>,
+    /// What keeps readers out of what goes.
+    locks: Vec<Lock>,
+    /// The published layers that living operations build upon.
+    in_use: BTreeSet<LayerId>,
+}
+
+/// How far down a chain a removal goes.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Reach {
+    OneLayer,
+    /// On through the ancestors until the sweep holds this many layers.
+    UpTo(usize),
+}
+
+impl Store {
+    /// Retracts in one journal record what `mark` finds, and moves it aside. Durable on return.
+    ///
+    /// 1. The record, before which leases that ended are retracted.
+    /// 2. Links and tar-split records are unlinked and directories renamed into `trash`.
+    pub(crate) fn sweep(
+        &self,
+        mark: impl FnOnce(&mut Transaction<'_>, &mut Sweep<'_>) -> Result<()>,
+    ) -> Result<Pruned> {
+        let sweep = self.commit(|records| {
+            self.end_leases(records)?;
+            let in_use = self.layers_of_operations()?;
+            let (pruned, links, blobs, locks) = Default::default();
+            let mut sweep = Sweep { store: self, pruned, links, blobs, locks, in_use };
+            mark(records, &mut sweep)?;
+            Ok::<_, Error>(sweep)
+        })?;
+        self.reached("remove 1");
+        let pruned = sweep.finish();
+        self.reached("remove 2");
+        Ok(pruned)
+    }
+
+    /// The published layers that living operations build upon.
+    fn layers_of_operations(&self) -> Result<BTreeSet<LayerId>> {
+        let mut layers = BTreeSet::new();
+        for entry in fs::read_dir(&self.0.staging).map_err(|e| Error::call("staging", e))? {
+            // Dead ones count too until they are recovered: that errs on the safe side.
+            let Ok(operation) = fs::open_dir_at(&self.0.staging, &entry.name) else { continue };
+            let names = match fs::read_dir(&operation) {
+                Err(error) if error.is_not_found() => continue,
+                result => result.map_err(|e| Error::call("staging", e))?,
+            };
+            layers.extend(names.iter().filter_map(|entry| layout::parse_uses_marker(entry.name.to_str()?)));
+        }
+        Ok(layers)
+    }
+}
+
+impl Sweep<'_> {
+    /// Retracts an image, its names, and up to `layers` of its layers that nothing else stands on.
+    pub(crate) fn image(
+        &mut self,
+        records: &mut Transaction<'_>,
+        id: &Digest,
+        layers: usize,
+    ) -> Result<Option<LayerId>> {
+        let Some(bytes) = records.get(&key::image(id))? else { return Ok(None) };
+        let image = match ImageRecord::decode(*id, &bytes) {
+            Ok(image) => image,
+            Err(error) => {
+                let reason = Reason::Failed(report(&error));
+                self.pruned.kept.push(Kept { subject: Subject::Image(*id), reason });
+                return Ok(None);
+            }
+        };
+        retract_names(records, id)?;
+        retract_leases(records, id)?;
+        records.delete(&key::image(id));
+        if let Some(top) = image.top {
+            records.delete(&key::user(top, &User::Image(*id)));
+        }
+        if let Some(manifest) = &image.manifest {
+            records.delete(&key::manifest_image(manifest, id));
+        }
+        for blob in [Some(*id), image.manifest].into_iter().flatten() {
+            trash::retract_blob(records, &blob);
+            self.blobs.push(blob);
+        }
+        self.pruned.images.push(*id);
+        match image.top {
+            Some(top) if layers > 0 => self.chain(records, top, Reach::UpTo(layers)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Retracts a layer nothing stands on and, one by one, the ancestors that only it stood on; the answer is the one
+    /// to go on with when the sweep is as big as it may be.
+    pub(crate) fn chain(
+        &mut self,
+        records: &mut Transaction<'_>,
+        top: LayerId,
+        reach: Reach,
+    ) -> Result<Option<LayerId>> {
+        let mut next = Some(top);
+        while let Some(id) = next {
+            let Some(bytes) = records.get(&key::layer(id))? else { return Ok(None) };
+            match first_user(records, id)? {
+                Some(User::Lease(lease)) => {
+                    self.keep(id, Reason::Leased(lease));
+                    return Ok(None);
+                }
+                Some(_) => return Ok(None),
+                None => {}
+            }
+            if matches!(reach, Reach::UpTo(most) if self.links.len() >= most) {
+                return Ok(Some(id));
+            }
+            let Some(layer) = self.take(id, &bytes) else { return Ok(None) };
+            retract_layer(records, &layer)?;
+            self.pruned.layers.push(id);
+            self.pruned.reclaimed += layer.own;
+            self.links.push((id, layer.link));
+            next = layer.parent.filter(|_| reach != Reach::OneLayer);
+        }
+        Ok(None)
+    }
+
+    /// Locks a layer for its removal; `None` when it has to stay, which is noted.
+    fn take(&mut self, id: LayerId, bytes: &[u8]) -> Option<LayerRecord> {
+        if self.in_use.contains(&id) {
+            self.keep(id, Reason::BuiltUpon);
+            return None;
+        }
+        let lock = self.store.try_hold_alone(id);
+        let taken = lock.and_then(|lock| Ok((lock, LayerRecord::decode(id, bytes)?)));
+        match taken {
+            Ok((lock, layer)) => {
+                self.locks.extend(lock);
+                return Some(layer);
+            }
+            Err(error) if error.kind() == ErrorKind::InUse => self.keep(id, Reason::Read),
+            Err(error) => self.keep(id, Reason::Failed(report(&error))),
+        }
+        None
+    }
+
+    fn keep(&mut self, layer: LayerId, reason: Reason) {
+        self.pruned.kept.push(Kept::layer(layer, reason));
+    }
+
+    /// Moves aside what the record retracted. What cannot be moved is noted and left to the next open or reap.
+    fn finish(mut self) -> Pruned {
+        for (layer, link) in std::mem::take(&mut self.links) {
+            if let Err(error) = self.store.discard(layer, link) {
+                self.keep(layer, Reason::Unfinished(report(&error)));
+            }
+        }
+        for blob in std::mem::take(&mut self.blobs) {
+            // Its removal record stays until it is gone.
+            let _ = self.store.drop_unused_blob(&blob);
+        }
+        self.pruned
+    }
+}
+
+fn retract_names(records: &mut Transaction<'_>, image: &Digest) -> Result<()> {
+    let names = records.scan(&key::image_names(image)).map(|entry| Ok(entry?.0)).collect::<Result<Vec<_>>>()?;
+    for name in names {
+        let reference = crate::record::reference(key::text(&name, key::BEHIND_ID)?)?;
+        records.delete(&key::tag(&reference));
+        records.delete(&name);
+    }
+    Ok(())
+}
+
+/// Takes away that leases keep an image that goes.
+fn retract_leases(records: &mut Transaction<'_>, image: &Digest) -> Result<()> {
+    let keys = records.scan(&key::image_leases(image)).map(|entry| Ok(entry?.0)).collect::<Result<Vec<_>>>()?;
+    for key in keys {
+        records.delete(&key::leased_image(key::lease_behind(&key)?, image));
+        records.delete(&key);
+    }
+    Ok(())
+}
+
+fn retract_layer(records: &mut Transaction<'_>, layer: &LayerRecord) -> Result<()> {
+    records.delete(&key::layer(layer.id));
+    if let Some(parent) = layer.parent {
+        records.delete(&key::user(parent, &User::Layer(layer.id)));
+    }
+    if let Some(chain) = &layer.chain_id {
+        let key = key::chain(chain);
+        if records.get(&key)?.is_some_and(|id| id.as_slice() == layer.id.as_bytes()) {
+            records.delete(&key);
+        }
+    }
+    cache::forget(records, layer.id)?;
+    trash::retract(records, layer.id, layer.link);
+    Ok(())
+}
