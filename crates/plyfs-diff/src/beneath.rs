@@ -1,44 +1,26 @@
 //! Opening what lies below a directory, by a path of any length, never through anything that leads out.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use plyfs_sys::{CallError, fs};
 use rustix::fs::{OFlags, ResolveFlags};
-use rustix::io::Errno;
 
 /// What one call resolves at most: `PATH_MAX` less the NUL.
 const PATH_MOST: usize = 4095;
 
 /// Opens the directory `path` below `root`; a symbolic link on the way is `ELOOP`.
-///
-/// Where `openat2(2)` is missing or forbidden, as seccomp filters older than it do, each component is opened on its own.
 pub(crate) fn open_dir(root: impl AsFd, path: &[u8]) -> Result<OwnedFd, CallError> {
     let mut dir = fs::open_dir_at(&root, ".")?;
     let mut rest = path;
     while !rest.is_empty() {
         let (piece, after) = split_piece(rest);
-        dir = open_piece(dir.as_fd(), piece)?;
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY;
+        dir = fs::open_beneath(&dir, OsStr::from_bytes(piece), flags, ResolveFlags::NO_SYMLINKS)?;
         rest = after;
     }
     Ok(dir)
-}
-
-fn open_piece(dir: BorrowedFd<'_>, piece: &[u8]) -> Result<OwnedFd, CallError> {
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY;
-    match fs::open_beneath(dir, OsStr::from_bytes(piece), flags, ResolveFlags::NO_SYMLINKS) {
-        Err(error) if matches!(error.errno(), Errno::NOSYS | Errno::PERM) => open_each(dir, piece),
-        result => result,
-    }
-}
-
-/// Opens one component after the other; none of them may be a link.
-pub(crate) fn open_each(dir: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, CallError> {
-    let start = fs::open_dir_at(dir, ".")?;
-    path.split(|&byte| byte == b'/')
-        .filter(|component| !component.is_empty())
-        .try_fold(start, |dir, component| fs::open_dir_at(&dir, OsStr::from_bytes(component)))
 }
 
 /// Cuts as many whole components off the front as one call takes.
@@ -54,6 +36,8 @@ fn split_piece(path: &[u8]) -> (&[u8], &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]
@@ -69,11 +53,9 @@ mod tests {
         let path = vec![name; 50].join("/");
 
         let found = open_dir(&root, path.as_bytes()).expect("opened");
-        let each = open_each(root.as_fd(), path.as_bytes()).expect("opened");
 
         let inode = |fd: &OwnedFd| fs::stat(fd).expect("stat").st_ino;
         assert_eq!(inode(&found), inode(&dir));
-        assert_eq!(inode(&each), inode(&dir));
     }
 
     #[test]
@@ -82,6 +64,5 @@ mod tests {
         std::os::unix::fs::symlink("/", temp.path().join("out")).expect("a link");
         let root = fs::open_dir(temp.path()).expect("open");
         assert_eq!(open_dir(&root, b"out/etc").expect_err("a link").errno(), Errno::LOOP);
-        assert_eq!(open_each(root.as_fd(), b"out/etc").expect_err("a link").errno(), Errno::NOTDIR);
     }
 }

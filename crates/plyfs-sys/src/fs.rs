@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 
 use crate::{CallError, Result};
 
 pub use rustix::fs::{FileType, Gid, Stat, StatVfs, Timespec, Timestamps, Uid};
 
+pub use crate::beneath::{open_beneath, open_in_root};
 pub use crate::remove::{move_tree, remove_tree};
 
 /// How deep walks that keep a descriptor or a name a level may go before they refuse: a name costs a byte, `PATH_MAX`
@@ -48,21 +49,6 @@ pub fn open_at(dir: impl AsFd, name: impl AsRef<OsStr>, flags: OFlags, mode: Mod
 /// Creates the file `name` below `dir`, which must not exist, for reading and writing.
 pub fn create_file_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Result<OwnedFd> {
     open_at(dir, name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
-}
-
-/// Opens a relative path of several components that may not leave `dir`, by `openat2(2)`.
-///
-/// A race with a rename (`EAGAIN`) is retried a bounded number of times.
-pub fn open_beneath(dir: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd> {
-    let path = path.as_ref();
-    let resolve = resolve | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    for _ in 0..64 {
-        match fs::openat2(dir.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            Err(Errno::AGAIN) => {}
-            result => return named("openat2", path, result),
-        }
-    }
-    Err(CallError::new("openat2", path, Errno::AGAIN))
 }
 
 /// Makes the directory `name` below `dir` and gives it exactly `mode`, whatever the umask is.
@@ -279,6 +265,8 @@ fn number(fd: BorrowedFd<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::ResolveFlags;
+
     use super::*;
 
     #[test]

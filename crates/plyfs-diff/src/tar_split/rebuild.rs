@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use data_encoding::BASE64;
 use plyfs_sys::{CallError, fs};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use serde::Deserialize;
 
@@ -188,10 +188,7 @@ fn open_parent(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, CallError> {
         Err(error) if error.errno() == Errno::LOOP => {}
         result => return result,
     }
-    let (flags, name) = (OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, OsStr::from_bytes(path));
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(root, name, flags, Mode::empty(), resolve)
-        .map_err(|errno| CallError::new("openat2", name, errno))
+    fs::open_in_root(root, OsStr::from_bytes(path), OFlags::DIRECTORY | OFlags::RDONLY)
 }
 
 impl Content {
