@@ -18,3 +18,4 @@ mod rebuild;
 mod settle;
 mod stack;
 mod view;
+mod wall;
