@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Named, Result};
+use crate::group::Log;
 use crate::head::Head;
 use crate::layout::log_name;
 use crate::run::Run;
@@ -35,7 +36,7 @@ pub(crate) struct Generation {
     pub(crate) head: Head,
     /// The head as it was read: a writer compares it to see whether it is still the newest.
     pub(crate) head_bytes: Vec<u8>,
-    pub(crate) log: Box<dyn DiskFile>,
+    pub(crate) log: Arc<Log>,
     pub(crate) runs: Vec<Arc<Run>>,
 }
 
@@ -44,7 +45,7 @@ impl Generation {
     pub(crate) fn open(files: &Files, head_bytes: Vec<u8>, before: Option<&Self>) -> Result<Self> {
         let head = Head::decode(&head_bytes)?;
         let name = log_name(head.generation);
-        let log = files.disk.open(&name, files.access).named(&name)?;
+        let log = Arc::new(Log::new(files.disk.open(&name, files.access).named(&name)?, head.generation));
         let open_runs = before.map_or(&[][..], |generation| &generation.runs);
         let run = |reference| match open_runs.iter().find(|run| run.reference() == reference) {
             Some(run) => Ok(Arc::clone(run)),
@@ -52,10 +53,5 @@ impl Generation {
         };
         let runs = head.runs.iter().copied().map(run).collect::<Result<_>>()?;
         Ok(Self { head, head_bytes, log, runs })
-    }
-
-    /// The name of the log.
-    pub(crate) fn log_name(&self) -> String {
-        log_name(self.head.generation)
     }
 }

@@ -1,31 +1,31 @@
 //! A journal: created, opened, read and written.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use crate::checkpoint;
 use crate::disk::{Access, Disk};
-use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Named, Result};
-use crate::generation::{Files, Generation};
+use crate::generation::Files;
+use crate::group::{Group, Ticket};
+use crate::guard;
 use crate::head::{self, Head, remove_if_there};
 use crate::layout::{BLOCK, LOCK, SYNCED, is_log_or_run, log_name, wide};
-use crate::log::{self, Commit};
+use crate::log;
 use crate::options::Options;
-use crate::snapshot::{Snapshot, Table};
+use crate::snapshot::Snapshot;
 use crate::synced::{Marks, Synced};
 use crate::transaction::Transaction;
-use crate::view::{Role, View, is_published};
-
-/// Blocks a log grows by at least when a commit is larger than what is left of it.
-const GROWTH: u64 = 128;
+use crate::view::{Role, View};
+use crate::writer::Writer;
 
 /// An open journal, shared by threads in an `Arc`; other processes may have it open too.
 #[derive(Debug)]
 pub struct Journal {
-    files: Files,
-    options: Options,
-    view: Mutex<View>,
+    pub(crate) files: Files,
+    pub(crate) options: Options,
+    /// What readers see.
+    pub(crate) view: Mutex<View>,
     writer: Mutex<Writer>,
+    pub(crate) group: Group,
 }
 
 const _: () = {
@@ -33,15 +33,6 @@ const _: () = {
     shared::<Journal>();
     shared::<Snapshot>();
 };
-
-/// What only the thread that writes knows.
-#[derive(Debug, Default)]
-struct Writer {
-    /// Set for good by a failed sync.
-    is_poisoned: bool,
-    /// Whether the whole log was judged under the lock since anything went wrong.
-    is_verified: bool,
-}
 
 impl Journal {
     /// Makes an empty journal in a directory and opens it; durable on return, whatever the options say of commits.
@@ -81,7 +72,7 @@ impl Journal {
         let access = if options.read_only { Access::Read } else { Access::Write };
         let files = Files::open(disk, access)?;
         let view = View::load(&files, None, Role::Reader)?.view;
-        Ok(Self { files, options, view: Mutex::new(view), writer: Mutex::default() })
+        Ok(Self { files, options, view: Mutex::new(view), writer: Mutex::default(), group: Group::default() })
     }
 
     /// The newest durable state, with what other processes committed; takes no lock of theirs.
@@ -94,9 +85,10 @@ impl Journal {
     /// Changes the journal: all that `change` does, or nothing. Durable on return, unless the journal was opened
     /// with [`Options::durable`] off.
     ///
-    /// Waits for other writers, of this process and of others; `change` then runs on the newest state, and no
-    /// other writer until it has returned. It must not write to the same journal. When it returns an error,
-    /// or changes nothing, nothing is written.
+    /// Waits for other writers, of this process and of others, while they append; `change` then runs on the newest
+    /// state, and no other writer until it has returned. It must not write to the same journal. The sync is waited
+    /// for without the lock: threads that wait at once share one. The state `change` sees may not be durable when it
+    /// sees it; it is when `Ok` is returned. When it returns an error, or changes nothing, nothing is written.
     ///
     /// A failed sync is an error, and whether the changes are there is decided by whoever writes next: no
     /// reader sees them before. From then on this handle refuses to write with [`ErrorKind::Poisoned`]; a
@@ -105,130 +97,37 @@ impl Journal {
         if self.options.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "journal is open for reading only").into());
         }
-        let mut writer = guard(&self.writer);
-        writer.require_sound()?;
-        let _lock = self.files.disk.lock(LOCK).named(LOCK)?;
-        let view = self.newest(&mut writer)?;
-        let mut transaction = Transaction::new(&view.snapshot);
-        let result = change(&mut transaction)?;
-        let changes = transaction.into_changes()?;
-        if !changes.is_empty() {
-            self.append(&mut writer, view, changes)?;
-        }
+        let (result, ticket) = self.appended(change)?;
+        ticket.map_or(Ok(()), |ticket| self.group.settle(&self.files, &ticket))?;
         Ok(result)
     }
 
-    /// The newest state, in a log that may be appended to; the caller holds the lock.
-    fn newest(&self, writer: &mut Writer) -> Result<View> {
-        let view = self.unchanged(writer)?;
-        let (view, must_start) = match view {
-            Some(view) => (view, false),
-            None => {
-                let before = Arc::clone(&guard(&self.view).snapshot.generation);
-                let loaded = View::load(&self.files, Some(&before), Role::Writer)?;
-                loaded.view.snapshot.generation.head.require_writable()?;
-                (loaded.view, !loaded.is_clean)
+    /// Appends what `change` does; the ticket is what has to become durable before anyone hears of it.
+    fn appended<T, E: From<Error>>(
+        &self,
+        change: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
+    ) -> Result<(T, Option<Ticket>), E> {
+        let mut writer = guard(&self.writer);
+        self.group.require_sound()?;
+        let _lock = self.files.disk.lock(LOCK).named(LOCK)?;
+        let mut view = self.newest(&mut writer)?;
+        let mut transaction = Transaction::new(&view.snapshot);
+        let changed = change(&mut transaction).and_then(|result| Ok((result, transaction.into_changes()?)));
+        let (result, changes) = match changed {
+            Ok(changed) => changed,
+            Err(error) => {
+                writer.view = Some(view);
+                return Err(error);
             }
         };
-        let is_full = view.end > 0 && view.end * wide(BLOCK) >= self.options.log_limit;
-        let view = if must_start || is_full { self.start_generation(writer, view, must_start)? } else { view };
-        // All of it is durable by now, or was published without a sync: readers of this handle may have it.
-        *guard(&self.view) = view.clone();
-        writer.is_verified = true;
-        Ok(view)
-    }
-
-    /// The handle's own view, brought up to date, when that is all there is to know.
-    fn unchanged(&self, writer: &Writer) -> Result<Option<View>> {
-        if !writer.is_verified {
-            return Ok(None);
+        if !changes.is_empty() {
+            self.append(&mut view, changes)?;
         }
-        let mut view = guard(&self.view);
-        view.catch_up(&self.files)?;
-        let is_newest = is_published(&view, self.files.synced())
-            && head::read(&self.files.disk)? == view.snapshot.generation.head_bytes
-            && view.is_blank_beyond()?;
-        Ok(is_newest.then(|| view.clone()))
-    }
-
-    /// Moves everything into a new generation. A full disk is no reason to refuse when the log can still grow.
-    fn start_generation(&self, writer: &mut Writer, view: View, must: bool) -> Result<View> {
-        let prepared = match checkpoint::prepare(&self.files.disk, &view, log_blocks(&self.options)) {
-            Err(error) if !must && matches!(error.kind(), ErrorKind::NoSpace | ErrorKind::QuotaExceeded) => {
-                return Ok(view);
-            }
-            result => result?,
-        };
-        let published = checkpoint::publish(&self.files, &prepared, &view.snapshot.generation);
-        published.inspect_err(|_| writer.is_poisoned = true)
-    }
-
-    /// Writes, syncs and publishes one commit.
-    fn append(&self, writer: &mut Writer, view: View, changes: Table) -> Result<()> {
-        let place = view.place();
-        let entries = changes.iter().map(|(key, value)| Entry { key, value: value.as_deref() });
-        let commit = Commit::new(entries, place, view.durable);
-        let published = Synced {
-            generation: place.generation,
-            blocks: place.end,
-            marks: if view.durable < place.end { Marks::RELAXED } else { Marks::empty() },
-        };
-        let end = place.end + commit.blocks();
-        let generation = Arc::clone(&view.snapshot.generation);
-        let name = generation.log_name();
-        // The view's tables are shared with this handle's; without this one they need not be copied.
-        drop(view);
-
-        // Until all is done the log is in doubt: whoever writes next looks at all of it again.
-        writer.is_verified = false;
-        self.reserve(writer, &generation, end, published)?;
-        generation.log.write_at(commit.bytes(), place.end * wide(BLOCK)).named(&name)?;
-        let (marks, durable) = if self.options.durable {
-            self.sync(writer, &generation, published)?;
-            (Marks::empty(), end)
-        } else {
-            (Marks::RELAXED, 0)
-        };
-        checkpoint::mark(&self.files, &Synced { blocks: end, marks, ..published })
-            .inspect_err(|_| writer.is_poisoned = true)?;
-        guard(&self.view).append(place, end, changes, durable);
-        writer.is_verified = true;
-        Ok(())
-    }
-
-    /// Makes room for a commit that is larger than what is left: zeros, synced before the commit is written.
-    fn reserve(&self, writer: &mut Writer, generation: &Generation, end: u64, published: Synced) -> Result<()> {
-        if end <= generation.head.log_blocks {
-            return Ok(());
-        }
-        let name = generation.log_name();
-        let size = generation.log.size().named(&name)?;
-        let needed = end * wide(BLOCK);
-        if needed <= size {
-            return Ok(());
-        }
-        let grown = needed.next_multiple_of(GROWTH * wide(BLOCK));
-        log::write_zeros(&*generation.log, size, grown).named(&name)?;
-        self.sync(writer, generation, published)
-    }
-
-    /// Syncs the log. A failure poisons this handle and is marked for all others, who then believe nothing
-    /// beyond `published`: a later sync that succeeds would not mean that these pages are on the disk.
-    fn sync(&self, writer: &mut Writer, generation: &Generation, published: Synced) -> Result<()> {
-        let Err(error) = generation.log.sync() else { return Ok(()) };
-        writer.is_poisoned = true;
-        // Best effort, on a disk that fails.
-        let _ = checkpoint::mark(&self.files, &Synced { marks: published.marks | Marks::FAILED, ..published });
-        Err(error).named(&generation.log_name())
-    }
-}
-
-impl Writer {
-    fn require_sound(&self) -> Result<()> {
-        if !self.is_poisoned {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Poisoned, "journal: a sync failed; open it anew to write"))
+        // What only read waits as well: what it saw may not be durable yet.
+        let ticket = (self.options.durable && view.durable < view.end).then(|| view.ticket());
+        ticket.iter().for_each(|ticket| self.group.note(ticket));
+        writer.view = Some(view);
+        Ok((result, ticket))
     }
 }
 
@@ -251,11 +150,6 @@ fn refuse_headless(disk: &Arc<dyn Disk>) -> Result<()> {
 }
 
 /// Blocks a new log gets: the limit, and a quarter of it for what is written when the disk is full.
-fn log_blocks(options: &Options) -> u64 {
+pub(crate) fn log_blocks(options: &Options) -> u64 {
     (options.log_limit / wide(BLOCK)).saturating_mul(5) / 4 + 1
-}
-
-/// Locks a mutex; what it guards is whole after a panic elsewhere, since each change is one assignment.
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

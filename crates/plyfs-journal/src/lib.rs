@@ -9,13 +9,14 @@
 //! 0000000000000007.log     the newest commits, in blocks of 512 bytes; appended to
 //! 0000000000000003.run     sorted entries, newest run first; mapped, never changed
 //! 0000000000000001.run
-//! synced                   how far the log is durable; a hint for readers
-//! lock                     held by the one who writes
+//! synced                   how far the log is durable
+//! lock                     held by the one who appends
 //! ```
 //!
-//! A commit is one write and one `fdatasync(2)` into space that was filled with zeros before. When the log is
-//! full its content becomes a run, merged with runs it outgrows, and a new log starts: a new *generation*.
-//! The bytes of each file, and what every crash leaves of them, are in `FORMAT.md` beside this crate.
+//! A commit is one write under the lock and one `fdatasync(2)` without it, into space that was filled with zeros before;
+//! threads that wait at once share one sync. When the log is full its content becomes a run, merged with runs it
+//! outgrows, and a new log starts: a new *generation*. The bytes of each file, and what every crash leaves of them,
+//! are in the chapter *The journal* of `ARCHITECTURE.md`.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -59,14 +60,15 @@
 //!
 //! - Linux. The directory is on one local file system whose `fdatasync` means it and whose device writes 512
 //!   bytes whole or not at all; on one that copies on write (btrfs) a commit also writes metadata.
-//! - One writer at a time: threads and processes wait for each other, for one sync each. The one that finds the
-//!   log full also writes a run, which takes as long as the runs it merges are large.
+//! - Writers wait for each other while they append, never for each other's syncs. The one that finds the log full
+//!   also writes a run, which takes as long as the runs it merges are large.
+//! - A failed write must be reported to every descriptor that is open, as Linux does since 4.13.
 //! - A key has at most 64 KiB, a commit 64 MiB. Values are read as a whole.
 //! - A medium that fails under a mapped run is `SIGBUS`.
 //! - A last commit that the disk replaced by zeros is noticed through `synced` alone; if a power cut took the
 //!   newest state of that file as well, it is taken for one that was never written.
 //! - A commit whose write has not returned, or whose process was killed, is seen by a handle that is opened then and
-//!   finds it on the disk, and by those already open from the next write on.
+//!   syncs it itself, and by those already open from the next write on.
 //! - A reader that opens the journal between a failed sync and the mark the writer leaves of it, or after the writer
 //!   was killed right there, sees a commit that a power cut before the next write can take.
 
@@ -77,6 +79,7 @@ mod disk;
 mod entry;
 mod error;
 mod generation;
+mod group;
 mod head;
 mod journal;
 mod layout;
@@ -90,6 +93,7 @@ mod snapshot;
 mod synced;
 mod transaction;
 mod view;
+mod writer;
 
 pub use dir_disk::DirDisk;
 pub use disk::{Access, Disk, DiskFile, DiskLock};
@@ -101,3 +105,8 @@ pub use plyfs_sys::CallError;
 pub use record::Record;
 pub use snapshot::{Scan, Snapshot};
 pub use transaction::Transaction;
+
+/// Locks a mutex; what it guards is whole after a panic elsewhere, since each change is one assignment.
+fn guard<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -12,8 +12,9 @@ use std::time::Duration;
 use crate::block::Block;
 use crate::error::{Error, ErrorKind, Named, Result};
 use crate::generation::{Files, Generation};
+use crate::group::Ticket;
 use crate::head::{self, Head};
-use crate::layout::{BLOCK, BLOCK_PAYLOAD, HEAD, wide};
+use crate::layout::{BLOCK, BLOCK_PAYLOAD, HEAD, narrow, wide};
 use crate::log::{self, Found, Place};
 use crate::snapshot::{Snapshot, Table};
 use crate::synced::{Marks, Synced};
@@ -25,6 +26,9 @@ const ATTEMPTS: u32 = 100;
 /// How often, a millisecond apart, a reader finds the same block neither blank nor whole before it says so: a
 /// writer may be copying into it, which takes less than a microsecond unless the machine stops it right there.
 const SAME_DAMAGE: u32 = 50;
+
+/// Blocks a writer looks at to see whether others have appended.
+const READ_ON: u64 = 8;
 
 /// A state of the journal and where in the log it ends.
 #[derive(Clone, Debug)]
@@ -42,8 +46,10 @@ pub(crate) struct View {
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) view: View,
-    /// Whether all that is in the log was published: if not, nothing may be appended to it.
-    pub(crate) is_clean: bool,
+    /// Whether the log may be appended to: no torn tail, no failed sync, and a generation that was published.
+    pub(crate) is_sound: bool,
+    /// The blocks of the view beyond those known to be on the disk.
+    pub(crate) in_doubt: Vec<u8>,
 }
 
 /// Who asks: it decides what is believed beyond what was published.
@@ -51,7 +57,9 @@ pub(crate) struct Loaded {
 pub(crate) enum Role {
     /// Holds no lock, so that the log may grow meanwhile.
     Reader,
-    /// Holds the lock, and writes everything into a new synced log when not all of this one is known durable.
+    /// The same, and has had the `synced` file open since before the generation: what it says is no older than the log.
+    Follower,
+    /// Holds the lock, and waits for the sync of what it appends behind all that is whole.
     Writer,
 }
 
@@ -94,13 +102,7 @@ impl View {
     pub(crate) fn catch_up(&mut self, files: &Files) -> Result<()> {
         let generation = &self.snapshot.generation;
         match files.synced() {
-            Some(synced) if synced.generation == generation.head.generation => {
-                self.advance(synced)?;
-                if synced.marks.is_empty() {
-                    self.durable = self.durable.max(synced.blocks);
-                }
-                Ok(())
-            }
+            Some(synced) if synced.generation == generation.head.generation => self.advance(synced),
             Some(synced) if synced.generation > generation.head.generation => self.reload(files),
             // A writer died between the head and this file, or the file cannot be believed: ask the head itself.
             _ if head::read(&files.disk)? == generation.head_bytes && self.is_blank_beyond()? => Ok(()),
@@ -109,7 +111,7 @@ impl View {
     }
 
     fn reload(&mut self, files: &Files) -> Result<()> {
-        let loaded = Self::load(files, Some(&self.snapshot.generation), Role::Reader)?;
+        let loaded = Self::load(files, Some(&self.snapshot.generation), Role::Follower)?;
         *self = loaded.view;
         Ok(())
     }
@@ -120,15 +122,16 @@ impl View {
         if until <= self.end {
             return Ok(());
         }
-        let name = self.snapshot.generation.log_name();
-        let bytes = log::read(&*self.snapshot.generation.log, self.end, Some(until)).named(&name)?;
+        let log = Arc::clone(&self.snapshot.generation.log);
+        let name = &log.name;
+        let bytes = log::read(&*log.file, self.end, Some(until)).named(name)?;
         let found = log::scan(&bytes, self.place());
         if let Some((offset, what)) = found.damage {
-            return Err(Error::damage(&name, offset, what));
+            return Err(Error::damage(name, offset, what));
         }
         // What was published without a sync may be gone, if power was lost since.
         if found.end != until && !synced.marks.contains(Marks::RELAXED) {
-            return Err(Error::damage(&name, found.end * wide(BLOCK), "ends before what was published"));
+            return Err(Error::damage(name, found.end * wide(BLOCK), "ends before what was published"));
         }
         self.take(&found, found.end)
     }
@@ -145,8 +148,8 @@ impl View {
         if self.end == until {
             return Ok(());
         }
-        let name = self.snapshot.generation.log_name();
-        Err(Error::damage(&name, self.end * wide(BLOCK), "a commit is published in part"))
+        let name = &self.snapshot.generation.log.name;
+        Err(Error::damage(name, self.end * wide(BLOCK), "a commit is published in part"))
     }
 
     /// Adds one commit that ends at block `end`.
@@ -161,23 +164,46 @@ impl View {
         Ok(())
     }
 
-    /// Adds the commit that was just written and published, unless a reader was faster.
-    pub(crate) fn append(&mut self, before: Place, end: u64, changes: Table, durable: u64) {
-        if self.place() == before {
-            Arc::make_mut(&mut self.snapshot.tail).extend(changes);
-            self.end = end;
-            self.commits += 1;
-        }
-        if self.place().generation == before.generation {
-            self.durable = self.durable.max(durable);
+    /// Adds the commit that was just written behind the view.
+    pub(crate) fn append(&mut self, end: u64, changes: Table) {
+        Arc::make_mut(&mut self.snapshot.tail).extend(changes);
+        self.end = end;
+        self.commits += 1;
+    }
+
+    /// What has to be synced for this state to be durable.
+    pub(crate) fn ticket(&self) -> Ticket {
+        let generation = &self.snapshot.generation;
+        let number = generation.head.generation;
+        Ticket { log: Arc::clone(&generation.log), generation: number, end: self.end, commit: self.commits }
+    }
+
+    /// Takes what other writers appended; `false` when a torn commit follows. The caller holds the lock.
+    ///
+    /// A write goes from front to back, so while the machine runs nothing is behind the first blank block.
+    pub(crate) fn read_on(&mut self) -> Result<bool> {
+        let log = Arc::clone(&self.snapshot.generation.log);
+        let mut blocks = READ_ON;
+        loop {
+            let bytes = log::read(&*log.file, self.end, Some(self.end + blocks)).named(&log.name)?;
+            let found = log::scan(&bytes, self.place());
+            if let Some((offset, what)) = found.damage {
+                return Err(Error::damage(&log.name, offset, what));
+            }
+            let is_all = wide(bytes.len()) < blocks * wide(BLOCK) || bytes.ends_with(&[0; BLOCK]);
+            self.take(&found, found.end)?;
+            if is_all {
+                return Ok(!found.is_torn);
+            }
+            blocks *= 4;
         }
     }
 
     /// Says whether the first block behind the view was never written.
     pub(crate) fn is_blank_beyond(&self) -> Result<bool> {
         let generation = &self.snapshot.generation;
-        let name = generation.log_name();
-        let bytes = log::read(&*generation.log, self.end, Some(self.end + 1)).named(&name)?;
+        let log = &generation.log;
+        let bytes = log::read(&*log.file, self.end, Some(self.end + 1)).named(&log.name)?;
         Ok(Block::judge(&bytes, generation.head.generation, self.end) == Block::Blank)
     }
 }
@@ -210,32 +236,35 @@ fn try_load(files: &Files, before: Option<&Generation>, role: Role) -> Result<At
     let synced = synced.filter(|synced| synced.generation == number);
     let published = synced.map_or(0, |synced| synced.blocks);
     let marks = synced.map_or(Marks::empty(), |synced| synced.marks);
-    let name = generation.log_name();
-    let bytes = log::read(&*generation.log, 0, None).named(&name)?;
+    let log = Arc::clone(&generation.log);
+    let name = &log.name;
+    let bytes = log::read(&*log.file, 0, None).named(name)?;
     if wide(bytes.len() / BLOCK) < generation.head.log_blocks {
-        return Err(Error::damage(&name, wide(bytes.len()), "shorter than it was created"));
+        return Err(Error::damage(name, wide(bytes.len()), "shorter than it was created"));
     }
     let mut view = View::at_start(generation);
     let found = log::scan(&bytes, view.place());
     if let Some((offset, what)) = found.damage {
-        let error = Error::damage(&name, offset, what);
-        let may_change = role == Role::Reader && offset >= published * wide(BLOCK);
+        let error = Error::damage(name, offset, what);
+        let may_change = role != Role::Writer && offset >= published * wide(BLOCK);
         return if may_change { Ok(Attempt::Damaged((number, offset), error)) } else { Err(error) };
     }
     if found.end < published && !marks.contains(Marks::RELAXED) {
-        return Err(Error::damage(&name, found.end * wide(BLOCK), "a block that was synced is gone"));
+        return Err(Error::damage(name, found.end * wide(BLOCK), "a block that was synced is gone"));
     }
-    let is_clean = synced.is_some() && found.end == published && !found.is_torn && !marks.contains(Marks::FAILED);
-    let until = if role == Role::Writer || found.end <= published {
-        found.end
-    } else {
-        believable(&view, &found, published, marks)
+    let is_sound = synced.is_some() && !found.is_torn && !marks.contains(Marks::FAILED);
+    let until = match role {
+        Role::Writer => found.end,
+        Role::Follower if synced.is_some() => published.min(found.end),
+        Role::Reader | Role::Follower if found.end <= published => found.end,
+        Role::Reader | Role::Follower => believable(&view, &found, published, marks),
     };
     view.take(&found, until)?;
-    if marks.is_empty() {
+    if marks.difference(Marks::FAILED).is_empty() {
         view.durable = published;
     }
-    Ok(Attempt::Loaded(Loaded { view, is_clean }))
+    let in_doubt = bytes[narrow(view.durable) * BLOCK..narrow(view.end) * BLOCK].to_vec();
+    Ok(Attempt::Loaded(Loaded { view, is_sound, in_doubt }))
 }
 
 /// How far a reader may believe complete commits beyond what was published.
@@ -249,12 +278,4 @@ fn believable(view: &View, found: &Found, published: u64, marks: Marks) -> u64 {
         Err(error) if matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::InvalidInput) => found.end,
         Err(_) => published,
     }
-}
-
-/// What a writer may append to under its lock without reading the log again.
-pub(crate) fn is_published(view: &View, synced: Option<Synced>) -> bool {
-    let place = view.place();
-    synced.is_some_and(|synced| {
-        synced.generation == place.generation && synced.blocks == place.end && !synced.marks.contains(Marks::FAILED)
-    })
 }

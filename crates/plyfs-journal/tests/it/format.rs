@@ -1,4 +1,4 @@
-//! The bytes on disk, as FORMAT.md has them; a change here is a change of the format and needs a new version.
+//! The bytes on disk, as ARCHITECTURE.md has them; a change here is a change of the format and needs a new version.
 
 use std::fmt::Write;
 use std::sync::Arc;

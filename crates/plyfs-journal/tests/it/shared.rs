@@ -4,8 +4,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use plyfs_journal::{DirDisk, Error, ErrorKind, Journal, Options, Transaction};
+
+use crate::fault_disk::{FaultDisk, Faults};
 
 /// Small, so that writers start generations under each other and under readers.
 fn open(path: &Path) -> Journal {
@@ -66,6 +69,40 @@ fn handles_of_many_threads_lose_nothing_and_readers_only_see_more() {
         });
     });
     assert_eq!(observe(&open(temp.path())), WRITERS * EACH);
+}
+
+#[test]
+fn threads_that_wait_at_once_share_syncs_and_each_learns_of_a_failed_one() {
+    const THREADS: u32 = 8;
+    const EACH: u32 = 20;
+    let disk = FaultDisk::default();
+    let journal = Journal::create(Arc::new(disk.clone()), Options::default()).expect("created");
+    disk.set_faults(Faults { slowness: Duration::from_millis(2), ..Faults::default() });
+    let before = disk.syncs();
+    thread::scope(|scope| {
+        for who in 0..THREADS {
+            let journal = &journal;
+            scope.spawn(move || (0..EACH).for_each(|number| count(journal, &who.to_string(), number)));
+        }
+    });
+    assert_eq!(observe(&journal), THREADS * EACH);
+    let syncs = disk.syncs() - before;
+    assert!(syncs < u64::from(THREADS * EACH) * 3 / 4, "{syncs} syncs for {} commits", THREADS * EACH);
+
+    disk.set_faults(Faults { failing_sync: Some(0), slowness: Duration::from_millis(50), ..Faults::default() });
+    let failed: Vec<bool> = thread::scope(|scope| {
+        let write = |key: u32| {
+            let change = move |changes: &mut Transaction<'_>| {
+                changes.put(&key.to_le_bytes(), b"");
+                Ok::<_, Error>(())
+            };
+            journal.write(change).is_err()
+        };
+        let threads: Vec<_> = (0..THREADS).map(|key| scope.spawn(move || write(key))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    assert_eq!(failed, [true; THREADS as usize], "a commit behind a failed sync was acknowledged");
+    assert_eq!(observe(&journal), THREADS * EACH, "what is in doubt is not shown");
 }
 
 /// What a child process of the tests is told by its environment.

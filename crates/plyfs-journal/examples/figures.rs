@@ -1,0 +1,109 @@
+//! Measures a journal in a directory of its own: `figures DIRECTORY [ENTRIES]`.
+//!
+//! Durable commits of one thread and of eight; then ENTRIES small entries, as a store of a hundred thousand layers
+//! has, with the longest commit while they come, opening, look-ups and a scan.
+#![allow(clippy::print_stdout)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plyfs_journal::{DirDisk, Error, Journal, Options, Result};
+
+type Any<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Any<()> {
+    let mut arguments = std::env::args_os().skip(1);
+    let directory = arguments.next().ok_or("figures DIRECTORY [ENTRIES]")?;
+    let entries: u64 = arguments.next().map_or(Ok(500_000), |text| text.to_string_lossy().parse())?;
+    let open = |durable| -> Any<Journal> {
+        let disk = Arc::new(DirDisk::new(plyfs_sys::fs::open_dir(&directory)?));
+        let options = Options::default().durable(durable);
+        Ok(Journal::create(disk.clone(), options).or_else(|_| Journal::open(disk, options))?)
+    };
+    commits(&open(true)?)?;
+    large(&open, entries)?;
+    Ok(())
+}
+
+fn put(journal: &Journal, number: u64) -> Result<()> {
+    journal.write(|changes| {
+        changes.put(&key(number), &[7; 64]);
+        Ok::<_, Error>(())
+    })
+}
+
+/// Keys as a store has them: a letter and 32 random bytes.
+fn key(number: u64) -> [u8; 33] {
+    let mut key = [b'l'; 33];
+    let mut mixed = number;
+    for part in key[1..].chunks_mut(8) {
+        mixed = (mixed ^ (mixed >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number);
+        part.copy_from_slice(&mixed.to_le_bytes());
+    }
+    key
+}
+
+fn commits(journal: &Journal) -> Result<()> {
+    let rate = |threads: u64| -> Result<f64> {
+        let began = Instant::now();
+        let counts: Vec<Result<u64>> = std::thread::scope(|scope| {
+            let work = |thread: u64| {
+                move || {
+                    let mut count = 0;
+                    while began.elapsed() < Duration::from_secs(4) {
+                        put(journal, (threads << 40) + (thread << 32) + count)?;
+                        count += 1;
+                    }
+                    Ok(count)
+                }
+            };
+            let running: Vec<_> = (0..threads).map(|thread| scope.spawn(work(thread))).collect();
+            running.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        let total: u64 = counts.into_iter().sum::<Result<u64>>()?;
+        #[allow(clippy::cast_precision_loss)]
+        Ok(total as f64 / began.elapsed().as_secs_f64())
+    };
+    let (one, eight) = (rate(1)?, rate(8)?);
+    println!("durable commits a second: {one:.0} by one thread, {eight:.0} by eight: {:.1} times", eight / one);
+    Ok(())
+}
+
+fn large(open: &impl Fn(bool) -> Any<Journal>, entries: u64) -> Any<()> {
+    let journal = open(false)?;
+    let mut longest = Duration::ZERO;
+    let began = Instant::now();
+    for first in (0..entries).step_by(8) {
+        let start = Instant::now();
+        journal.write(|changes| {
+            (first..(first + 8).min(entries)).for_each(|number| changes.put(&key(number), &[7; 64]));
+            Ok::<_, Error>(())
+        })?;
+        longest = longest.max(start.elapsed());
+    }
+    println!("{entries} entries in {:.1?}; longest commit {longest:.1?}", began.elapsed());
+    let start = Instant::now();
+    let journal = open(true)?;
+    println!("opened in {:.0?}", start.elapsed());
+    let snapshot = journal.snapshot()?;
+    for round in ["cold", "warm"] {
+        let start = Instant::now();
+        let found: u32 =
+            (0..100_000).map(|n| snapshot.contains(&key(n * 7_919 % entries)).map(u32::from)).sum::<Result<u32>>()?;
+        println!("look-up {round}: {:.2?}, {found} of 100000 found", start.elapsed() / 100_000);
+    }
+    let start = Instant::now();
+    for _ in 0..100_000 {
+        journal.snapshot()?;
+    }
+    println!("snapshot: {:.2?}", start.elapsed() / 100_000);
+    let start = Instant::now();
+    let count = snapshot.scan(b"l").count();
+    println!("scan of {count}: {:.1?}", start.elapsed());
+    let start = Instant::now();
+    for n in 0..10_000 {
+        snapshot.scan(&key(n)[..20]).next().transpose()?;
+    }
+    println!("scan of one: {:.2?}", start.elapsed() / 10_000);
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! Commits that wait together: one sync for all of them, and the `synced` file moved forward after it.
+//!
+//! A commit is appended under the journal's lock and synced without it. Of the threads of one handle that wait, one
+//! syncs for all that was appended until then; processes sync side by side. A successful sync proves what lies
+//! before it because of two things: the kernel reports a write that failed to every descriptor that was open
+//! at the time (Linux 4.13), and what was in doubt before this descriptor was opened has been written through
+//! it once more. So the first failure is the handle's last word: it is poisoned.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use crate::checkpoint;
+use crate::disk::DiskFile;
+use crate::error::{Error, ErrorKind, Named, Result};
+use crate::generation::Files;
+use crate::guard;
+use crate::layout::{LOCK, log_name};
+use crate::synced::{Marks, Synced};
+
+/// The most a sync is put off, as a part of what the last one took, for commits that are expected to join it.
+const PATIENCE: u32 = 4;
+
+/// An open log, by one descriptor whose syncs are one after another and whose first failure is final.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) file: Box<dyn DiskFile>,
+    pub(crate) name: String,
+    /// Two syncs at once would share one report of an error: one of them would not hear of it.
+    one_at_a_time: Mutex<()>,
+    is_failed: AtomicBool,
+}
+
+impl Log {
+    pub(crate) fn new(file: Box<dyn DiskFile>, generation: u64) -> Self {
+        let name = log_name(generation);
+        Self { file, name, one_at_a_time: Mutex::default(), is_failed: AtomicBool::new(false) }
+    }
+
+    /// Syncs; after one failure never again.
+    pub(crate) fn sync(&self) -> plyfs_sys::Result<()> {
+        let _turn = guard(&self.one_at_a_time);
+        if self.is_failed.load(Ordering::Relaxed) {
+            return Err(plyfs_sys::CallError::new("fdatasync", &*self.name, Errno::IO));
+        }
+        self.file.sync().inspect_err(|_| self.is_failed.store(true, Ordering::Relaxed))
+    }
+}
+
+/// A state of the log that someone waits to be durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) log: Arc<Log>,
+    pub(crate) generation: u64,
+    /// Blocks of the log that belong to it.
+    pub(crate) end: u64,
+    /// Number of its last commit.
+    pub(crate) commit: u64,
+}
+
+impl Ticket {
+    fn place(&self) -> (u64, u64) {
+        (self.generation, self.end)
+    }
+}
+
+/// The threads of one handle that wait for a sync.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Generation and blocks up to which this handle knows all to be durable and published.
+    durable: (u64, u64),
+    /// The last state this handle appended or read under the lock.
+    newest: Option<Ticket>,
+    is_syncing: bool,
+    is_poisoned: bool,
+    waiting: usize,
+    /// How many waited lately: the ones of the last sync and those that came while it ran.
+    expected: usize,
+    /// What the last sync took.
+    took: Duration,
+}
+
+impl Group {
+    /// [`ErrorKind::Poisoned`] once a sync of this handle has failed.
+    pub(crate) fn require_sound(&self) -> Result<()> {
+        if guard(&self.state).is_poisoned { Err(poisoned()) } else { Ok(()) }
+    }
+
+    /// Refuses to write from now on, and fails whoever waits.
+    pub(crate) fn poison(&self) {
+        guard(&self.state).is_poisoned = true;
+        self.changed.notify_all();
+    }
+
+    /// Notes what the next sync will cover: a state of which all blocks are written.
+    pub(crate) fn note(&self, ticket: &Ticket) {
+        guard(&self.state).newest = Some(ticket.clone());
+        self.changed.notify_all();
+    }
+
+    /// Settles what this handle appended to an earlier log, now that a head says that `generation` begins behind commit
+    /// number `commits`. A generation is durable before its head is, and holds what its writer found.
+    pub(crate) fn moved(&self, generation: u64, commits: u64) -> Result<()> {
+        let mut state = guard(&self.state);
+        let unsettled = state.newest.take_if(|newest| newest.generation < generation);
+        let Some(ticket) = unsettled.filter(|ticket| ticket.place() > state.durable) else { return Ok(()) };
+        drop(state);
+        let result = if generation == ticket.generation + 1 {
+            if commits >= ticket.commit { Ok(()) } else { Err(poisoned()) }
+        } else {
+            // Whether each generation between took it over is not known; the old log still tells.
+            ticket.log.sync().named(&ticket.log.name)
+        };
+        let mut state = guard(&self.state);
+        match &result {
+            Ok(()) => state.durable = state.durable.max((generation, 0)),
+            Err(_) => state.is_poisoned = true,
+        }
+        self.changed.notify_all();
+        result
+    }
+
+    /// Waits until the state of the ticket is durable and published: by this thread's sync or another's.
+    pub(crate) fn settle(&self, files: &Files, ticket: &Ticket) -> Result<()> {
+        let mut state = guard(&self.state);
+        state.waiting += 1;
+        self.changed.notify_all();
+        loop {
+            let decided = if state.durable >= ticket.place() {
+                Some(Ok(()))
+            } else if state.is_poisoned {
+                Some(Err(poisoned()))
+            } else {
+                None
+            };
+            if let Some(result) = decided {
+                state.waiting -= 1;
+                return result;
+            }
+            if !state.is_syncing {
+                break;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_syncing = true;
+        let patience = state.took / PATIENCE;
+        let is_alone = |state: &mut State| state.waiting < state.expected && !state.is_poisoned;
+        let waited = self.changed.wait_timeout_while(state, patience, is_alone);
+        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let target = state.newest.clone().filter(|newest| newest.place() >= ticket.place());
+        let target = target.unwrap_or_else(|| ticket.clone());
+        let joined = state.waiting;
+        drop(state);
+
+        let began = Instant::now();
+        let synced = sync(files, &target);
+        let took = began.elapsed();
+        let published = synced.and_then(|()| publish(files, &target));
+
+        let mut state = guard(&self.state);
+        state.is_syncing = false;
+        state.took = took;
+        state.expected = state.waiting.max(joined);
+        state.waiting -= 1;
+        match &published {
+            Ok(()) => state.durable = state.durable.max(target.place()),
+            Err(_) => state.is_poisoned = true,
+        }
+        self.changed.notify_all();
+        published
+    }
+}
+
+/// Syncs the log of a ticket; a failure is marked for all others.
+fn sync(files: &Files, ticket: &Ticket) -> Result<()> {
+    let Err(error) = ticket.log.sync() else { return Ok(()) };
+    // Best effort, on a disk that fails.
+    if let Ok(_lock) = files.disk.lock(LOCK) {
+        mark_failed(files, ticket.generation);
+    }
+    Err(error).named(&ticket.log.name)
+}
+
+/// Marks that a sync of a log failed, so that nobody believes or appends to what lies beyond what was published; the
+/// caller holds the lock.
+pub(crate) fn mark_failed(files: &Files, generation: u64) {
+    if let Some(synced) = files.synced().filter(|synced| synced.generation == generation) {
+        let _ = checkpoint::mark(files, &Synced { marks: synced.marks | Marks::FAILED, ..synced });
+    }
+}
+
+/// Moves the `synced` file forward to what was just synced.
+///
+/// It only changes under the lock, by someone who has read it there: so it never goes back, and no mark of a failure
+/// is lost. Where it is further already, or names a later generation, there is nothing to do: others
+/// synced more, or copied it.
+fn publish(files: &Files, ticket: &Ticket) -> Result<()> {
+    let _lock = files.disk.lock(LOCK).named(LOCK)?;
+    let there = files.synced().filter(|synced| synced.generation >= ticket.generation);
+    if let Some(synced) = there {
+        if (synced.generation, synced.blocks) >= ticket.place() {
+            return Ok(());
+        }
+        if synced.marks.contains(Marks::FAILED) {
+            let message =
+                "journal: a sync of another writer failed; the next write decides whether the changes are there";
+            return Err(Error::new(ErrorKind::Io, message));
+        }
+    }
+    checkpoint::mark(files, &Synced { generation: ticket.generation, blocks: ticket.end, marks: Marks::empty() })
+}
+
+fn poisoned() -> Error {
+    Error::new(ErrorKind::Poisoned, "journal: a sync failed; open it anew to write")
+}
