@@ -11,6 +11,7 @@
 //!   Applied before its chain is known, a layer is finished by [`settle()`]: so layers can be unpacked at once.
 //! - [`export()`] makes the archive out of an upper directory; with [`Chain::empty`] it archives a plain directory.
 //! - [`changes()`] lists what an upper adds, modifies and deletes, as `docker diff` does.
+//! - [`compare()`] lists and [`export_between()`] archives what turns any tree into any other.
 //! - [`tar_split`] gives a received archive back, byte for byte, from its record and the layer.
 //! - [`archive`] reads archives without touching a file system.
 //!
@@ -60,6 +61,7 @@ pub mod archive;
 mod beneath;
 mod chain;
 mod changes;
+mod compare;
 mod dialect;
 mod digest;
 mod error;
@@ -75,10 +77,11 @@ mod view;
 pub use apply::{Applied, ApplyOptions, Deferred, Settled, apply, settle};
 pub use chain::{Chain, Entry, Found, Merged};
 pub use changes::{Change, ChangeKind, Changes, changes};
+pub use compare::{compare, export_between};
 pub use dialect::Dialect;
 pub use digest::{Digest, DigestReader, DigestWriter};
 pub use error::{Error, ErrorKind, Result};
-pub use export::{ExportOptions, Exported, export};
+pub use export::{ExportOptions, Exported, Style, export};
 pub use skipped::{SkipReason, Skipped};
 pub use usage::Usage;
 pub use view::{FileKind, Metadata, View, ViewEntry, Walk};

@@ -26,6 +26,15 @@ pub struct Merged {
     path: PathBuf,
 }
 
+/// A name in a merged directory, and where it lies.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) name: OsString,
+    pub(crate) kind: FileType,
+    /// Which of the directories that contribute has it.
+    pub(crate) part: usize,
+}
+
 /// What a name in a merged directory is.
 #[derive(Debug)]
 pub enum Found {
@@ -136,6 +145,42 @@ impl Merged {
             }
         }
         Ok(names.into_iter().filter_map(|(name, lower)| Some((name, lower?))).collect())
+    }
+
+    /// The names the merged view shows, sorted bytewise, with what the uppermost directory that has each says it is.
+    pub(crate) fn list(&self) -> Result<Vec<Listed>> {
+        let failed = |error| Error::call(format!("list {:?}", self.path), error);
+        let mut all: Vec<(Listed, bool)> = Vec::new();
+        for (index, part) in self.place.parts.iter().enumerate() {
+            for entry in fs::read_dir(&part.fd).map_err(failed)? {
+                let is_shown = !self.hides(part, &entry).map_err(failed)?;
+                let kind = match entry.kind {
+                    FileType::Unknown => {
+                        FileType::from_raw_mode(fs::stat_at(&part.fd, &entry.name).map_err(failed)?.st_mode)
+                    }
+                    kind => kind,
+                };
+                all.push((Listed { name: entry.name, kind, part: index }, is_shown));
+            }
+        }
+        if self.place.parts.len() > 1 {
+            all.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name).then(a.part.cmp(&b.part)));
+            all.dedup_by(|(a, _), (b, _)| a.name == b.name);
+        }
+        Ok(all.into_iter().filter_map(|(listed, is_shown)| is_shown.then_some(listed)).collect())
+    }
+
+    /// The directory of index `part` that contributes.
+    pub(crate) fn part(&self, part: usize) -> BorrowedFd<'_> {
+        self.place.parts[part].fd.as_fd()
+    }
+
+    /// Says whether both are made of the very same directories; where that cannot be told, they are not.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let inodes = |merged: &Self| -> Result<Vec<_>, CallError> {
+            merged.place.parts.iter().map(|part| fs::stat(&part.fd).map(|stat| (stat.st_dev, stat.st_ino))).collect()
+        };
+        matches!((inodes(self), inodes(other)), (Ok(own), Ok(others)) if own == others)
     }
 
     /// Says whether an entry is a whiteout, looking at its inode only where its type leaves that open.

@@ -21,6 +21,7 @@ use std::sync::Arc;
 pub(crate) use attributes::{copy_directory_attributes, times_of};
 pub use entry::Entry;
 pub(crate) use marks::{DirMarks, is_metacopy, is_whiteout, is_whiteout_device};
+pub(crate) use merged::Listed;
 pub use merged::{Found, Merged};
 
 use crate::{Dialect, Error, ErrorKind, Result};

@@ -102,7 +102,7 @@ fn is_same_inode(a: &OwnedFd, b: &OwnedFd) -> Result<bool, CallError> {
 }
 
 /// What of an inode shows whatever its type is.
-fn facts(stat: &Stat) -> (u32, u32, u32, u64) {
+pub(crate) fn facts(stat: &Stat) -> (u32, u32, u32, u64) {
     (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_rdev)
 }
 
@@ -113,7 +113,7 @@ fn is_same_time(a: &Stat, b: &Stat) -> bool {
 }
 
 /// Compares two files in pieces of `length` bytes.
-fn is_same_content(mut a: impl Read, mut b: impl Read, length: usize) -> io::Result<bool> {
+pub(crate) fn is_same_content(mut a: impl Read, mut b: impl Read, length: usize) -> io::Result<bool> {
     let (mut left, mut right) = (vec![0; length], vec![0; length]);
     loop {
         let length = fill(&mut a, &mut left)?;

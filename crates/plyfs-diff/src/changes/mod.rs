@@ -11,6 +11,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+pub(crate) use compare::{facts, is_same_content};
 pub use walk::Changes;
 
 use crate::{Chain, Result};

@@ -4,14 +4,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use plyfs_sys::xattr;
+use plyfs_sys::{fs, xattr};
 
+use super::header::Header;
 use crate::layout::CAPABILITY;
 use crate::upper::{changed, failed};
 use crate::{Dialect, Result, SkipReason, Skipped};
 
+/// Mode, owner and group of a root that no layer says anything about (rule 53).
+const PLAIN_ROOT: (u32, u32, u32) = (0o755, 0, 0);
+
 /// The attributes of an open file that a changeset carries; others that would be missed are reported.
-pub(super) fn carried(
+pub(crate) fn carried(
     fd: impl AsFd,
     path: &Path,
     dialect: Dialect,
@@ -33,12 +37,24 @@ pub(super) fn carried(
 }
 
 /// Reports the attributes of an inode that is neither directory nor regular file: a changeset carries none of those.
-pub(super) fn missed(dir: BorrowedFd<'_>, path: &Path, dialect: Dialect, skipped: &mut Vec<Skipped>) -> Result<()> {
+pub(crate) fn missed(dir: BorrowedFd<'_>, path: &Path, dialect: Dialect, skipped: &mut Vec<Skipped>) -> Result<()> {
     let name = path.file_name().expect("only entries below the root have a name");
     let names = xattr::list_at(dir, name).map_err(|error| failed(path, error))?;
     let missed = names.into_iter().filter(|name| fate(name.as_bytes(), dialect) != Fate::Stays);
     skipped.extend(missed.map(|name| Skipped::new(path, SkipReason::Attribute(name))));
     Ok(())
+}
+
+/// Says whether a root differs from the one below it, or from what it is where no layer says anything (rule 53).
+///
+/// Its times do not count: they move whenever something is made in the root.
+pub(crate) fn root_differs(root: &Header, lower: Option<BorrowedFd<'_>>, dialect: Dialect) -> Result<bool> {
+    let facts = (root.mode, root.uid, root.gid);
+    let Some(lower) = lower else { return Ok(facts != PLAIN_ROOT || !root.xattrs.is_empty()) };
+    let dot = Path::new(".");
+    let stat = fs::stat(lower).map_err(|error| failed(dot, error))?;
+    let xattrs = carried(lower, dot, dialect, &mut Vec::new())?;
+    Ok(facts != (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) || root.xattrs != xattrs)
 }
 
 /// What becomes of an attribute on the way out.

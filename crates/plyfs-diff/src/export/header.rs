@@ -17,6 +17,7 @@ const LINK: std::ops::Range<usize> = 157..257;
 const MAGIC: std::ops::Range<usize> = 257..265;
 const MAJOR: std::ops::Range<usize> = 329..337;
 const MINOR: std::ops::Range<usize> = 337..345;
+const PREFIX: std::ops::Range<usize> = 345..500;
 
 /// The directory part that PAX headers are filed under, for readers that know no PAX and extract them.
 const PAX_DIRECTORY: &[u8] = b"PaxHeaders.0";
@@ -24,7 +25,7 @@ const PAX_DIRECTORY: &[u8] = b"PaxHeaders.0";
 /// What an entry is, with the number ustar gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File = b'0',
     HardLink = b'1',
     Symlink = b'2',
@@ -37,34 +38,46 @@ pub(super) enum Kind {
 
 /// The fields of one entry.
 #[derive(Clone, Debug)]
-pub(super) struct Header {
-    pub(super) kind: Kind,
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
     /// Relative to the root; a directory's ends with a slash (rule 36).
-    pub(super) name: Vec<u8>,
+    pub(crate) name: Vec<u8>,
     /// Where a link leads; empty for everything else.
-    pub(super) link: Vec<u8>,
+    pub(crate) link: Vec<u8>,
     /// Permission and set-id bits, no type.
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// The length of the content that follows.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Whole seconds, before the epoch when negative.
-    pub(super) mtime: i64,
-    pub(super) device: (u32, u32),
+    pub(crate) mtime: i64,
+    pub(crate) device: (u32, u32),
     /// Name and value.
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// A name that is too long for its field is cut in two where ustar allows that, instead of becoming a record.
+    pub(crate) is_short: bool,
 }
 
 impl Header {
     /// An entry of which nothing is known but its kind and name.
-    pub(super) fn new(kind: Kind, name: Vec<u8>) -> Self {
+    pub(crate) fn new(kind: Kind, name: Vec<u8>) -> Self {
         let (link, xattrs) = (Vec::new(), Vec::new());
-        Self { kind, name, link, mode: 0, uid: 0, gid: 0, size: 0, mtime: 0, device: (0, 0), xattrs }
+        Self { kind, name, link, mode: 0, uid: 0, gid: 0, size: 0, mtime: 0, device: (0, 0), xattrs, is_short: false }
     }
 
     /// The blocks that announce the entry.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let short = if self.is_short { self.split_name() } else { None };
+        if let Some((prefix, name)) = short {
+            let rest = Self { name: name.to_vec(), ..self.clone() };
+            // Where records are needed anyway, the whole name is one of them.
+            if rest.pax_records().is_empty() {
+                let mut block = rest.block();
+                put_text(&mut block[PREFIX], prefix);
+                return sealed(block).to_vec();
+            }
+        }
         let records = self.pax_records();
         let mut bytes = Vec::with_capacity(BLOCK);
         if !records.is_empty() {
@@ -76,6 +89,23 @@ impl Header {
         }
         bytes.extend_from_slice(&self.block());
         bytes
+    }
+
+    /// The name as ustar's two fields hold it, as Go cuts it; `None` where it fits one, or neither way.
+    fn split_name(&self) -> Option<(&[u8], &[u8])> {
+        let name = &self.name;
+        if name.len() <= NAME.len() || !name.is_ascii() {
+            return None;
+        }
+        let most = if name.len() > PREFIX.len() + 1 {
+            PREFIX.len() + 1
+        } else {
+            name.len() - usize::from(name.ends_with(b"/"))
+        };
+        let slash = name[..most].iter().rposition(|&byte| byte == b'/')?;
+        let (prefix, rest) = (&name[..slash], &name[slash + 1..]);
+        (slash > 0 && rest.len() <= NAME.len() && !rest.is_empty() && prefix.len() <= PREFIX.len())
+            .then_some((prefix, rest))
     }
 
     /// The records of what the block cannot hold, sorted by keyword.
@@ -120,16 +150,23 @@ impl Header {
             (MAJOR, self.device.0.into()),
             (MINOR, self.device.1.into()),
         ];
+        // Go leaves the device of a block of records empty, and so does whoever compares bytes with it.
+        let numbers = &numbers[..if self.kind == Kind::PaxRecords { 5 } else { 7 }];
         for (field, number) in numbers {
             // What does not fit is in a PAX record, which overrides the field.
-            let digits = octal(number, field.len()).unwrap_or_else(|| "0".repeat(field.len() - 1));
-            put_text(&mut block[field], digits.as_bytes());
+            let digits = octal(*number, field.len()).unwrap_or_else(|| "0".repeat(field.len() - 1));
+            put_text(&mut block[field.clone()], digits.as_bytes());
         }
-        block[CHECKSUM].fill(b' ');
-        let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
-        block[CHECKSUM][..7].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-        block
+        sealed(block)
     }
+}
+
+/// The block with its checksum.
+fn sealed(mut block: [u8; BLOCK]) -> [u8; BLOCK] {
+    block[CHECKSUM].fill(b' ');
+    let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+    block[CHECKSUM][..7].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    block
 }
 
 /// The digits of a numeric field of `length` bytes, the last of which is NUL; `None` when they do not fit.

@@ -5,22 +5,39 @@
 //! is [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), what no archive can hold is in [`Exported::skipped`], and what a
 //! mount with `redirect_dir` or `metacopy` left in the chain is read from there.
 
-mod attributes;
-mod header;
+pub(crate) mod attributes;
+pub(crate) mod header;
 mod links;
 mod walk;
-mod writer;
+pub(crate) mod writer;
 
 use std::io::Write;
 use std::os::fd::AsFd;
 
-use crate::{Chain, Digest, Result, Skipped};
+use header::{Header, Kind};
+use plyfs_sys::fs::{self, Stat};
+
+use crate::{Chain, Digest, Error, ErrorKind, Result, Skipped, export_between};
 
 /// How to export; the default is the tree as it is.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ExportOptions {
     clamp_mtime: Option<i64>,
+    pub(crate) style: Style,
+}
+
+/// Whose changesets an export looks like; every reader of OCI layers understands both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Style {
+    /// Opaque markers where they hide something, `user.*` attributes and capabilities, the root where it changed.
+    #[default]
+    Native,
+    /// The very bytes that the differ of containerd 2.4 writes for mounts of the two trees: explicit whiteouts,
+    /// capabilities alone, no root, nothing of what was copied up and is as it was. Whatever containerd leaves out
+    /// silently, sockets and attributes, is left out and not reported.
+    Containerd,
 }
 
 impl ExportOptions {
@@ -35,6 +52,25 @@ impl ExportOptions {
     pub fn clamp_mtime(mut self, seconds: i64) -> Self {
         self.clamp_mtime = Some(seconds);
         self
+    }
+}
+
+impl ExportOptions {
+    /// Writes changesets of another style than [`Style::Native`].
+    #[must_use]
+    pub fn style(mut self, style: Style) -> Self {
+        self.style = style;
+        self
+    }
+
+    /// The header of an entry, with what every kind takes from its inode (rule 35).
+    pub(crate) fn header(&self, kind: Kind, name: Vec<u8>, stat: &Stat) -> Header {
+        let mut header = Header::new(kind, name);
+        header.mode = stat.st_mode & 0o7777;
+        (header.uid, header.gid) = (stat.st_uid, stat.st_gid);
+        header.is_short = self.style == Style::Containerd;
+        header.mtime = self.clamp_mtime.map_or(stat.st_mtime, |latest| stat.st_mtime.min(latest));
+        header
     }
 }
 
@@ -66,10 +102,19 @@ pub struct Exported {
 /// - `user.*` attributes and file capabilities are kept byte for byte, OverlayFS' own and security labels never leave
 ///   (rules 19, 22, 23); other attributes, names that begin with `.wh.`, and sockets are reported as skipped.
 ///
+/// With [`Style::Containerd`] the whole of both trees is walked, and the rules above give way to that differ's.
+///
 /// Nothing is synced; `out` is flushed. The upper must not be written to meanwhile: what changes under the reader is
 /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the path (rule 28).
 #[doc(alias = "Diff")]
 pub fn export(upper: impl AsFd, chain: &Chain, out: impl Write, options: &ExportOptions) -> Result<Exported> {
+    if options.style == Style::Containerd {
+        if !chain.is_known() {
+            return Err(Error::new(ErrorKind::InvalidInput, "this style takes lowers that are known"));
+        }
+        let upper = fs::open_dir_at(upper, ".").map_err(|error| Error::call("open the upper", error))?;
+        return export_between(chain, &chain.with_upper(upper), out, options);
+    }
     let mut walk = walk::Walk::new(upper.as_fd(), chain, out, options)?;
     walk.tree(upper.as_fd())?;
     walk.finish()

@@ -23,9 +23,6 @@ use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result, SkipReason,
 /// The name of the root's own entry.
 const ROOT: &[u8] = b"./";
 
-/// Mode, owner and group of a root that no layer says anything about (rule 53).
-const PLAIN_ROOT: (u32, u32, u32) = (0o755, 0, 0);
-
 /// An export under way.
 pub(super) struct Walk<'a, W: Write> {
     chain: &'a Chain,
@@ -163,17 +160,17 @@ impl<'a, W: Write> Walk<'a, W> {
         }
         let name = path.as_os_str().as_bytes().to_vec();
         if let Some(link) = self.links.earlier(stat, &name) {
-            let header = Header { link, ..self.header(Kind::HardLink, name, stat) };
+            let header = Header { link, ..self.options.header(Kind::HardLink, name, stat) };
             return self.archive.header(&header);
         }
         if kind == FileType::RegularFile {
             return self.file(dir, path, name, stat);
         }
         let mut header = match kind {
-            FileType::Symlink => self.header(Kind::Symlink, name, stat),
-            FileType::Fifo => self.header(Kind::Fifo, name, stat),
-            FileType::CharacterDevice => self.header(Kind::CharacterDevice, name, stat),
-            FileType::BlockDevice => self.header(Kind::BlockDevice, name, stat),
+            FileType::Symlink => self.options.header(Kind::Symlink, name, stat),
+            FileType::Fifo => self.options.header(Kind::Fifo, name, stat),
+            FileType::CharacterDevice => self.options.header(Kind::CharacterDevice, name, stat),
+            FileType::BlockDevice => self.options.header(Kind::BlockDevice, name, stat),
             _ => return Err(Error::new(ErrorKind::Unsupported, format!("{path:?} is of no known type"))),
         };
         if kind == FileType::Symlink {
@@ -188,7 +185,7 @@ impl<'a, W: Write> Walk<'a, W> {
 
     fn file(&mut self, dir: BorrowedFd<'_>, path: &Path, name: Vec<u8>, stat: &Stat) -> Result<()> {
         let file = File::from(upper::open(dir, path, stat)?);
-        let mut header = self.header(Kind::File, name, stat);
+        let mut header = self.options.header(Kind::File, name, stat);
         header.size = u64::try_from(stat.st_size).map_err(|_| changed(path))?;
         header.xattrs = attributes::carried(&file, path, self.dialect, &mut self.skipped)?;
         self.archive.header(&header)?;
@@ -202,18 +199,9 @@ impl<'a, W: Write> Walk<'a, W> {
     }
 
     fn directory_header(&mut self, name: Vec<u8>, dir: BorrowedFd<'_>, path: &Path, stat: &Stat) -> Result<Header> {
-        let mut header = self.header(Kind::Directory, name, stat);
+        let mut header = self.options.header(Kind::Directory, name, stat);
         header.xattrs = attributes::carried(dir, path, self.dialect, &mut self.skipped)?;
         Ok(header)
-    }
-
-    /// The header of an entry, with what every kind takes from its inode (rule 35).
-    fn header(&self, kind: Kind, name: Vec<u8>, stat: &Stat) -> Header {
-        let mut header = Header::new(kind, name);
-        header.mode = stat.st_mode & 0o7777;
-        (header.uid, header.gid) = (stat.st_uid, stat.st_gid);
-        header.mtime = self.options.clamp_mtime.map_or(stat.st_mtime, |latest| stat.st_mtime.min(latest));
-        header
     }
 
     /// Says whether an opaque directory has anything to hide; where nobody can look, it may (rule 14).
@@ -231,14 +219,8 @@ impl<'a, W: Write> Walk<'a, W> {
         if !self.chain.is_known() {
             return Ok(true);
         }
-        let Some(lower) = root.lower.as_ref().and_then(Merged::uppermost) else {
-            return Ok((header.mode, header.uid, header.gid) != PLAIN_ROOT || !header.xattrs.is_empty());
-        };
-        let dot = Path::new(".");
-        let stat = fs::stat(lower).map_err(|error| failed(dot, error))?;
-        let xattrs = attributes::carried(lower, dot, self.dialect, &mut Vec::new())?;
-        let inherited = (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid);
-        Ok((header.mode, header.uid, header.gid) != inherited || header.xattrs != xattrs)
+        let lower = root.lower.as_ref().and_then(Merged::uppermost);
+        attributes::root_differs(header, lower, self.dialect)
     }
 
     fn skip(&mut self, path: PathBuf, reason: SkipReason) {

@@ -10,24 +10,24 @@ use crate::upper::changed;
 use crate::{Digest, DigestWriter, Error, Result};
 
 /// Writes one archive and digests it in passing.
-pub(super) struct Writer<W: Write> {
+pub(crate) struct Writer<W: Write> {
     out: BufWriter<DigestWriter<W>>,
     /// Contents pass through here; one allocation serves all files.
     buffer: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
-    pub(super) fn new(out: W) -> Self {
+    pub(crate) fn new(out: W) -> Self {
         Self { out: BufWriter::with_capacity(BUFFER, DigestWriter::new(out)), buffer: vec![0; BUFFER] }
     }
 
     /// Announces an entry.
-    pub(super) fn header(&mut self, header: &Header) -> Result<()> {
+    pub(crate) fn header(&mut self, header: &Header) -> Result<()> {
         self.out.write_all(&header.encode()).map_err(failed)
     }
 
     /// Copies the `size` bytes that the last header announced; a file that ends earlier has changed (rule 28).
-    pub(super) fn content(&mut self, mut file: impl Read, path: &Path, size: u64) -> Result<()> {
+    pub(crate) fn content(&mut self, mut file: impl Read, path: &Path, size: u64) -> Result<()> {
         let mut left = size;
         while left > 0 {
             let wanted = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
@@ -46,7 +46,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Ends the archive and flushes it: the digest and the length of all of it.
-    pub(super) fn finish(mut self) -> Result<(Digest, u64)> {
+    pub(crate) fn finish(mut self) -> Result<(Digest, u64)> {
         self.out.write_all(&[0; 2 * BLOCK]).map_err(failed)?;
         self.out.flush().map_err(failed)?;
         let digest = self.out.into_inner().map_err(|error| failed(error.into_error()))?;

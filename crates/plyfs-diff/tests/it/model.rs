@@ -17,7 +17,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use crate::layers::{Layers, REDIRECTING, chmod, set_xattr, touch};
 
 /// A small generator, so that a seed in a message is all it takes to see a failure again.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
     fn below(&mut self, bound: usize) -> usize {
@@ -32,7 +32,7 @@ impl Random {
 }
 
 /// Does one random thing; many fail, and that is fine.
-fn edit(random: &mut Random, root: &Path) {
+pub fn edit(random: &mut Random, root: &Path) {
     let (path, other) = (random.path(root), random.path(root));
     let is_link = path.is_symlink();
     match random.below(14) {
@@ -127,7 +127,7 @@ fn shown(tree: &Tree) -> BTreeMap<PathBuf, String> {
 }
 
 /// Compares two trees as Docker does (rules 30, 32 and 33), with content where times agree.
-fn docker_diff(below: &Tree, above: &Tree) -> Vec<String> {
+pub fn docker_diff(below: &Tree, above: &Tree) -> Vec<String> {
     let mut kinds: BTreeMap<Vec<u8>, char> = BTreeMap::new();
     for (path, new) in above.entries.iter().filter(|(path, _)| !path.is_empty()) {
         match below.entries.get(path) {

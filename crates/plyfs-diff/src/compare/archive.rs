@@ -1,0 +1,243 @@
+//! The differences of two trees as an archive.
+//!
+//! The order of entries, and which of them there are, is what containerd's differ makes of the same differences: a
+//! directory before what is below it even where it is as it was, other names of a changed inode as links to it (rule 37).
+//! So one writer serves both styles; they part in attributes and in what the root and odd names become.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use plyfs_sys::fs::{self, FileType};
+use plyfs_sys::xattr;
+
+use super::walk::{Difference, Kind as Change, Node, Visit};
+use crate::export::attributes;
+use crate::export::header::{Header, Kind};
+use crate::export::writer::Writer;
+use crate::export::{ExportOptions, Exported, Style};
+use crate::layout::{CAPABILITY, WHITEOUT_PREFIX};
+use crate::upper::{self, changed, failed};
+use crate::{Chain, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped, chain};
+
+/// An archive under way.
+pub(super) struct Changeset<'a, W: Write> {
+    archive: Writer<W>,
+    options: &'a ExportOptions,
+    upper: &'a Chain,
+    root: Merged,
+    /// Directories that were written.
+    written: HashSet<Vec<u8>>,
+    /// The name that an inode with several was written under.
+    sources: HashMap<(u64, u64), Vec<u8>>,
+    /// Names of inodes that did not change so far: links, once another name of theirs turns out to be new.
+    waiting: HashMap<(u64, u64), Vec<Vec<u8>>>,
+    skipped: Vec<Skipped>,
+}
+
+impl<'a, W: Write> Changeset<'a, W> {
+    pub(super) fn new(upper: &'a Chain, out: W, options: &'a ExportOptions) -> Result<Self> {
+        Ok(Self {
+            archive: Writer::new(out),
+            options,
+            upper,
+            root: upper.root()?,
+            written: HashSet::new(),
+            sources: HashMap::new(),
+            waiting: HashMap::new(),
+            skipped: Vec::new(),
+        })
+    }
+
+    /// Writes the root where it differs (rule 53); containerd never does.
+    pub(super) fn root(&mut self, lower: &Chain) -> Result<()> {
+        let Some(dir) = self.root.uppermost().filter(|_| self.options.style == Style::Native) else { return Ok(()) };
+        let dot = Path::new(".");
+        let stat = fs::stat(dir).map_err(|error| failed(dot, error))?;
+        let dialect = self.upper.dialect();
+        let mut header = self.options.header(Kind::Directory, b"./".to_vec(), &stat);
+        header.xattrs = attributes::carried(dir, dot, dialect, &mut self.skipped)?;
+        if attributes::root_differs(&header, lower.root()?.uppermost(), dialect)? {
+            self.archive.header(&header)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<Exported> {
+        let (diff_id, size) = self.archive.finish()?;
+        Ok(Exported { diff_id, size, skipped: self.skipped })
+    }
+
+    fn whiteout(&mut self, path: &Path) -> Result<()> {
+        let name = path.file_name().expect("the root is not deleted");
+        let name = [WHITEOUT_PREFIX, name.as_bytes()].concat();
+        let path = path.with_file_name(OsStr::from_bytes(&name));
+        self.parents(&path)?;
+        let mut header = Header::new(Kind::File, path.as_os_str().as_bytes().to_vec());
+        header.is_short = self.options.style == Style::Containerd;
+        self.archive.header(&header)
+    }
+
+    fn node(&mut self, path: &Path, node: &Node<'_>, change: Change) -> Result<()> {
+        let kind = FileType::from_raw_mode(node.stat.st_mode);
+        if kind == FileType::Socket {
+            return self.skip(path, SkipReason::Socket);
+        }
+        let name = path.file_name().expect("the root is no change").as_bytes();
+        if self.options.style == Style::Native && name.starts_with(WHITEOUT_PREFIX) {
+            return self.skip(path, SkipReason::Name);
+        }
+        let mut header = self.describe(path, node, kind)?;
+        let mut others = Vec::new();
+        if kind != FileType::Directory && node.stat.st_nlink > 1 {
+            let inode = (node.stat.st_dev, node.stat.st_ino);
+            if let Some(source) = self.sources.get(&inode) {
+                (header.kind, header.link, header.size) = (Kind::HardLink, source.clone(), 0);
+            } else if change == Change::Unmodified {
+                self.waiting.entry(inode).or_default().push(header.name);
+                return Ok(());
+            } else {
+                self.sources.insert(inode, header.name.clone());
+                others = self.waiting.remove(&inode).unwrap_or_default();
+            }
+        }
+        self.parents(path)?;
+        self.write(path, node, &mut header)?;
+        for other in others {
+            let other = Path::new(OsStr::from_bytes(&other)).to_owned();
+            self.parents(&other)?;
+            let link = Header {
+                kind: Kind::HardLink,
+                name: other.as_os_str().as_bytes().to_vec(),
+                link: header.name.clone(),
+                size: 0,
+                ..header.clone()
+            };
+            self.archive.header(&link)?;
+        }
+        Ok(())
+    }
+
+    /// The header of an inode, without its attributes.
+    fn describe(&self, path: &Path, node: &Node<'_>, kind: FileType) -> Result<Header> {
+        let mut name = path.as_os_str().as_bytes().to_vec();
+        let of = match kind {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => Kind::Symlink,
+            FileType::Fifo => Kind::Fifo,
+            FileType::CharacterDevice => Kind::CharacterDevice,
+            FileType::BlockDevice => Kind::BlockDevice,
+            _ => return Err(Error::new(ErrorKind::Unsupported, format!("{path:?} is of no known type"))),
+        };
+        if of == Kind::Directory {
+            name.push(b'/');
+        }
+        let mut header = self.options.header(of, name, node.stat);
+        match of {
+            Kind::File => header.size = u64::try_from(node.stat.st_size).map_err(|_| changed(path))?,
+            Kind::Symlink => {
+                let target = fs::read_link_at(node.dir, node.name).map_err(|error| failed(path, error))?;
+                header.link = target.as_bytes().to_vec();
+            }
+            Kind::CharacterDevice | Kind::BlockDevice => {
+                header.device = (rustix::fs::major(node.stat.st_rdev), rustix::fs::minor(node.stat.st_rdev));
+            }
+            _ => {}
+        }
+        Ok(header)
+    }
+
+    /// Writes an entry with its attributes, and its content if it has one.
+    fn write(&mut self, path: &Path, node: &Node<'_>, header: &mut Header) -> Result<()> {
+        let dialect = self.upper.dialect();
+        let is_native = self.options.style == Style::Native;
+        if let Some(dir) = node.inner.and_then(Merged::uppermost) {
+            header.xattrs = match is_native {
+                true => attributes::carried(dir, path, dialect, &mut self.skipped)?,
+                false => capability(xattr::get(dir, OsStr::from_bytes(CAPABILITY)), path)?,
+            };
+            self.written.insert(path.as_os_str().as_bytes().to_vec());
+            return self.archive.header(header);
+        }
+        if header.kind != Kind::File {
+            if is_native && header.kind != Kind::HardLink {
+                attributes::missed(node.dir, path, dialect, &mut self.skipped)?;
+            } else if !is_native {
+                let value = xattr::get_at(node.dir, node.name, OsStr::from_bytes(CAPABILITY));
+                header.xattrs = capability(value, path)?;
+            }
+            return self.archive.header(header);
+        }
+        let file = File::from(upper::open(node.dir, path, node.stat)?);
+        header.xattrs = match is_native {
+            true => attributes::carried(&file, path, dialect, &mut self.skipped)?,
+            false => capability(xattr::get(&file, OsStr::from_bytes(CAPABILITY)), path)?,
+        };
+        self.archive.header(header)?;
+        let content = self.content(path, &file)?;
+        self.archive.content(content.as_ref().map_or(&file, |content| content), path, header.size)?;
+        upper::ensure_unchanged(&file, path, node.stat)
+    }
+
+    /// The file that has the content, where another one has (rule 25).
+    fn content(&self, path: &Path, file: &File) -> Result<Option<File>> {
+        if !chain::is_metacopy(file, self.upper.dialect()).map_err(|error| failed(path, error))? {
+            return Ok(None);
+        }
+        match self.upper.lookup(path)? {
+            Some(Found::Other(entry)) => entry.open().map(|fd| Some(File::from(fd))),
+            _ => Err(changed(path)),
+        }
+    }
+
+    /// Writes the directories above `path` that were not written yet, uppermost first (rule 32).
+    fn parents(&mut self, path: &Path) -> Result<()> {
+        let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+        if self.written.contains(parent.as_os_str().as_bytes()) {
+            return Ok(());
+        }
+        let Some(Found::Directory(merged)) = self.upper.lookup(parent)? else { return Err(changed(parent)) };
+        let stat = merged.stat()?.ok_or_else(|| changed(parent))?;
+        let dir = self.own(&merged, parent)?;
+        let node = Node { dir: dir.as_fd(), name: OsStr::new("."), stat: &stat, inner: Some(&merged) };
+        self.parents(parent)?;
+        let mut header = self.describe(parent, &node, FileType::Directory)?;
+        self.write(parent, &node, &mut header)
+    }
+
+    fn own(&self, merged: &Merged, path: &Path) -> Result<OwnedFd> {
+        let dir = merged.uppermost().ok_or_else(|| changed(path))?;
+        fs::open_dir_at(dir, ".").map_err(|error| failed(path, error))
+    }
+
+    fn skip(&mut self, path: &Path, reason: SkipReason) -> Result<()> {
+        if self.options.style == Style::Native {
+            self.skipped.push(Skipped::new(path, reason));
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Visit for Changeset<'_, W> {
+    fn visit(&mut self, path: &Path, difference: &Difference<'_>) -> Result<()> {
+        match &difference.now {
+            None => self.whiteout(path),
+            Some(node) => self.node(path, node, difference.kind),
+        }
+    }
+
+    fn enter(&mut self, _: bool) {}
+
+    fn leave(&mut self) {}
+}
+
+/// A file capability as an attribute of an entry.
+fn capability(value: Result<Option<Vec<u8>>, plyfs_sys::CallError>, path: &Path) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let value = value.map_err(|error| failed(path, error))?;
+    Ok(value.filter(|value| !value.is_empty()).map(|value| (CAPABILITY.to_vec(), value)).into_iter().collect())
+}
