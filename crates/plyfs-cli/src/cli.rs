@@ -111,10 +111,24 @@ pub(crate) enum Command {
     History(History),
     /// Rename a container
     Rename(Rename),
-    /// Compare the records with the directories; change nothing
+    /// Compare the records with the directories, both ways
     ///
-    /// Exit codes: 0 no errors, 4 errors found, 8 the check itself failed. Warnings alone are no errors.
-    Fsck,
+    /// Changes nothing unless asked to. Exit codes: 0 no errors, 1 errors repaired, 4 errors left, 8 the check itself
+    /// failed, 16 wrong command line, 32 interrupted. Notes and warnings alone are no errors.
+    Fsck(Fsck),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fsck {
+    /// Also read every layer and compare its content with its DiffID
+    #[arg(long)]
+    pub(crate) data: bool,
+    /// Repair what can be repaired without loss; what no record speaks of is moved into the store's directory aside
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Make a lost or damaged journal anew from the directories, then repair; names are lost and listed
+    #[arg(long)]
+    pub(crate) rebuild: bool,
 }
 
 #[derive(Debug, Args)]

@@ -26,7 +26,7 @@ pub(crate) fn run(session: &mut Session, command: Command) -> Result<u8> {
         Command::Rm(args) => return removal::rm(session, &args),
         Command::Rmi(args) => return removal::rmi(session, &args),
         Command::Untag(args) => return removal::untag(session, &args),
-        Command::Fsck => return fsck::fsck(session),
+        Command::Fsck(args) => return fsck::fsck(session, &args),
         Command::Load(args) => transfer::load(session, &args),
         Command::Save(args) => transfer::save(session, &args),
         Command::Import(args) => transfer::import(session, &args),

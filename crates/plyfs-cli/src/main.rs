@@ -27,17 +27,21 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help is printed here too; a reader that went away is a quiet end.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
+            let is_fsck = std::env::args_os().any(|argument| argument == "fsck");
+            return ExitCode::from(match u8::try_from(error.exit_code()).unwrap_or(exit::USAGE) {
+                exit::USAGE if is_fsck => commands::fsck::USAGE,
+                code => code,
+            });
         }
     };
-    let is_fsck = matches!(cli.command, cli::Command::Fsck);
+    let is_fsck = matches!(cli.command, cli::Command::Fsck(_));
     match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             words::failure(&failure);
             ExitCode::from(match failure.code() {
                 0 => 0,
-                _ if is_fsck => commands::fsck::OPERATIONAL_ERROR,
+                _ if is_fsck => commands::fsck::code_of(&failure),
                 code => code,
             })
         }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,11 +12,20 @@ use crate::human;
 
 /// Runs `work` with a progress bar, if standard error is a terminal and `quiet` is not asked for.
 pub(crate) fn with_bar<T>(quiet: bool, work: impl FnOnce(Progress<'_>) -> T) -> T {
+    with_bar_until(quiet, &AtomicBool::new(false), work)
+}
+
+/// The same for work that stops once `stop` is set.
+pub(crate) fn with_bar_until<T>(quiet: bool, stop: &AtomicBool, work: impl FnOnce(Progress<'_>) -> T) -> T {
+    let go_on = || if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     if quiet || !std::io::stderr().is_terminal() {
-        return work(Progress::none());
+        return work(Progress::new(&|_| go_on()));
     }
     let bar = Bar::new(ProgressDrawTarget::stderr());
-    let done = work(Progress::new(&|step| bar.step(step)));
+    let done = work(Progress::new(&|step| {
+        bar.step(step);
+        go_on()
+    }));
     bar.bar.finish_and_clear();
     done
 }
@@ -32,14 +42,13 @@ impl Bar {
         Self { bar: ProgressBar::with_draw_target(None, target), shown: Mutex::new(None) }
     }
 
-    fn step(&self, step: &Step<'_>) -> ControlFlow<()> {
+    fn step(&self, step: &Step<'_>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if shown.as_ref().is_none_or(|(stage, item)| (*stage, item.as_str()) != (step.stage, step.item)) {
             *shown = Some((step.stage, step.item.to_owned()));
             self.begin(step);
         }
         self.bar.set_position(step.done);
-        ControlFlow::Continue(())
     }
 
     /// Shows another item: a bar where its size is known, else a count.

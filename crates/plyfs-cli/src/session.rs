@@ -56,7 +56,7 @@ impl Session {
     }
 
     /// The root asked for, or the user's own.
-    fn root(&self) -> Result<PathBuf> {
+    pub(crate) fn root(&self) -> Result<PathBuf> {
         if let Some(root) = &self.root {
             return Ok(root.clone());
         }

@@ -43,6 +43,16 @@ struct RootFs {
 ///
 /// A config for another operating system is [`ErrorKind::Unsupported`].
 pub(crate) fn diff_ids(bytes: &[u8], layers: usize) -> Result<Vec<Digest>> {
+    let diff_ids = all_diff_ids(bytes)?;
+    if diff_ids.len() != layers {
+        let message = format!("config: {} DiffIds for {layers} layers", diff_ids.len());
+        return Err(Error::new(ErrorKind::Corrupt, message));
+    }
+    Ok(diff_ids)
+}
+
+/// The DiffIds a config lists, lowest layer first, however many there are.
+pub(crate) fn all_diff_ids(bytes: &[u8]) -> Result<Vec<Digest>> {
     let document: Document = parse(bytes, "config")?;
     if !matches!(document.os.as_str(), "" | "linux") {
         return Err(Error::new(ErrorKind::Unsupported, format!("config: an image for {}", shown(&document.os))));
@@ -53,10 +63,7 @@ pub(crate) fn diff_ids(bytes: &[u8], layers: usize) -> Result<Vec<Digest>> {
     if rootfs.kind != "layers" {
         return Err(Error::new(ErrorKind::Unsupported, format!("config: a rootfs of type {}", shown(&rootfs.kind))));
     }
-    if rootfs.diff_ids.len() != layers {
-        let message = format!("config: {} DiffIds for {layers} layers", rootfs.diff_ids.len());
-        return Err(Error::new(ErrorKind::Corrupt, message));
-    }
+    let layers = rootfs.diff_ids.len();
     if layers > MAX_LAYERS {
         let message = format!("config: {layers} layers, and {MAX_LAYERS} are the most");
         return Err(Error::new(ErrorKind::Unsupported, message));

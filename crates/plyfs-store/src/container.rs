@@ -186,7 +186,7 @@ pub(crate) fn container_records(snapshot: &Snapshot) -> impl Iterator<Item = Res
     })
 }
 
-fn put_container(records: &mut plyfs_journal::Transaction<'_>, container: &ContainerRecord) -> Result<()> {
+pub(crate) fn put_container(records: &mut plyfs_journal::Transaction<'_>, container: &ContainerRecord) -> Result<()> {
     let key = key::container(&container.name);
     if records.get(&key)?.is_some() {
         return Err(Error::taken(format!("container {}", container.name)));

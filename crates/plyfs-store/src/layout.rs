@@ -21,6 +21,10 @@ use crate::LeaseId;
 pub(crate) const FORMAT_FILE: &str = "plyfs.toml";
 pub(crate) const HOME: &str = "overlay2";
 pub(crate) const JOURNAL: &str = "journal";
+/// A journal that a rebuild has not finished.
+pub(crate) const NEW_JOURNAL: &str = "journal.new";
+/// The file in the journal that writers lock; `plyfs-journal` names it so.
+pub(crate) const JOURNAL_LOCK: &str = "lock";
 pub(crate) const BLOBS: &str = "blobs";
 pub(crate) const SHA256: &str = "sha256";
 pub(crate) const TAR_SPLIT: &str = "tarsplit";

@@ -47,6 +47,7 @@ mod archive;
 mod cache;
 mod check;
 mod container;
+mod describe;
 mod df;
 mod directory;
 mod durability;
@@ -66,6 +67,7 @@ mod operation;
 mod progress;
 mod prune;
 mod publish;
+mod rebuild;
 mod record;
 mod recover;
 mod store;
@@ -95,6 +97,7 @@ pub use plyfs_diff::{
 pub use plyfs_link::{LayerId, LinkId};
 pub use progress::{Progress, Reported, Stage, Step};
 pub use prune::{Kept, PruneOptions, Pruned, Reason, Subject};
+pub use rebuild::{Document, ReadDocument, Rebuilt};
 pub use store::{Store, StoreOptions};
 pub use workers::Workers;
 

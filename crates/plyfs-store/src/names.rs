@@ -141,6 +141,11 @@ impl ContainerName {
         let letters = plyfs_link::LinkId::random().as_str()[..6].to_lowercase();
         Self(format!("{stem}-{letters}").into())
     }
+
+    /// The name of a container whose record was lost, from the id of its own layer.
+    pub(crate) fn rebuilt(layer: plyfs_link::LayerId) -> Self {
+        Self(format!("rebuilt-{}", layer.short()).into())
+    }
 }
 
 impl FromStr for ContainerName {

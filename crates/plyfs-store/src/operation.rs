@@ -15,7 +15,7 @@ use crate::cache::CacheKey;
 use crate::format::write_all;
 use crate::record::LayerRecord;
 use crate::store::now;
-use crate::{ChainId, DiffId, Digest, Error, ErrorKind, Reference, Result, Store, chain_id, key, layout};
+use crate::{ChainId, DiffId, Digest, Error, ErrorKind, Reference, Result, Store, chain_id, describe, key, layout};
 
 /// The compression of tar-split records: they are hex and base64, and shrink well at the cheapest level.
 const TAR_SPLIT_LEVEL: i32 = 1;
@@ -163,7 +163,6 @@ impl Operation {
     }
 
     fn marker(&self, name: &str) -> Result<()> {
-        use rustix::fs::OFlags;
         let made = fs::open_at(self.dir(), name, OFlags::WRONLY | OFlags::CREATE, Mode::RUSR | Mode::WUSR);
         made.map(drop).map_err(|e| self.failed("staging", e))
     }
@@ -204,6 +203,7 @@ impl Operation {
             rest: plyfs_journal::Record::default(),
         };
         self.write_identity(&record, below.as_ref())?;
+        self.describe(&record)?;
         self.layers.push(record);
         Ok(AppliedLayer { id, diff_id: applied.diff_id, chain_id, skipped: applied.skipped })
     }
@@ -300,6 +300,14 @@ impl Operation {
             write_identity(&directory, layer.link, lower.as_deref())
         };
         write().map_err(|e| self.failed(&format!("layer {}", layer.id), e))
+    }
+
+    /// Writes the layer's record behind its tar-split record, for a store that loses its journal.
+    fn describe(&self, layer: &LayerRecord) -> Result<()> {
+        let name = layout::staged_tar_split(layer.id);
+        let written = fs::open_at(self.dir(), &name, OFlags::WRONLY | OFlags::APPEND, Mode::empty())
+            .and_then(|file| write_all(&file, &name, &describe::frame(layer)));
+        written.map_err(|e| self.failed(&format!("layer {}", layer.id), e))
     }
 
     /// The `lower` of a child of this layer.

@@ -127,7 +127,7 @@ impl crate::Store {
 }
 
 /// Writes a layer's record and the look-ups that lead to it.
-fn put_layer(records: &mut Transaction<'_>, layer: &LayerRecord) -> Result<()> {
+pub(crate) fn put_layer(records: &mut Transaction<'_>, layer: &LayerRecord) -> Result<()> {
     let key = key::layer(layer.id);
     if records.get(&key)?.is_some() {
         return Err(Error::taken(format!("layer {}", layer.id)));
@@ -148,7 +148,7 @@ fn put_layer(records: &mut Transaction<'_>, layer: &LayerRecord) -> Result<()> {
     Ok(())
 }
 
-fn put_image(records: &mut Transaction<'_>, image: &NewImage) -> Result<()> {
+pub(crate) fn put_image(records: &mut Transaction<'_>, image: &NewImage) -> Result<()> {
     let key = key::image(&image.id);
     if records.get(&key)?.is_none() {
         if let Some(top) = image.top {

@@ -89,7 +89,7 @@ impl StoreOptions {
     }
 }
 
-fn open_root(path: &Path) -> Result<OwnedFd> {
+pub(crate) fn open_root(path: &Path) -> Result<OwnedFd> {
     fs::open_dir(path).map_err(|e| Error::call(format!("store {}", path.display()), e))
 }
 
@@ -222,10 +222,15 @@ pub(crate) struct Inner {
 
 impl Inner {
     fn open(root: OwnedFd, options: &StoreOptions) -> Result<Self> {
+        Self::open_over(root, options, layout::JOURNAL)
+    }
+
+    /// Opens a store whose journal is the directory of this name.
+    pub(crate) fn open_over(root: OwnedFd, options: &StoreOptions, journal: &str) -> Result<Self> {
         let format = Format::read(&root)?;
         let part = |name: &str| fs::open_dir_at(&root, name).map_err(|e| Error::call("incomplete", e));
         let home = part(layout::HOME)?;
-        let disk = part(layout::JOURNAL)?;
+        let disk = part(journal)?;
         let may_write = rustix::fs::accessat(&disk, ".", Access::WRITE_OK, AtFlags::empty()).is_ok();
         let writable = !options.read_only && !format.is_read_only() && may_write;
         let journal_options =
@@ -256,6 +261,10 @@ impl Inner {
 }
 
 impl Store {
+    pub(crate) fn of(inner: Inner) -> Self {
+        Self(Arc::new(inner), None)
+    }
+
     /// The options a store is opened with.
     pub fn options() -> StoreOptions {
         StoreOptions::default()

@@ -72,15 +72,15 @@ pub use plyfs_store::{
     Act, AppliedLayer, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName, ContainerOptions, Digest,
     Durability, Exported, FileKind, Finding, FindingKind, Image, ImageId, Info, Inspected, Kept, Layer, LayerArchive,
     LayerId, Lease, LeaseId, LeaseInfo, LeaseOptions, LinkId, Metadata, Mount, MountOptions, MountSpec, NewImage,
-    Operation, Parent, Progress, PruneOptions, Pruned, Reason, Reference, Removal, Repaired, Severity, Skipped, Stage,
-    Step, Store, StoreOptions, StoreUsage, Subject, Unmount, Usage, User, View, ViewEntry, Walk,
+    Operation, Parent, Progress, PruneOptions, Pruned, Reason, Rebuilt, Reference, Removal, Repaired, Severity,
+    Skipped, Stage, Step, Store, StoreOptions, StoreUsage, Subject, Unmount, Usage, User, View, ViewEntry, Walk,
 };
-pub use verbs::{Commit, History, Images};
+pub use verbs::{Commit, History, Images, Rebuild};
 
 /// The version of the library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The traits that give [`Store`] and [`Container`] the verbs of images.
 pub mod prelude {
-    pub use crate::verbs::{Commit, History, Images};
+    pub use crate::verbs::{Commit, History, Images, Rebuild};
 }

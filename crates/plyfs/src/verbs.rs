@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use plyfs_image::{Archive, CommitOptions, HistoryEntry, Loaded, Source};
-use plyfs_store::{Container, Image, Layer, Progress, Reference, Store};
+use plyfs_store::{Container, Image, Layer, Progress, Rebuilt, Reference, Store, StoreOptions};
 
 use crate::Result;
 
@@ -75,5 +75,22 @@ pub trait History {
 impl History for Image {
     fn history(&self) -> Result<Vec<HistoryEntry>> {
         Ok(plyfs_image::history(self)?)
+    }
+}
+
+/// Making a store's journal anew.
+pub trait Rebuild {
+    /// Makes the journal of the store at `path` anew from its directories and blobs, for a journal that is lost or
+    /// damaged. Durable on return; the old journal is kept in the store's `aside/`.
+    ///
+    /// Layers and images come back as they were; names, labels and options lived in the journal alone and are
+    /// listed as lost. A container comes back under a made-up name with all that was written to it. No other
+    /// process may have the store open.
+    fn rebuild(self, path: impl AsRef<std::path::Path>, progress: Progress<'_>) -> Result<Rebuilt>;
+}
+
+impl Rebuild for StoreOptions {
+    fn rebuild(self, path: impl AsRef<std::path::Path>, progress: Progress<'_>) -> Result<Rebuilt> {
+        Ok(plyfs_image::rebuild(self, path, progress)?)
     }
 }

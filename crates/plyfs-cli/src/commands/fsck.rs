@@ -1,44 +1,141 @@
 //! `fsck`, with the exit codes of fsck(8).
 
-use plyfs::{CheckOptions, Finding, Severity};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::signal::{SigSet, Signal};
+use plyfs::prelude::Rebuild;
+use plyfs::{Act, CheckOptions, ErrorKind, Finding, Progress, Rebuilt, Repaired, Severity, Store};
 use serde::Serialize;
 
-use crate::exit::Result;
+use crate::cli::Fsck;
+use crate::exit::{Failure, Hinted, Result};
+use crate::human::one_line;
+use crate::progress::with_bar_until;
 use crate::session::Session;
+use crate::words;
 
+/// Errors were found, and none is left.
+const ERRORS_REPAIRED: u8 = 1;
 /// Errors were found and left as they are.
 const ERRORS_LEFT: u8 = 4;
-
 /// The check itself failed.
-pub(crate) const OPERATIONAL_ERROR: u8 = 8;
+const OPERATIONAL_ERROR: u8 = 8;
+/// A wrong command line.
+pub(crate) const USAGE: u8 = 16;
+/// It was interrupted.
+const CANCELLED: u8 = 32;
+
+/// The exit code of a failure of the check itself.
+pub(crate) fn code_of(failure: &Failure) -> u8 {
+    match failure.kind() {
+        Some(ErrorKind::Cancelled) => CANCELLED,
+        _ => OPERATIONAL_ERROR,
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct FindingShape {
     severity: String,
+    kind: &'static str,
     subject: String,
     problem: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    done: Option<String>,
 }
 
 impl From<&Finding> for FindingShape {
     fn from(finding: &Finding) -> Self {
         Self {
             severity: finding.severity.to_string(),
+            kind: finding.kind.name(),
             subject: finding.subject.clone(),
             problem: finding.problem.clone(),
+            done: None,
         }
     }
 }
 
-/// Prints what is not as the records say.
-pub(crate) fn fsck(session: &mut Session) -> Result<u8> {
-    let findings = session.open()?.check(CheckOptions::quick())?;
-    if session.out.is_json() {
-        let shapes: Vec<_> = findings.iter().map(FindingShape::from).collect();
-        session.out.json(&shapes)?;
-    } else {
-        let line = |finding: &Finding| session.out.line(crate::human::one_line(&finding.to_string()));
-        findings.iter().try_for_each(line)?;
+impl From<&Act> for FindingShape {
+    fn from(act: &Act) -> Self {
+        Self { done: Some(act.done.clone()), ..Self::from(&act.finding) }
     }
-    let has_errors = findings.iter().any(|finding| finding.severity >= Severity::Error);
-    Ok(if has_errors { ERRORS_LEFT } else { 0 })
+}
+
+/// Prints what is not as the records say, and what was done about it.
+pub(crate) fn fsck(session: &mut Session, args: &Fsck) -> Result<u8> {
+    let interrupted = watch_interrupts();
+    let repaired = with_bar_until(session.out.is_quiet(), &interrupted, |progress| look(session, args, progress))?;
+    print(session, &repaired)?;
+    let is_error = |finding: &Finding| finding.severity >= Severity::Error;
+    if repaired.left.iter().any(is_error) {
+        return Ok(ERRORS_LEFT);
+    }
+    let was_broken = args.rebuild || repaired.acts.iter().any(|act| is_error(&act.finding));
+    Ok(if was_broken { ERRORS_REPAIRED } else { 0 })
+}
+
+fn look(session: &Session, args: &Fsck, progress: Progress<'_>) -> Result<Repaired> {
+    let options = if args.data { CheckOptions::data() } else { CheckOptions::quick() };
+    let mut repaired = Repaired::default();
+    if args.rebuild {
+        let rebuilt = Store::options().rebuild(session.root()?, progress)?;
+        tell(&rebuilt);
+        repaired = rebuilt.repaired;
+    }
+    if args.repair {
+        let more = session.open()?.repair(&options, progress)?;
+        repaired.acts.extend(more.acts);
+        repaired.left = more.left;
+    } else {
+        repaired.left = check(session, options, progress)?;
+    }
+    Ok(repaired)
+}
+
+fn check(session: &Session, options: CheckOptions, progress: Progress<'_>) -> Result<Vec<Finding>> {
+    let hint = "--root and PLYFS_ROOT name another store";
+    let findings = Store::options().check(session.root()?, options, progress).hint_on(ErrorKind::NotFound, hint)?;
+    if findings.iter().any(|finding| finding.kind == plyfs::FindingKind::JournalDamaged) {
+        words::warning(
+            "`plyfs fsck --rebuild` makes the journal anew from the directories and keeps the old one aside",
+        );
+    }
+    Ok(findings)
+}
+
+fn print(session: &mut Session, repaired: &Repaired) -> Result<()> {
+    if session.out.is_json() {
+        let shapes = repaired.acts.iter().map(FindingShape::from).chain(repaired.left.iter().map(FindingShape::from));
+        return session.out.json(&shapes.collect::<Vec<_>>());
+    }
+    for act in &repaired.acts {
+        session.out.line(one_line(&act.to_string()))?;
+    }
+    repaired.left.iter().try_for_each(|finding| session.out.line(one_line(&finding.to_string())))
+}
+
+/// Says what a rebuild found and lost, on standard error: it is no listing of findings.
+fn tell(rebuilt: &Rebuilt) {
+    let (layers, images, containers) = (rebuilt.layers.len(), rebuilt.images.len(), rebuilt.containers.len());
+    words::note(&format!("rebuilt {layers} layers, {images} images and {containers} containers"));
+    for lost in &rebuilt.lost {
+        words::note(&format!("lost: {lost}"));
+    }
+}
+
+/// Notes Ctrl-C instead of dying of it, so that a repair ends between two acts.
+fn watch_interrupts() -> Arc<AtomicBool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let signals = SigSet::from(Signal::SIGINT);
+    // Blocked here, before any other thread is: all inherit it, and only the one below takes it.
+    if signals.thread_block().is_ok() {
+        let noted = Arc::clone(&interrupted);
+        std::thread::spawn(move || {
+            while signals.wait().is_ok() {
+                noted.store(true, Ordering::Relaxed);
+            }
+        });
+    }
+    interrupted
 }

@@ -205,3 +205,31 @@ fn root_fsck_says_what_is_missing_and_ends_as_fsck_does() {
     let ran = bench.run(["--json", "fsck"]).code(4);
     assert!(ran.text().contains(r#""severity": "error""#), "{}", ran.text());
 }
+
+#[test]
+fn root_fsck_repairs_rebuilds_and_ends_as_fsck_does() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    bench.run(["fsck", "--no-such-flag"]).code(16);
+    assert_eq!(bench.ok(["fsck", "--data"]), "");
+
+    let layer = bench.ok(["--quiet", "layers"]).lines().next().map(str::to_owned).expect("a layer");
+    let directory = bench.store().join("overlay2").join(&layer);
+    let link = fs::read_to_string(directory.join("link")).expect("its link");
+    fs::remove_file(bench.store().join("overlay2/l").join(&link)).expect("damaged");
+    bench.run(["fsck"]).code(4);
+    let ran = bench.run(["fsck", "--repair"]).code(1);
+    assert_eq!(ran.text(), format!("layer {layer}: l/{link} is missing: made l/{link} point to its layer"));
+    bench.run(["fsck", "--repair"]).code(0);
+
+    let name = bench.ok(["create", "app:1", "web-1"]);
+    fs::write(bench.store().join("journal/head"), "garbage").expect("damaged");
+    let ran = bench.run(["--json", "fsck"]).code(4);
+    assert!(ran.text().contains(r#""kind": "journal-damaged""#), "{}", ran.text());
+    assert!(ran.words().contains("fsck --rebuild"), "{}", ran.words());
+    let ran = bench.run(["fsck", "--rebuild", "--data"]).code(1);
+    assert!(ran.words().contains("rebuilt 2 layers, 1 images and 1 containers"), "{}", ran.words());
+    assert!(ran.words().contains("its names"), "{}", ran.words());
+    assert_eq!(bench.ok(["fsck", "--data"]), "");
+    assert!(!bench.ok(["--quiet", "containers"]).contains(&name), "its name lived in the journal alone");
+}

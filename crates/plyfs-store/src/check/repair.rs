@@ -15,7 +15,7 @@ use super::{CheckOptions, Finding, Found, report};
 use crate::format::write_all;
 use crate::mark::Mark;
 use crate::progress::Progress;
-use crate::{Container, Error, Result, Store, layout};
+use crate::{Container, Error, Result, Store, key, layout};
 
 /// A directory of the store that is listed as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,11 +137,7 @@ impl Fix {
                 rewrite(store, *layer, name, content)?;
                 Ok(Some(format!("wrote {name} anew")))
             }
-            Self::ShortLink { layer, link } => {
-                store.0.links.remove(*link).map_err(|e| Error::link("repair", e))?;
-                store.0.links.ensure_link(*link, *layer).map_err(|e| Error::link("repair", e))?;
-                Ok(Some(format!("made l/{link} point to its layer")))
-            }
+            Self::ShortLink { layer, link } => point_link(store, *layer, *link),
             Self::Committed(layer) => {
                 store.mark_committed(*layer)?;
                 Ok(Some("marked again".to_owned()))
@@ -173,6 +169,18 @@ impl Change {
             Ok(Some(if self.value.is_some() { "written" } else { "taken out" }.to_owned()))
         })
     }
+}
+
+/// Makes a short link anew; under the journal's lock, since for a layer that was removed meanwhile it would be a stray.
+fn point_link(store: &Store, layer: LayerId, link: LinkId) -> Result<Option<String>> {
+    store.commit(|records| {
+        if !records.contains(&key::layer(layer))? && !records.contains(&key::container_directory(layer))? {
+            return Ok(None);
+        }
+        let links = &store.0.links;
+        links.remove(link).and_then(|()| links.ensure_link(link, layer)).map_err(|e| Error::link("repair", e))?;
+        Ok(Some(format!("made l/{link} point to its layer")))
+    })
 }
 
 /// Moves a stray aside; asked again and done under the journal's lock, so that no record can come to speak of it in

@@ -7,6 +7,7 @@ mod fsck;
 mod lease;
 mod life;
 mod mounts;
+mod rebuild;
 mod refusals;
 mod removal;
 mod trash;

@@ -1,0 +1,49 @@
+//! Telling what the blobs of a store are, for a store that lost its journal.
+
+use std::path::Path;
+
+use plyfs_store::{Document, Progress, Rebuilt, StoreOptions};
+
+use crate::config;
+use crate::manifest::Manifest;
+
+/// Makes the journal of the store at `path` anew from its directories and blobs; durable on return.
+///
+/// [`StoreOptions::rebuild_with`] says how; this tells it which blobs are configs and manifests.
+pub fn rebuild(options: StoreOptions, path: impl AsRef<Path>, progress: Progress<'_>) -> plyfs_store::Result<Rebuilt> {
+    options.rebuild_with(path, &document, progress)
+}
+
+/// What a blob is; `None` for one that is neither config nor manifest.
+fn document(bytes: &[u8]) -> Option<Document> {
+    // A manifest has a config, a config has a root file system; neither has both.
+    if let Ok((_, config)) = Manifest::parse(bytes, "", "manifest") {
+        return Some(Document::Manifest { config: config.promise("config").ok()?.digest });
+    }
+    let diff_ids = config::all_diff_ids(bytes).ok()?;
+    let facts = config::facts(bytes).ok()?;
+    Some(Document::Config { diff_ids, built: facts.created, architecture: facts.architecture, os: facts.os })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configs_and_manifests_are_told_apart_and_from_anything_else() {
+        let digest = plyfs_store::Digest::of("x");
+        let config = format!(r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":["{digest}"]}}}}"#);
+        let manifest =
+            format!(r#"{{"schemaVersion":2,"config":{{"mediaType":"","digest":"{digest}","size":1}},"layers":null}}"#);
+        match document(config.as_bytes()) {
+            Some(Document::Config { diff_ids, os, .. }) => {
+                assert_eq!((diff_ids, os), (vec![digest], Some("linux".into())))
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(document(manifest.as_bytes()), Some(Document::Manifest { config }) if config == digest));
+        for other in ["", "{}", "[]", r#"{"manifests":[]}"#] {
+            assert!(document(other.as_bytes()).is_none(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A journal made anew from the directories alone, for a store whose journal is lost or damaged.
+//!
+//! | from | comes |
+//! |---|---|
+//! | `overlay2/<id>` and `tarsplit/<id>` | layers: the description in the tar-split record, or what can be worked out |
+//! | `blobs/` | images: configs whose DiffIDs lead through layers that are there |
+//! | `overlay2/<id>` with `work` and without a tar-split record | containers, under made-up names |
+//!
+//! What lived in the journal alone, names, labels and options, is lost and listed as lost. Nothing in the directories is
+//! changed before the new journal is whole, and the old one is kept in `aside/`.
+
+mod containers;
+mod images;
+mod layers;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use plyfs_journal::{DirDisk, Journal};
+use plyfs_link::{LayerId, LinkDir};
+use plyfs_sys::fs;
+use plyfs_sys::lock::{Lock, Sharing};
+use rustix::fs::Mode;
+
+pub use self::images::Document;
+use crate::format::Format;
+use crate::progress::Progress;
+use crate::store::{Inner, open_root};
+use crate::{
+    CheckOptions, ContainerName, Error, ErrorKind, Finding, FindingKind, ImageId, Repaired, Result, Severity, Store,
+    StoreOptions, layout,
+};
+
+/// What a rebuild found again and what it could not.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Rebuilt {
+    /// Layers found again.
+    pub layers: Vec<LayerId>,
+    /// Images found again; they have no names.
+    pub images: Vec<ImageId>,
+    /// Containers made of the writable layers that were found.
+    pub containers: Vec<ContainerName>,
+    /// What is lost, a line each.
+    pub lost: Vec<String>,
+    /// What was repaired once the journal was there, and what is wrong still.
+    pub repaired: Repaired,
+}
+
+/// Tells what a blob is; the store keeps blobs and does not read them.
+pub type ReadDocument<'a> = &'a dyn Fn(&[u8]) -> Option<Document>;
+
+impl StoreOptions {
+    /// Checks the store at `path` like [`Store::check`], opened for reading alone.
+    ///
+    /// A journal that cannot be read is the one finding then; [`Self::rebuild_with`] is what helps.
+    pub fn check(self, path: impl AsRef<Path>, options: CheckOptions, progress: Progress<'_>) -> Result<Vec<Finding>> {
+        let path = path.as_ref();
+        Format::read(open_root(path)?)?;
+        match self.read_only(true).open(path) {
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => Ok(vec![Finding {
+                severity: Severity::Error,
+                kind: FindingKind::JournalDamaged,
+                subject: "journal".to_owned(),
+                problem: crate::check::report(&error),
+            }]),
+            store => store?.check_with(options, progress),
+        }
+    }
+
+    /// Makes the journal of the store at `path` anew from its directories; durable on return.
+    ///
+    /// 1. A new journal is made beside the old one and filled.
+    /// 2. One sync of the file system.
+    /// 3. The old journal is renamed into `aside/`, the new one into its place.
+    /// 4. What is left is repaired as [`Store::repair`] does.
+    ///
+    /// A crash before the end of step 3 leaves a store to be rebuilt once more. No other process may have the store
+    /// open; one that is found building or removing is [`ErrorKind::InUse`].
+    pub fn rebuild_with(
+        self,
+        path: impl AsRef<Path>,
+        read: ReadDocument<'_>,
+        progress: Progress<'_>,
+    ) -> Result<Rebuilt> {
+        let path = path.as_ref();
+        let named = |e: Error| Error::new(e.kind(), format!("rebuild store {}", path.display())).because(e);
+        let rebuilt = begin(path, &self).and_then(|(store, _alone)| {
+            let mut rebuilt = Rebuilt::default();
+            fill(&store, read, progress, &mut rebuilt)?;
+            replace_journal(&store)?;
+            Ok(rebuilt)
+        });
+        let mut rebuilt = rebuilt.map_err(named)?;
+        let store = self.open(path)?;
+        rebuilt.repaired = store.repair(&CheckOptions::quick(), progress)?;
+        Ok(rebuilt)
+    }
+}
+
+/// Opens the store over an empty journal that has no name yet; holds off writers of the old one meanwhile.
+fn begin(path: &Path, options: &StoreOptions) -> Result<(Store, Option<Lock>)> {
+    let root = open_root(path)?;
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::new(ErrorKind::Permission, "needs root"));
+    }
+    Format::read(&root)?;
+    let directories = || -> plyfs_sys::Result<_> {
+        for name in [layout::STAGING, layout::TRASH, layout::TAR_SPLIT, layout::BLOBS] {
+            fs::ensure_dir_at(&root, name, Mode::RWXU)?;
+        }
+        fs::ensure_dir_at(fs::open_dir_at(&root, layout::BLOBS)?, layout::SHA256, Mode::RWXU)?;
+        fs::remove_tree(&root, layout::NEW_JOURNAL)?;
+        fs::make_dir_at(&root, layout::NEW_JOURNAL, Mode::RWXU)?;
+        Ok((fs::open_dir_at(&root, layout::HOME)?, fs::open_dir_at(&root, layout::NEW_JOURNAL)?))
+    };
+    let (home, journal) = directories().map_err(|e| Error::call("incomplete", e))?;
+    LinkDir::ensure(home).map_err(|e| Error::link("incomplete", e))?;
+    Journal::create(Arc::new(DirDisk::new(journal)), plyfs_journal::Options::default())?;
+    let alone = match fs::open_dir_at(&root, layout::JOURNAL) {
+        Ok(old) => Lock::take_file(&old, layout::JOURNAL_LOCK, Sharing::Exclusive).map(Some),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    };
+    let alone = alone.map_err(|e| Error::call("the old journal", e))?;
+    let store = Store::of(Inner::open_over(root, options, layout::NEW_JOURNAL)?);
+    store.refuse_living_operations()?;
+    Ok((store, alone))
+}
+
+/// Writes the records of everything that is found.
+fn fill(store: &Store, read: ReadDocument<'_>, progress: Progress<'_>, rebuilt: &mut Rebuilt) -> Result<()> {
+    let found = layers::find(store, progress, &mut rebuilt.lost)?;
+    store.put_layers(&found.layers)?;
+    rebuilt.layers = found.layers.iter().map(|layer| layer.id).collect();
+    images::find(store, read, progress, rebuilt)?;
+    containers::find(store, &found, rebuilt)
+}
+
+/// Puts the new journal into the place of the old one, which is kept.
+fn replace_journal(store: &Store) -> Result<()> {
+    let (root, named) = (&store.0.root, |e| Error::call("journal", e));
+    fs::sync_filesystem(root).map_err(named)?;
+    if fs::try_stat_at(root, layout::JOURNAL).map_err(named)?.is_some() {
+        store.move_aside(root, &layout::JOURNAL.into(), layout::JOURNAL)?;
+    }
+    fs::rename_at(root, layout::NEW_JOURNAL, root, layout::JOURNAL).map_err(named)?;
+    fs::sync_filesystem(root).map_err(named)
+}
+
+impl Store {
+    fn refuse_living_operations(&self) -> Result<()> {
+        let failed = |e| Error::call(layout::STAGING, e);
+        for entry in fs::read_dir(&self.0.staging).map_err(failed)? {
+            let Ok(directory) = fs::open_dir_at(&self.0.staging, &entry.name) else { continue };
+            if Lock::try_take(directory, Sharing::Exclusive).map_err(failed)?.is_none() {
+                let message = format!("staging/{} belongs to a process at work", entry.name.display());
+                return Err(Error::new(ErrorKind::InUse, message));
+            }
+        }
+        Ok(())
+    }
+}
