@@ -29,12 +29,13 @@ mod words;
 use block::{Block, Format};
 use words::{bytes, number};
 
-/// What a text may become at most: it describes a case, not a flood.
+/// What a text may become at most: it describes a case, not a flood; a fuzzer's are smaller.
 const MOST: usize = 16 << 20;
+const MOST_LOSSY: usize = 256 << 10;
 
 /// What the lines become, or the first line that means nothing, with its number.
 pub fn build(text: &str) -> Result<Vec<u8>, String> {
-    let mut builder = Builder::default();
+    let mut builder = Builder { most: MOST, ..Builder::default() };
     for (line, number) in text.lines().zip(1..) {
         builder.line(line).map_err(|wrong| format!("line {number}: {wrong}: {line}"))?;
     }
@@ -44,7 +45,7 @@ pub fn build(text: &str) -> Result<Vec<u8>, String> {
 /// What the lines become without those that mean nothing: every text is an archive to a fuzzer.
 #[must_use]
 pub fn build_lossy(text: &str) -> Vec<u8> {
-    let mut builder = Builder::default();
+    let mut builder = Builder { most: MOST_LOSSY, ..Builder::default() };
     for line in text.lines() {
         // What is no line is no entry.
         let _ = builder.line(line);
@@ -58,30 +59,31 @@ struct Builder {
     archive: Vec<u8>,
     outer: Vec<(Vec<u8>, Block)>,
     is_open: bool,
+    most: usize,
 }
 
 impl Builder {
     fn line(&mut self, line: &str) -> Result<(), &'static str> {
         let mut parts = line.split_ascii_whitespace();
         let Some(word) = parts.next().filter(|word| !word.starts_with(['#', '='])) else { return Ok(()) };
-        if self.archive.len() > MOST {
+        if self.archive.len() > self.most {
             return Err("the archive is too long");
         }
         match word {
-            "raw" => self.archive.extend(bytes(parts.next().unwrap_or_default())?),
+            "raw" => self.archive.extend(bytes(parts.next().unwrap_or_default(), self.most)?),
             "zeros" => {
-                let blocks = usize::try_from(number(parts.next().ok_or("how many?")?, 10)?).unwrap_or(MOST);
-                self.archive.resize(self.archive.len() + blocks.min(MOST / 512) * 512, 0);
+                let blocks = usize::try_from(number(parts.next().ok_or("how many?")?, 10)?).unwrap_or(self.most);
+                self.archive.resize(self.archive.len() + blocks.min(self.most / 512) * 512, 0);
             }
             "cut" => {
-                let most = usize::try_from(number(parts.next().ok_or("how much?")?, 10)?).unwrap_or(MOST);
+                let most = usize::try_from(number(parts.next().ok_or("how much?")?, 10)?).unwrap_or(usize::MAX);
                 self.archive.truncate(self.archive.len().saturating_sub(most));
             }
             "open" => self.is_open = true,
-            "pax" => self.extension(b'x', "PaxHeaders/0", bytes(parts.next().unwrap_or_default())?),
-            "global" => self.extension(b'g', "GlobalHead/0", bytes(parts.next().unwrap_or_default())?),
-            "longname" => self.extension(b'L', "././@LongLink", bytes(parts.next().unwrap_or_default())?),
-            "longlink" => self.extension(b'K', "././@LongLink", bytes(parts.next().unwrap_or_default())?),
+            "pax" => self.extension(b'x', "PaxHeaders/0", bytes(parts.next().unwrap_or_default(), self.most)?),
+            "global" => self.extension(b'g', "GlobalHead/0", bytes(parts.next().unwrap_or_default(), self.most)?),
+            "longname" => self.extension(b'L', "././@LongLink", bytes(parts.next().unwrap_or_default(), self.most)?),
+            "longlink" => self.extension(b'K', "././@LongLink", bytes(parts.next().unwrap_or_default(), self.most)?),
             "end" => self.end_nested()?,
             "nest" => {
                 let block = self.entry(b'0', parts)?;
@@ -101,17 +103,21 @@ impl Builder {
 
     /// Reads name and options, and adds the extension headers they ask for.
     fn entry<'a>(&mut self, flag: u8, mut parts: impl Iterator<Item = &'a str>) -> Result<Block, &'static str> {
-        let name = bytes(parts.next().ok_or("no name")?)?;
+        let name = bytes(parts.next().ok_or("no name")?, self.most)?;
         let mut block = Block::new(flag, &name);
         let mut records = Vec::new();
         for option in parts {
             let (key, value) = option.split_once('=').ok_or("an option without a value")?;
             if let Some(record) = key.strip_prefix("pax:") {
-                words::record(&mut records, &bytes(record)?, &bytes(value)?);
+                words::record(&mut records, &bytes(record, self.most)?, &bytes(value, self.most)?);
             } else if let Some(attribute) = key.strip_prefix("xattr:") {
-                words::record(&mut records, &[b"SCHILY.xattr.", &*bytes(attribute)?].concat(), &bytes(value)?);
+                words::record(
+                    &mut records,
+                    &[b"SCHILY.xattr.", &*bytes(attribute, self.most)?].concat(),
+                    &bytes(value, self.most)?,
+                );
             } else {
-                block.set(key, value)?;
+                block.set(key, value, self.most)?;
             }
         }
         if !records.is_empty() {

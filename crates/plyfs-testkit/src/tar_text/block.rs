@@ -50,11 +50,11 @@ impl Block {
     }
 
     /// Takes one option of the line.
-    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
+    pub(super) fn set(&mut self, key: &str, value: &str, most: usize) -> Result<(), &'static str> {
         match key {
-            "link" => self.link = bytes(value)?,
-            "data" => self.data = bytes(value)?,
-            "prefix" => self.prefix = bytes(value)?,
+            "link" => self.link = bytes(value, most)?,
+            "data" => self.data = bytes(value, most)?,
+            "prefix" => self.prefix = bytes(value, most)?,
             "mode" => self.mode = number(value, 8)?,
             "uid" => self.uid = number(value, 10)?,
             "gid" => self.gid = number(value, 10)?,
@@ -77,7 +77,7 @@ impl Block {
             _ => {
                 let at = key.strip_prefix("at:").ok_or("no such option")?;
                 let at = usize::try_from(number(at, 10)?).unwrap_or(usize::MAX);
-                self.overrides.push((at.min(511), bytes(value)?));
+                self.overrides.push((at.min(511), bytes(value, most)?));
             }
         }
         Ok(())

@@ -1,9 +1,7 @@
 //! Words of a line: bytes with escapes and repetitions, numbers, PAX records.
 
-use super::MOST;
-
-/// The bytes a word stands for.
-pub(super) fn bytes(word: &str) -> Result<Vec<u8>, &'static str> {
+/// The bytes a word stands for, no more than `most`.
+pub(super) fn bytes(word: &str, most: usize) -> Result<Vec<u8>, &'static str> {
     let mut out = Vec::new();
     let mut rest = word;
     while let Some(first) = rest.chars().next() {
@@ -13,8 +11,8 @@ pub(super) fn bytes(word: &str) -> Result<Vec<u8>, &'static str> {
             '{' => {
                 let (inside, after) = rest.split_once('}').ok_or("a brace is not closed")?;
                 let (text, times) = inside.rsplit_once('*').ok_or("braces without a number")?;
-                let (text, times) = (bytes(text)?, usize::try_from(number(times, 10)?).unwrap_or(MOST));
-                if text.len().saturating_mul(times).saturating_add(out.len()) > MOST {
+                let (text, times) = (bytes(text, most)?, usize::try_from(number(times, 10)?).unwrap_or(usize::MAX));
+                if text.len().saturating_mul(times).saturating_add(out.len()) > most {
                     return Err("the word is too long");
                 }
                 out.extend(text.repeat(times));
@@ -61,9 +59,9 @@ mod tests {
 
     #[test]
     fn words_stand_for_any_bytes() {
-        assert_eq!(bytes("a\\x00\\n\\s\\\\{xy*2}").expect("a word"), b"a\0\n \\xyxy");
+        assert_eq!(bytes("a\\x00\\n\\s\\\\{xy*2}", 100).expect("a word"), b"a\0\n \\xyxy");
         for wrong in ["\\q", "\\x0", "{a", "{a}", "{a*b}", "{a*99999999999}"] {
-            assert!(bytes(wrong).is_err(), "{wrong}");
+            assert!(bytes(wrong, 100).is_err(), "{wrong}");
         }
     }
 
