@@ -22,7 +22,9 @@ mod canary;
 mod case;
 mod corpus;
 mod cves;
+mod races;
 mod refused;
+mod spoilt;
 
 use case::Case;
 
