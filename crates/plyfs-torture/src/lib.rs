@@ -9,6 +9,7 @@
 //! | [`model`] | what one worker's part of a store must hold |
 //! | [`worker`] | a process that works at random, and can be killed at any instant |
 //! | [`faults`] | every system call of every operation fails once |
+//! | [`verb`] | single verbs, for racing two of them |
 //! | [`torture`] | who starts, kills, watches and judges the workers |
 //!
 //! The program `plyfs-torture` of this crate is what `cargo xtask torture` and `cargo xtask faults` run.
@@ -20,4 +21,5 @@ pub mod model;
 pub mod recipe;
 pub mod state;
 pub mod torture;
+pub mod verb;
 pub mod worker;

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use plyfs_torture::faults;
 use plyfs_torture::torture::{self, Options, Report};
+use plyfs_torture::verb;
 use plyfs_torture::worker::Worker;
 
 /// A store under fire
@@ -57,6 +58,9 @@ enum Command {
     /// Be a process that works until it is killed
     #[command(hide = true)]
     Worker { dir: PathBuf, slot: u64, seed: u64 },
+    /// Be one of two processes that race
+    #[command(hide = true)]
+    Race { dir: PathBuf, verb: String },
     /// Be a process whose call fails
     #[command(hide = true)]
     Subject { dir: PathBuf, op: String },
@@ -84,6 +88,7 @@ fn run(command: Command) -> Result<()> {
             let report = faults::run(&faults::Options { operations: op, all, sample, seed, only: fault })?;
             tell(&report)
         }
+        Command::Race { dir, verb } => verb::process(&dir, &verb),
         Command::Subject { dir, op } => faults::subject(&dir, &op),
         Command::Worker { dir, slot, seed } => Worker::start(&dir, slot, seed)?.work(),
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use plyfs_testkit::oci::{Compression, LayerTar, Plain};
 
@@ -66,7 +67,9 @@ impl Recipe {
         let path = dir.join(format!("{}.tar", self.plain.id()));
         if !path.exists() {
             // Several workers may come here at once, and each may be killed: whole under its name or not there.
-            let aside = dir.join(format!("{}.{}", self.plain.id(), std::process::id()));
+            static NEXT: AtomicU64 = AtomicU64::new(0);
+            let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+            let aside = dir.join(format!("{}.{}.{turn}", self.plain.id(), std::process::id()));
             match n % 2 {
                 0 => self.plain.write_docker_archive(&aside),
                 _ => self.plain.write_oci_archive(Compression::Zstd, &aside),

@@ -74,19 +74,31 @@ impl Worker {
     ///
     /// Workers of even slots wait for the disk, the others do not.
     pub fn start(dir: &Path, slot: u64, seed: u64) -> Result<Self> {
+        Self::with(open(dir, slot)?, dir, slot, seed)
+    }
+
+    /// Takes an open store, shared with others of this process.
+    pub fn with(store: Store, dir: &Path, slot: u64, seed: u64) -> Result<Self> {
         let notes = Notes::read(dir, slot)?;
-        let store = open(dir, slot)?;
         let (dir, owner) = (dir.to_owned(), format!("w{slot}"));
         let mut worker = Self { dir, slot, owner, store, dice: Dice::new(seed), notes };
         worker.settle()?;
         Ok(worker)
     }
 
+    /// Does this many operations.
+    pub fn steps(&mut self, count: u64) -> Result<()> {
+        for _ in 0..count {
+            let op = choose::next(&mut self.dice, &self.owner, &self.notes.model);
+            self.step(op)?;
+        }
+        Ok(())
+    }
+
     /// Works until it is killed or something is wrong.
     pub fn work(&mut self) -> Result<()> {
         loop {
-            let op = choose::next(&mut self.dice, &self.owner, &self.notes.model);
-            self.step(op)?;
+            self.steps(1)?;
         }
     }
 
