@@ -15,6 +15,9 @@ pub(crate) struct Args {
     /// Every call with every errno, not a sample
     #[arg(long)]
     all: bool,
+    /// Every call once, with an errno that the seed chooses
+    #[arg(long, conflicts_with = "all")]
+    every: bool,
     /// How many faults of each operation a sample has
     #[arg(long, default_value_t = 14)]
     sample: u64,
@@ -33,7 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.op.is_empty() {
         command.arg("--op").args(&args.op);
     }
-    command.args(args.all.then_some("--all"));
+    command.args(args.all.then_some("--all")).args(args.every.then_some("--every"));
     if let Some(fault) = &args.fault {
         command.args(["--fault", fault]);
     }

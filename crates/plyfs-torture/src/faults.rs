@@ -28,6 +28,9 @@ use tracer::Fault;
 /// How many faults are tried at once.
 const LANES: u32 = 2;
 
+/// How many faults pass before it is told how far it got.
+const STRIDE: u64 = 500;
+
 /// What a call may answer.
 const ERRNOS: [Errno; 5] = [Errno::ENOSPC, Errno::EIO, Errno::EINTR, Errno::EMFILE, Errno::ENOMEM];
 
@@ -36,14 +39,23 @@ const ERRNOS: [Errno; 5] = [Errno::ENOSPC, Errno::EIO, Errno::EINTR, Errno::EMFI
 pub struct Options {
     /// Of these operations only; of all when there is none.
     pub operations: Vec<String>,
-    /// Every call with every errno; else a sample.
-    pub all: bool,
-    /// How many faults of each operation a sample has.
-    pub sample: u64,
+    /// How many of the faults that are possible.
+    pub reach: Reach,
     /// Where all random choices begin.
     pub seed: u64,
     /// This fault alone: `openat:17:EIO`.
     pub only: Option<String>,
+}
+
+/// How many of an operation's faults are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// This many, every kind of call as likely as the others.
+    Sample(u64),
+    /// Every call once, with an errno that the seed chooses.
+    Every,
+    /// Every call with every errno.
+    All,
 }
 
 /// How many faults ended which way, and what was wrong.
@@ -51,14 +63,18 @@ pub struct Options {
 pub struct Report {
     /// Faults of each operation by how they showed.
     pub verdicts: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
-    /// Each wrong outcome with the fault that shows it again.
-    pub wrong: Vec<String>,
+    /// How many were tried.
+    pub tried: u64,
+    /// How many did harm.
+    pub wrong: u64,
     /// Calls left alone, how often they were seen, and why.
     pub spared: BTreeMap<String, (u64, &'static str)>,
 }
 
 /// Tries the faults, two at a time.
-pub fn run(options: &Options) -> Result<Report> {
+///
+/// What is wrong is told at once, and how far it got now and then: all of it takes long.
+pub fn run(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Report> {
     own_mounts()?;
     let dir = TempDir::new();
     let fixtures = dir.dir("fixtures");
@@ -76,6 +92,7 @@ pub fn run(options: &Options) -> Result<Report> {
         let of_it = choose(options, operation.name, &counts)?;
         faults.extend(of_it.into_iter().map(|fault| (operation, fault, Arc::clone(&expected))));
     }
+    let total = faults.len();
     let queue = Mutex::new(faults.into_iter());
     let next = || queue.lock().expect("nobody panics with it").next();
     std::thread::scope(|scope| {
@@ -87,7 +104,13 @@ pub fn run(options: &Options) -> Result<Report> {
                 own_mounts().expect("the whole process did the same before");
                 while let Some((operation, fault, expected)) = next() {
                     let verdict = one(fixtures, &lane, operation, &fault, &expected);
-                    note(&mut report.lock().expect("nobody panics with it"), operation, &fault, verdict);
+                    let mut report = report.lock().expect("nobody panics with it");
+                    if let Some(wrong) = note(&mut report, operation, &fault, verdict) {
+                        tell(&wrong);
+                    }
+                    if report.tried.is_multiple_of(STRIDE) {
+                        tell(&format!("{} of {total} faults", report.tried));
+                    }
                 }
             });
         }
@@ -137,11 +160,13 @@ fn choose(options: &Options, operation: &str, counts: &BTreeMap<String, u64>) ->
     }
     let mut dice =
         Dice::new(operation.bytes().fold(options.seed, |sum, byte| sum.wrapping_mul(131).wrapping_add(byte.into())));
-    if !options.all {
-        return Ok(sample(&mut dice, counts, options.sample));
-    }
     let every = counts.iter().flat_map(|(call, count)| (1..=*count).map(move |nth| (call, nth)));
-    Ok(every.flat_map(|(call, nth)| ERRNOS.map(|errno| Fault { call: call.clone(), nth, errno })).collect())
+    let fault = |(call, nth): (&String, u64), errno| Fault { call: call.clone(), nth, errno };
+    Ok(match options.reach {
+        Reach::Sample(size) => sample(&mut dice, counts, size),
+        Reach::Every => every.map(|it| fault(it, *dice.pick(&ERRNOS).expect("there are five"))).collect(),
+        Reach::All => every.flat_map(|it| ERRNOS.map(|errno| fault(it, errno))).collect(),
+    })
 }
 
 /// Kinds of calls take turns, so that a rare one such as a sync is as likely as a frequent one.
@@ -194,7 +219,8 @@ fn command(lane: &Path, operation: &Operation) -> Result<Command> {
     Ok(command)
 }
 
-fn note(report: &mut Report, operation: &Operation, fault: &Fault, verdict: Result<Verdict>) {
+/// Counts a verdict; a wrong outcome is told with the fault that shows it again.
+fn note(report: &mut Report, operation: &Operation, fault: &Fault, verdict: Result<Verdict>) -> Option<String> {
     let Fault { call, nth, errno } = fault;
     let told = match &verdict {
         Ok(Verdict::Missed) => "not reached",
@@ -204,9 +230,10 @@ fn note(report: &mut Report, operation: &Operation, fault: &Fault, verdict: Resu
         Err(_) => "wrong",
     };
     *report.verdicts.entry(operation.name).or_default().entry(told).or_default() += 1;
-    if let Err(error) = verdict {
-        report.wrong.push(format!("--op {} --fault {call}:{nth}:{errno:?}: {error:#}", operation.name));
-    }
+    report.tried += 1;
+    let error = verdict.err()?;
+    report.wrong += 1;
+    Some(format!("wrong: --op {} --fault {call}:{nth}:{errno:?}: {error:#}", operation.name))
 }
 
 /// Reads `openat:17:EIO`.

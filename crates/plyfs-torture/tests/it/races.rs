@@ -51,7 +51,6 @@ fn race(prepare: fn(&Store), pair: [Verb; 2], judge: fn(&Store, [&str; 2])) {
         store.reap().expect("reaped");
         whole(&store, &format!("round {round}: {pair:?} answered {answers:?}"));
         let kinds = answers.each_ref().map(|answer| answer.split(' ').next().expect("a word"));
-        println!("round {round}: {answers:?}");
         judge(&store, kinds);
     }
 }
