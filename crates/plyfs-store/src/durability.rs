@@ -19,17 +19,29 @@ pub enum Durability {
     FileSystem,
     /// One `fsync(2)` for every file and directory an operation made, then the journal's own sync: what an operation
     /// returned survives a power cut. No other program's data is waited for, but many small files take longer. Unmounting a
-    /// container still syncs its file system, for the kernel does.
+    /// container still syncs its file system, for the kernel does. On btrfs it is [`Self::FileSystem`]: names that are synced
+    /// one directory at a time there come back without those that were given before them in another.
     Files,
     /// Nothing is synced. A killed process loses nothing; a power cut may lose or damage whatever was done
     /// since the kernel last wrote back.
     None,
 }
 
+/// `BTRFS_SUPER_MAGIC` of statfs(2).
+const BTRFS: u64 = 0x9123_683e;
+
 impl Durability {
     /// Says whether what an operation returned is to survive a power cut.
     pub(crate) fn is_durable(self) -> bool {
         self != Self::None
+    }
+
+    /// What it is on the file system of `root`.
+    ///
+    /// An fsync of `l/` on btrfs writes all new names in it to a log, those of containers that are being made too, and
+    /// nothing of `overlay2/`. After a power cut such a link would stand without its directory, which means damage.
+    pub(crate) fn on(self, root: impl AsFd) -> plyfs_sys::Result<Self> {
+        Ok(if self == Self::Files && fs::filesystem_magic(root)? == BTRFS { Self::FileSystem } else { self })
     }
 }
 

@@ -248,7 +248,7 @@ impl Inner {
             staging: part(layout::STAGING)?,
             trash: part(layout::TRASH)?,
             journal: Journal::open(Arc::new(DirDisk::new(disk)), journal_options)?,
-            durability: options.durability,
+            durability: options.durability.on(&root).map_err(|e| Error::call("file system", e))?,
             workers: FreeWorkers::new(options.threads),
             writable,
             refused: options.refused,
