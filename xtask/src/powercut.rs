@@ -6,6 +6,7 @@
 //! every acknowledged operation whole and no other in half, have nothing left over, and go on working; and the same
 //! again for a cut in the middle of that recovery.
 
+mod beside;
 mod cut;
 mod device;
 mod filesystem;
@@ -13,6 +14,7 @@ mod fuse;
 mod image;
 mod lab;
 mod model;
+mod peer;
 mod record;
 mod wire;
 
@@ -25,6 +27,8 @@ use rustix::process::geteuid;
 
 use self::filesystem::FileSystem;
 use self::lab::{Lab, Sabotage, Tools};
+use self::peer::Peer;
+use crate::suites::build_command;
 use crate::tally::Tally;
 use crate::tree;
 
@@ -63,14 +67,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Leave out the syncs one by one instead, and show that the cuts find it out
-    #[arg(long)]
+    #[arg(long, conflicts_with = "peer")]
     sabotage: bool,
+    /// Load the same images with these programs too, and say what each has left after its cuts; on ext4 unless told
+    #[arg(long, value_name = "NAME", num_args = 0..)]
+    peer: Option<Vec<Peer>>,
 }
 
 /// Cuts, and fails when anything was wrong.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if !geteuid().is_root() {
         bail!("mounting needs root");
+    }
+    if let Some(peers) = &args.peer {
+        return side_by_side(args, peers);
     }
     let tally = if args.sabotage { each_file_system(args, sabotage)? } else { each_file_system(args, cut)? };
     println!("{tally}");
@@ -84,7 +94,7 @@ pub(crate) fn suite(tally: &mut Tally) -> Result<()> {
         *tally += Tally { passed: 0, failed: 0, skipped: 1 };
         return Ok(());
     }
-    let args = Args { fs: Vec::new(), cuts: CUTS, seed: 1, sabotage: false };
+    let args = Args { fs: Vec::new(), cuts: CUTS, seed: 1, sabotage: false, peer: None };
     *tally += each_file_system(&args, cut)?;
     *tally += each_file_system(&args, sabotage)?;
     Ok(())
@@ -93,7 +103,7 @@ pub(crate) fn suite(tally: &mut Tally) -> Result<()> {
 /// Runs `work` for each file system, all at once: they wait for disks that are not there, and for each other's locks never.
 fn each_file_system(args: &Args, work: fn(&Args, FileSystem, &Tools, &Path) -> Result<Tally>) -> Result<Tally> {
     let dir = Scratch::new()?;
-    let tools = Tools::new(&dir.0)?;
+    let tools = Tools::new(&dir.0, &[])?;
     let chosen = if args.fs.is_empty() { FileSystem::ALL.to_vec() } else { args.fs.clone() };
     let mut total = Tally::default();
     thread::scope(|scope| {
@@ -163,6 +173,39 @@ fn sabotage(args: &Args, fs: FileSystem, tools: &Tools, dir: &Path) -> Result<Ta
     Ok(tally)
 }
 
+/// Cuts a row of loads by each program, and prints what each has left.
+fn side_by_side(args: &Args, peers: &[Peer]) -> Result<()> {
+    let filesystem = args.fs.first().copied().unwrap_or(FileSystem::Ext4);
+    let peers = if peers.is_empty() { Peer::ALL.to_vec() } else { peers.to_vec() };
+    let dir = Scratch::new()?;
+    build_command()?;
+    // docker reads no other format.
+    let tools = Tools::new(&dir.0, &["docker"])?;
+    let mut table = Vec::new();
+    for peer in peers {
+        let started = Instant::now();
+        let outcome = beside::cut(peer, filesystem, &tools, &dir.0.join(peer.verb().replace(' ', "-")), args.cuts)?;
+        println!("{}: {} cuts in {} s", peer.verb(), outcome.cuts, started.elapsed().as_secs());
+        table.push(format!(
+            "| `{}` {} | {} of {} | {} | {} | {} | {} |",
+            peer.verb(),
+            peer.version()?,
+            outcome.unkept,
+            outcome.cuts,
+            outcome.lost,
+            outcome.damaged,
+            outcome.dead,
+            outcome.half
+        ));
+    }
+    println!("\n{}:\n", filesystem.name());
+    println!("| loaded by | cuts that lose an acknowledged image | gone | damaged | no start | others in half |");
+    println!("|---|---|---|---|---|---|");
+    table.iter().for_each(|line| println!("{line}"));
+    dir.leave(false);
+    Ok(())
+}
+
 /// The first of many lines, and the last.
 fn shorten(lines: &[String]) -> Vec<String> {
     match lines {
@@ -180,7 +223,17 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Result<Self> {
-        let dir = tree::target().join(format!("xtask/powercut-{}", std::process::id()));
+        let above = tree::target().join("xtask");
+        std::fs::create_dir_all(&above).with_context(|| format!("create {}", above.display()))?;
+        for entry in std::fs::read_dir(&above).context("list earlier runs")? {
+            let entry = entry.context("list earlier runs")?;
+            let name = entry.file_name();
+            let run = name.to_str().and_then(|name| name.strip_prefix("powercut-"));
+            if run.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+                device::clear(&entry.path())?;
+            }
+        }
+        let dir = above.join(format!("powercut-{}", std::process::id()));
         std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         Ok(Self(dir))
     }

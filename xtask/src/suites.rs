@@ -65,6 +65,11 @@ fn powercut_suite(_: &Session, tally: &mut Tally) -> Result<()> {
     powercut::suite(tally)
 }
 
+/// Builds the command `plyfs`, with the features that the tests are built with.
+pub(crate) fn build_command() -> Result<()> {
+    run::check(run::cargo().args([&["build", "--quiet"], &rust::WORKSPACE[..], &["--bin", "plyfs"]].concat()))
+}
+
 /// Builds an example of the workspace's, with the features that the tests are built with.
 pub(crate) fn build_example(name: &str) -> Result<()> {
     run::check(run::cargo().args([&["build", "--quiet"], &rust::WORKSPACE[..], &["--example", name]].concat()))

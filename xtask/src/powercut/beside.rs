@@ -24,7 +24,7 @@ pub(super) struct Outcome {
     pub(super) damaged: usize,
     /// Something never acknowledged was listed, and not its tree.
     pub(super) half: usize,
-    /// The program did not start, or could not list.
+    /// The program did not start or could not list, with something acknowledged.
     pub(super) dead: usize,
     /// Cuts of any of the first, second and fourth kind.
     pub(super) unkept: usize,
@@ -123,6 +123,8 @@ impl Outcome {
         self.cuts += 1;
         let found = match found {
             Ok(found) => found,
+            // A store that was not yet made when the power went.
+            Err(_) if acknowledged.is_empty() => return,
             Err(error) => {
                 println!("{cut}: {error:#}");
                 self.dead += 1;

@@ -1,4 +1,7 @@
 //! A recording disk as a mounted file system, in steps that are undone in reverse.
+//!
+//! Whatever may wait for the disk is done by programs of their own: this process serves the disk, and a thread of it that the
+//! kernel holds until the disk answers would keep a killed one from ending, and so from letting go of the disk.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -7,9 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use anyhow::{Context, Result};
 
 use super::filesystem::FileSystem;
 use super::fuse::Served;
@@ -50,14 +51,18 @@ impl Recorder {
         self.served.marks()
     }
 
+    /// Sets a mark from this process.
+    pub(crate) fn mark(&self, line: &str) {
+        self.disk.mark(line);
+    }
+
     /// Mounts what is on the disk.
     pub(crate) fn mount(&self) -> Result<Mounted<'_>> {
         let attached = Attached::new(&self.served.disk())?;
-        let options = std::ffi::CString::new(self.filesystem.options()).expect("a word");
-        let at = &self.mount_point;
-        mount(&attached.device, at, self.filesystem.name(), MountFlags::empty(), options.as_c_str())
-            .with_context(|| format!("mount {} of a cut disk", self.filesystem.name()))?;
-        Ok(Mounted { path: at, attached: Some(attached) })
+        let mut mount = command("mount");
+        mount.args(["-t", self.filesystem.name(), "-o", self.filesystem.options(), &attached.device]);
+        output(mount.arg(&self.mount_point))?;
+        Ok(Mounted { path: &self.mount_point, attached: Some(attached) })
     }
 
     /// Puts another content on the disk, which is not mounted, and begins a new record.
@@ -98,26 +103,45 @@ impl Mounted<'_> {
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         if self.attached.is_some() && end_mounts(self.path).is_err() {
-            let _ = unmount(self.path, UnmountFlags::DETACH);
+            detach_mount(self.path);
         }
     }
 }
 
 /// Ends the mount at `path` and those that programs left below it.
 fn end_mounts(path: &Path) -> Result<()> {
-    let table = fs::read_to_string("/proc/self/mounts").context("read the mount table")?;
-    let below = format!("{}/", path.display());
-    let left: Vec<_> = table.lines().filter_map(|line| line.split(' ').nth(1)).collect();
-    for inner in left.into_iter().rev().filter(|inner| inner.starts_with(&below)) {
-        let _ = unmount(inner, UnmountFlags::DETACH);
+    mounts_below(path)?.iter().for_each(|inner| detach_mount(inner));
+    for _ in 1..TRIES {
+        if output(command("umount").arg(path)).is_ok() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(20));
     }
-    for _ in 0..TRIES {
-        match unmount(path, UnmountFlags::empty()) {
-            Err(Errno::BUSY) => thread::sleep(Duration::from_millis(20)),
-            result => return result.with_context(|| format!("unmount {}", path.display())),
+    output(command("umount").arg(path)).map(drop)
+}
+
+/// Mount points below `path`, the last one mounted first.
+fn mounts_below(path: &Path) -> Result<Vec<PathBuf>> {
+    let table = fs::read_to_string("/proc/self/mounts").context("read the mount table")?;
+    let points = table.lines().rev().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from);
+    Ok(points.filter(|point| point != path && point.starts_with(path)).collect())
+}
+
+/// Takes a mount out of sight, whoever still works inside.
+fn detach_mount(path: &Path) {
+    let _ = output(command("umount").arg("--lazy").arg(path));
+}
+
+/// Takes away what a run that was killed left mounted and attached below `dir`.
+pub(crate) fn clear(dir: &Path) -> Result<()> {
+    mounts_below(dir)?.iter().for_each(|point| detach_mount(point));
+    let devices = output(command("losetup").args(["--list", "--noheadings", "--raw", "--output", "NAME,BACK-FILE"]))?;
+    for (device, file) in devices.lines().filter_map(|line| line.split_once(' ')) {
+        if Path::new(file).starts_with(dir) {
+            output(command("losetup").args(["--detach", device]))?;
         }
     }
-    bail!("unmount {}: still busy", path.display())
+    Ok(())
 }
 
 /// A loop device over the served file, without a cache of its own between.

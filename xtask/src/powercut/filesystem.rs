@@ -54,7 +54,7 @@ impl FileSystem {
     /// What mount(2) is told.
     pub(crate) fn options(self) -> &'static str {
         match self {
-            Self::Ext4 => "",
+            Self::Ext4 => "rw",
             Self::Xfs => "nouuid",
             Self::Btrfs => "nodiscard",
         }

@@ -40,18 +40,30 @@ pub(crate) fn of(dir: &Path, worker: usize) -> Vec<Packed> {
     (0..IMAGES).map(packed).collect()
 }
 
-/// Writes all archives: docker's format, and OCI's with each compression.
-pub(crate) fn write(dir: &Path) {
+/// How an image is packed.
+type Format = fn(&Plain, &Path);
+
+/// Docker's format, and OCI's with each compression.
+pub(crate) const FORMATS: [Format; 3] = [
+    |image, path| image.write_docker_archive(path),
+    |image, path| image.write_oci_archive(Compression::Gzip, path),
+    |image, path| image.write_oci_archive(Compression::Zstd, path),
+];
+
+/// Writes all archives, in each of these formats in turn.
+pub(crate) fn write(dir: &Path, formats: &[Format]) {
     fs::create_dir_all(dir).unwrap_or_else(|e| panic!("make {}: {e}", dir.display()));
     for worker in 0..WORKERS {
         for (n, packed) in of(dir, worker).iter().enumerate() {
-            let image = image(worker, n);
-            match n % 3 {
-                0 => image.write_docker_archive(&packed.path),
-                1 => image.write_oci_archive(Compression::Gzip, &packed.path),
-                _ => image.write_oci_archive(Compression::Zstd, &packed.path),
-            }
+            formats[n % formats.len()](&image(worker, n), &packed.path);
         }
+    }
+}
+
+/// Prints name and path of each.
+pub(crate) fn list(dir: &Path) {
+    for packed in (0..WORKERS).flat_map(|worker| of(dir, worker)) {
+        println!("{} {}", packed.name, packed.path.display());
     }
 }
 

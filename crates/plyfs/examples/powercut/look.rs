@@ -13,6 +13,7 @@ use std::path::Path;
 
 use plyfs::{CheckOptions, Container, Image, MountOptions, Store};
 use plyfs_testkit::oci::sha256;
+use plyfs_testkit::tree::Tree;
 
 use crate::Result;
 use crate::archives::LOOKER;
@@ -42,6 +43,20 @@ pub(crate) fn run([store, archives, marks]: [&Path; 3]) -> Result<()> {
     nothing_is_left_over(&store, "after it was used")?;
     println!("end");
     Ok(())
+}
+
+/// One digest of everything in a tree but its root's own attributes and what OverlayFS keeps for itself.
+pub(crate) fn digest(dir: &Path) -> String {
+    let mut text = String::new();
+    for (path, mut entry) in Tree::of(dir).entries {
+        entry.xattrs.retain(|name, _| !name.as_encoded_bytes().starts_with(b"trusted.overlay."));
+        // Archives carry whole seconds.
+        entry.mtime.nsec = 0;
+        if !path.is_empty() {
+            text += &format!("{path:?} {entry:?}\n");
+        }
+    }
+    sha256(text.as_bytes())
 }
 
 fn wrong(what: impl std::fmt::Display) {

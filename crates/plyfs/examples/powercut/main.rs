@@ -1,8 +1,11 @@
 //! What `cargo xtask powercut` runs on a disk that it cuts: a workload, and a look at what a cut left.
 //!
 //! ```text
-//! powercut prepare ARCHIVES                                  writes the archives that are loaded
-//! powercut work STORE ARCHIVES MARKS WORKERS STEPS SEED [relaxed]   the workload; WORKERS is `0,1,2`, one thread each
+//! powercut prepare ARCHIVES [docker]                         writes the archives that are loaded, all in docker's format
+//! powercut list ARCHIVES                                     names each image and its archive
+//! powercut tree DIRECTORY                                    a digest of everything in a mounted image
+//! powercut work STORE ARCHIVES MARKS WORKERS STEPS SEED filesystem|files|none
+//!                                                            the workload; WORKERS is `0,1,2`, one thread each
 //! powercut look STORE ARCHIVES MARKS                         says what is there, then uses it
 //! ```
 //!
@@ -36,14 +39,23 @@ fn main() -> ExitCode {
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["prepare", archives] => {
-            archives::write(Path::new(archives));
+            archives::write(Path::new(archives), &archives::FORMATS);
             Ok(())
         }
-        ["work", store, archives, marks, workers, steps, seed] => {
-            work::run([store, archives, marks], workers, [steps, seed], plyfs::Durability::FileSystem)
+        ["prepare", archives, "docker"] => {
+            archives::write(Path::new(archives), &archives::FORMATS[..1]);
+            Ok(())
         }
-        ["work", store, archives, marks, workers, steps, seed, "relaxed"] => {
-            work::run([store, archives, marks], workers, [steps, seed], plyfs::Durability::None)
+        ["list", archives] => {
+            archives::list(Path::new(archives));
+            Ok(())
+        }
+        ["tree", directory] => {
+            println!("{}", look::digest(Path::new(directory)));
+            Ok(())
+        }
+        ["work", store, archives, marks, workers, steps, seed, durability] => {
+            work::run([store, archives, marks], workers, [steps, seed], durability)
         }
         ["look", store, archives, marks] => look::run([store, archives, marks].map(Path::new)),
         _ => Err("usage: powercut prepare|work|look STORE ARCHIVES MARKS ...".into()),

@@ -21,8 +21,14 @@ pub(crate) fn run(
     [store, archives, marks]: [&str; 3],
     workers: &str,
     [steps, seed]: [&str; 2],
-    durability: Durability,
+    durability: &str,
 ) -> Result<()> {
+    let durability = match durability {
+        "filesystem" => Durability::FileSystem,
+        "files" => Durability::Files,
+        "none" => Durability::None,
+        other => return Err(format!("durability {other}").into()),
+    };
     let (steps, seed): (usize, u64) = (steps.parse()?, seed.parse()?);
     let workers = workers.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()?;
     let mut first = Marks::open(Path::new(marks), format!("p{}", workers[0]))?;
