@@ -53,6 +53,7 @@ mod directory;
 mod durability;
 mod error;
 mod format;
+mod ground;
 mod image;
 mod info;
 mod key;

@@ -99,10 +99,7 @@ impl Store {
                 self.drop_unused_blob(&blob)?;
             }
         }
-        match fs::rename_at(&self.0.staging, name, &self.0.trash, name) {
-            Err(error) if !error.is_not_found() => Err(failed(error)),
-            _ => Ok(()),
-        }
+        self.set_aside(&self.0.staging, name).map_err(failed)
     }
 
     /// Removes a blob that no image's record names; asked and done under the journal's lock, so that no image

@@ -15,7 +15,7 @@ use rustix::fs::{Access, AtFlags, Mode};
 use crate::durability::{Durability, sync_tree};
 use crate::format::Format;
 use crate::workers::FreeWorkers;
-use crate::{Error, ErrorKind, LeaseId, Result, layout};
+use crate::{Error, ErrorKind, LeaseId, Result, ground, layout};
 
 /// How to open a store.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +66,10 @@ impl StoreOptions {
 
     /// Opens the store at `path`, which must exist, and reclaims what a crash left in `staging` and `trash`.
     ///
-    /// Where the caller may read but not write, the store opens for reading alone.
+    /// Where the caller may read but not write, or the medium is read-only, the store opens for reading alone. For writing,
+    /// a part that is missing or no directory is [`ErrorKind::Corrupt`]; one that is somebody else's or that others
+    /// may enter is [`ErrorKind::Permission`]; overlayfs, a network file system, and a tmpfs unless with
+    /// [`Durability::None`] are [`ErrorKind::Unsupported`]. Each is named, and nothing is changed.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let path = path.as_ref();
         let named = |e: Error| Error::new(e.kind(), format!("store {}", path.display())).because(e);
@@ -103,16 +106,22 @@ pub(crate) fn open_root(path: &Path) -> Result<OwnedFd> {
 /// A crash before the last step leaves directories that the next call makes anew: nothing can be in them yet.
 fn create(path: &Path, durability: Durability) -> Result<()> {
     let named = |e: plyfs_sys::CallError| Error::call(format!("store {}", path.display()), e);
+    let wrapped = |e: Error| Error::new(e.kind(), format!("store {}", path.display())).because(e);
+    // Before a directory is made.
+    if let Some(ground) = ground::nearest(path) {
+        ground::check_file_system(ground, durability).map_err(wrapped)?;
+    }
     make_parents(path)?;
     // Two processes may come here at once; the root itself is the lock. `Lock` owns a descriptor of its own.
     let lock = Lock::take(open_root(path)?, Sharing::Exclusive).map_err(named)?;
     let root = lock.as_file();
     match Format::read(root) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(Error::new(error.kind(), format!("store {}", path.display())).because(error)),
+        Err(error) => return Err(wrapped(error)),
         Ok(_) => return Ok(()),
     }
     refuse_foreign(root, path)?;
+    ground::refuse_contents(root).map_err(wrapped)?;
     plyfs_mount::check_upper(root)
         .and_then(|()| plyfs_mount::check_types(root))
         .map_err(|e| Error::mount(format!("store {}", path.display()), e))?;
@@ -228,20 +237,25 @@ impl Inner {
     /// Opens a store whose journal is the directory of this name.
     pub(crate) fn open_over(root: OwnedFd, options: &StoreOptions, journal: &str) -> Result<Self> {
         let format = Format::read(&root)?;
-        let part = |name: &str| fs::open_dir_at(&root, name).map_err(|e| Error::call("incomplete", e));
+        let may_write = rustix::fs::accessat(&root, journal, Access::WRITE_OK, AtFlags::empty()).is_ok();
+        let writable = !options.read_only && !format.is_read_only() && may_write;
+        if writable {
+            ground::check_file_system(&root, options.durability)?;
+            ground::check_root(&root)?;
+        }
+        let part = |name: &str| ground::open_part(&root, name, writable);
         let home = part(layout::HOME)?;
         let disk = part(journal)?;
-        let may_write = rustix::fs::accessat(&disk, ".", Access::WRITE_OK, AtFlags::empty()).is_ok();
-        let writable = !options.read_only && !format.is_read_only() && may_write;
         let journal_options =
             plyfs_journal::Options::default().read_only(!writable).durable(options.durability.is_durable());
-        let blobs = fs::open_dir_at(part(layout::BLOBS)?, layout::SHA256).map_err(|e| Error::call("incomplete", e))?;
+        let blobs = ground::open_part(part(layout::BLOBS)?, layout::SHA256, writable)?;
         // The path may have been relative, and the caller's directory may change.
         let path = std::fs::read_link(fs::proc_path(&root))
             .map_err(|e| Error::new(ErrorKind::Io, "its own path").because(e))?;
         Ok(Self {
             path,
-            links: LinkDir::open(&home).map_err(|e| Error::link("incomplete", e))?,
+            links: ground::open_part(&home, plyfs_link::LINK_DIR, writable)
+                .and_then(|_| LinkDir::open(&home).map_err(|e| Error::link(plyfs_link::LINK_DIR, e)))?,
             home: Arc::new(home),
             blobs,
             tar_split: part(layout::TAR_SPLIT)?,
@@ -317,7 +331,7 @@ impl Store {
     /// Changes records: all that `change` does, or nothing. Durable on return.
     pub(crate) fn commit<T>(&self, change: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
         self.require_writable()?;
-        self.0.journal.write(change)
+        self.0.journal.write(change).map_err(|e| self.explain_full(e))
     }
 
     pub(crate) fn require_writable(&self) -> Result<()> {
@@ -371,7 +385,10 @@ impl Store {
         let Ok(status) = fs::statvfs(&self.0.root) else {
             return (ErrorKind::NoSpace, "the file system is full".to_owned());
         };
-        let out_of_inodes = status.f_files > 0 && status.f_favail == 0;
+        // xfs makes inodes 64 at a time and refuses when so many no longer fit.
+        let is_short_of_bytes = status.f_bavail * status.f_frsize < SHORT_OF_BYTES;
+        let out_of_inodes =
+            status.f_files > 0 && (status.f_favail == 0 || (status.f_favail <= 64 && !is_short_of_bytes));
         let kind = if out_of_inodes { ErrorKind::NoInodes } else { ErrorKind::NoSpace };
         let (bytes, inodes) = (status.f_bavail * status.f_frsize, status.f_favail);
         (kind, format!("{bytes} bytes and {inodes} inodes left on the file system of {}", self.0.path.display()))
@@ -387,6 +404,9 @@ impl fmt::Debug for Store {
         f.debug_struct("Store").field("path", &self.0.path).field("writable", &self.0.writable).finish_non_exhaustive()
     }
 }
+
+/// With more than this left, a call that found no space wanted an inode if those are few.
+const SHORT_OF_BYTES: u64 = 1024 * 1024;
 
 /// Seconds since the epoch, 0 before it.
 pub(crate) fn now() -> u64 {

@@ -1,12 +1,14 @@
 //! Deleting: a record is retracted, its directories are renamed into `trash/`, and `trash/` is emptied later.
 
 use std::ffi::OsStr;
+use std::os::fd::AsFd;
 
 use plyfs_diff::Usage;
 use plyfs_journal::Transaction;
 use plyfs_link::{LayerId, LinkId};
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
+use rustix::io::Errno;
 
 use crate::{Digest, Error, Result, Store, key, layout, record};
 
@@ -28,9 +30,22 @@ impl Store {
     pub(crate) fn discard(&self, layer: LayerId, link: LinkId) -> Result<()> {
         let (name, what) = (layer.to_string(), format!("remove layer {layer}"));
         self.0.links.remove(link).map_err(|e| Error::link(&what, e))?;
-        let moved = fs::remove_tree(&self.0.tar_split, &name)
-            .and_then(|()| fs::move_tree(self.home(), &name, &self.0.trash, &name));
+        let moved = fs::remove_tree(&self.0.tar_split, &name).and_then(|()| self.set_aside(self.home(), &name));
         moved.map_err(|e| Error::call(what, e))
+    }
+
+    /// Moves a name into `trash`; a missing one is fine.
+    ///
+    /// Where that cannot be, it is removed in place: btrfs has space for an unlink when it has none for a rename, and
+    /// a crash may have brought back what lies in `trash` by the same name.
+    pub(crate) fn set_aside(&self, dir: impl AsFd, name: &str) -> plyfs_sys::Result<()> {
+        let dir = dir.as_fd();
+        match fs::move_tree(dir, name, &self.0.trash, name) {
+            Err(error) if matches!(error.errno(), Errno::NOSPC | Errno::DQUOT | Errno::NOTEMPTY | Errno::EXIST) => {
+                fs::remove_tree(dir, name)
+            }
+            result => result,
+        }
     }
 
     /// Empties `trash`, outside every lock; returns what was freed.

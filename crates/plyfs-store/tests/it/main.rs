@@ -10,6 +10,7 @@ mod mounts;
 mod rebuild;
 mod refusals;
 mod removal;
+mod small_disks;
 mod trash;
 
 use plyfs_store::{Layer, LayerId, Store};

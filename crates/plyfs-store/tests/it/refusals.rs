@@ -105,3 +105,164 @@ fn root_the_store_is_private_whatever_the_umask() {
 
     assert_eq!(fs::metadata(&open).expect("stat").permissions().mode() & 0o7777, 0o700);
 }
+
+/// Everything in a store with its type, mode, owner and content.
+fn state(root: &std::path::Path) -> Vec<String> {
+    use std::os::unix::fs::MetadataExt;
+    let names = names(root).into_iter().map(|name| root.join(name)).chain([root.to_owned(), root.join("journal")]);
+    let described = names.map(|path| {
+        let Ok(meta) = fs::symlink_metadata(&path) else { return format!("{} is missing", path.display()) };
+        let content = if meta.is_file() { fs::read(&path).expect("read") } else { Vec::new() };
+        format!("{} {:o} {} {:?} {content:?}", path.display(), meta.mode(), meta.uid(), fs::read_link(&path).ok())
+    });
+    described.collect()
+}
+
+/// Claims that the store is neither opened nor made, with one line that says these words, and that nothing changes.
+fn check_refused(path: &std::path::Path, kind: ErrorKind, words: &[&str]) {
+    let before = state(path);
+    for error in [Store::open(path).expect_err("refused"), Store::ensure(path).expect_err("refused")] {
+        let line = told(&error);
+        assert_eq!(error.kind(), kind, "{line}");
+        assert!(line.contains(&path.display().to_string()) && !line.contains('\n'), "{line}");
+        words.iter().for_each(|word| assert!(line.contains(word), "{word:?} in {line}"));
+    }
+    assert_eq!(state(path), before, "nothing is changed");
+}
+
+/// An error with its causes, as a person sees it.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[test]
+fn root_a_part_that_is_missing_or_something_else_is_named_and_nothing_is_changed() {
+    require_root!();
+    let parts = ["overlay2", "overlay2/l", "journal", "blobs", "blobs/sha256", "tarsplit", "staging", "trash"];
+    for part in parts {
+        let fixture = Fixture::new();
+        fixture.layer(None, &[("a", "1")]);
+        let path = fixture.store.path().to_owned();
+        let (place, aside) = (path.join(part), fixture.dir.join("aside"));
+        let name = part.rsplit('/').next().expect("a name");
+        fs::rename(&place, &aside).expect("taken");
+        check_refused(&path, ErrorKind::Corrupt, &[name, "is missing"]);
+        fs::write(&place, "").expect("mangled");
+        check_refused(&path, ErrorKind::Corrupt, &[name, "is a file"]);
+        fs::remove_file(&place).expect("removed");
+        std::os::unix::fs::symlink(&aside, &place).expect("mangled");
+        check_refused(&path, ErrorKind::Corrupt, &[name, "is a symbolic link"]);
+        fs::remove_file(&place).expect("removed");
+        fs::rename(&aside, &place).expect("put back");
+        Store::open(&path).expect("whole again");
+    }
+}
+
+#[test]
+fn root_a_directory_or_link_where_a_file_should_be_is_named() {
+    require_root!();
+    let fixture = Fixture::new();
+    fixture.layer(None, &[("a", "1")]);
+    let path = fixture.store.path().to_owned();
+    let mut files = vec![path.join("plyfs.toml")];
+    let journal = fs::read_dir(path.join("journal")).expect("list").map(|entry| entry.expect("an entry").path());
+    files.extend(journal.filter(|file| !file.ends_with("lock")));
+    assert!(files.len() > 2, "{files:?}");
+    let aside = fixture.dir.join("aside");
+    for file in files {
+        let name = file.file_name().expect("a name").to_str().expect("text").to_owned();
+        fs::rename(&file, &aside).expect("taken");
+        fs::create_dir(&file).expect("mangled");
+        let before = state(&path);
+        let error = Store::open(&path).expect_err("a directory where a file should be");
+        assert!(told(&error).contains(&name), "{}", told(&error));
+        fs::remove_dir(&file).expect("removed");
+        std::os::unix::fs::symlink(&aside, &file).expect("mangled");
+        let error = Store::open(&path).expect_err("a link where a file should be");
+        assert!(told(&error).contains(&name), "{}", told(&error));
+        fs::remove_file(&file).expect("removed");
+        fs::create_dir(&file).expect("as it was");
+        assert_eq!(state(&path), before, "nothing is changed");
+        fs::remove_dir(&file).expect("removed");
+        fs::rename(&aside, &file).expect("put back");
+        Store::open(&path).expect("whole again");
+    }
+}
+
+#[test]
+fn root_another_owner_and_a_mode_too_wide_are_named() {
+    require_root!();
+    let fixture = Fixture::new();
+    let path = fixture.store.path().to_owned();
+    for part in ["", "overlay2", "journal", "blobs", "tarsplit", "staging", "trash"] {
+        let place = path.join(part);
+        let mode = fs::metadata(&place).expect("stat").permissions();
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).expect("opened up");
+        check_refused(&path, ErrorKind::Permission, &["0755", if part.is_empty() { "root" } else { part }]);
+        fs::set_permissions(&place, mode).expect("put back");
+        std::os::unix::fs::chown(&place, Some(1234), None).expect("given away");
+        check_refused(&path, ErrorKind::Permission, &["1234", if part.is_empty() { "root" } else { part }]);
+        std::os::unix::fs::chown(&place, Some(0), None).expect("put back");
+    }
+    Store::open(&path).expect("as it was");
+}
+
+#[test]
+fn root_a_store_that_lost_its_format_file_is_never_made_anew_over_its_layers() {
+    require_root!();
+    let fixture = Fixture::new();
+    fixture.layer(None, &[("a", "1")]);
+    let path = fixture.store.path().to_owned();
+    fs::remove_file(path.join("plyfs.toml")).expect("lost");
+    let before = state(&path);
+
+    let error = Store::ensure(&path).expect_err("there are layers");
+
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", told(&error));
+    assert!(told(&error).contains("plyfs.toml is missing"), "{}", told(&error));
+    assert_eq!(state(&path), before);
+}
+
+#[test]
+fn root_on_tmpfs_a_store_opens_only_without_durability() {
+    require_root!();
+    let dir = TempDir::new();
+    let mounted = Mounted::tmpfs(dir.dir("tmpfs"));
+    let path = mounted.path().join("store");
+
+    let error = Store::ensure(&path).expect_err("nothing survives");
+    assert_eq!((error.kind(), told(&error).contains("tmpfs")), (ErrorKind::Unsupported, true), "{}", told(&error));
+    assert!(!path.exists(), "nothing is made");
+    let store = Store::options().durability(plyfs_store::Durability::None).ensure(&path).expect("asked for");
+    let mut operation = store.operation().expect("an operation");
+    operation.apply(&mut crate::archive(&[("a", "1")]).as_slice(), None, None).expect("applied");
+    operation.publish().expect("published");
+    drop(store);
+    check_refused(&path, ErrorKind::Unsupported, &["tmpfs", "Durability::None"]);
+    assert_eq!(Store::options().read_only(true).open(&path).expect("reading").layers().expect("listed").len(), 1);
+}
+
+#[test]
+fn root_on_a_read_only_medium_a_store_opens_for_reading() {
+    require_root!();
+    let fixture = Fixture::new();
+    let layer = fixture.layer(None, &[("a", "1")]);
+    let at = fixture.dir.dir("medium");
+    let mount = |arguments: &[&std::ffi::OsStr]| {
+        let status = std::process::Command::new("mount").args(arguments).arg(&at).status().expect("mount(8)");
+        assert!(status.success(), "{arguments:?}");
+    };
+    mount(&["--bind".as_ref(), fixture.store.path().as_os_str()]);
+    let medium = Mounted::at(&at);
+    mount(&["-o".as_ref(), "remount,bind,ro".as_ref()]);
+
+    let store = Store::open(medium.path()).expect("opened");
+
+    assert!(!store.is_writable());
+    assert_eq!(store.layers().expect("listed").len(), 1);
+    store.layer(&layer.id().to_string()).expect("found").write_archive(std::io::sink()).expect("read");
+    let error = store.operation().expect_err("no change");
+    assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+    assert_eq!(Store::ensure(medium.path()).map(|store| store.is_writable()).map_err(|e| e.kind()), Ok(false));
+}

@@ -1,0 +1,124 @@
+//! What a store may stand on, and what its parts have to be: asked at every open, before anything is changed.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use plyfs_sys::fs::{self, FileType};
+
+use crate::{Durability, Error, ErrorKind, Result, layout};
+
+/// File systems that lose everything when the machine stops: magic number and name.
+const VOLATILE: [(u64, &str); 2] = [(0x0102_1994, "tmpfs"), (0x8584_58f6, "ramfs")];
+
+/// File systems whose files other machines share: their locks and their order of names are not the kernel's.
+const NETWORK: [(u64, &str); 9] = [
+    (0x6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB"),
+    (0x517b, "SMB"),
+    (0x00c3_6400, "Ceph"),
+    (0x0102_1997, "9p"),
+    (0x5346_414f, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x0bd0_0bd0, "Lustre"),
+];
+
+const OVERLAY: u64 = 0x794c_7630;
+
+/// Refuses a file system on which what is written would not be there again.
+pub(crate) fn check_file_system(directory: impl AsFd, durability: Durability) -> Result<()> {
+    let magic = fs::filesystem_magic(directory).map_err(|e| Error::call("its file system", e))?;
+    let refused = |why: String| Err(Error::new(ErrorKind::Unsupported, why));
+    if magic == OVERLAY {
+        return refused("on overlayfs, which cannot be the upper of another".to_owned());
+    }
+    if let Some((_, name)) = NETWORK.iter().find(|(network, _)| *network == magic) {
+        return refused(format!("on {name}, a network file system: its locks and layers need a local one"));
+    }
+    match VOLATILE.iter().find(|(volatile, _)| *volatile == magic) {
+        Some((_, name)) if durability.is_durable() => {
+            refused(format!("on {name}, which nothing survives: it opens only with Durability::None"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a root that belongs to somebody else or that others may enter: layers hold setuid programs.
+pub(crate) fn check_root(root: &OwnedFd) -> Result<()> {
+    let stat = fs::stat(root).map_err(|e| Error::call("its root", e))?;
+    check_owner(&stat, "its root")?;
+    check_mode(&stat, "its root", 0o700)
+}
+
+/// Opens a directory of the store for writing below it.
+pub(crate) fn open_part(above: impl AsFd, name: &str, writable: bool) -> Result<OwnedFd> {
+    let above = above.as_fd();
+    let part = match fs::open_dir_at(above, name) {
+        Ok(part) => part,
+        Err(error) => return Err(not_a_directory(above, name, error)),
+    };
+    if writable {
+        let stat = fs::stat(&part).map_err(|e| Error::call(name, e))?;
+        check_owner(&stat, name)?;
+        check_mode(&stat, name, if name == layout::HOME { 0o710 } else { 0o700 })?;
+    }
+    Ok(part)
+}
+
+fn not_a_directory(above: impl AsFd, name: &str, error: plyfs_sys::CallError) -> Error {
+    let found = match fs::stat_at(above, name) {
+        Err(error) if error.is_not_found() => "is missing",
+        Err(_) => return Error::call(name, error),
+        Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => return Error::call(name, error),
+            FileType::Symlink => "is a symbolic link, not a directory",
+            FileType::RegularFile => "is a file, not a directory",
+            _ => "is a device, not a directory",
+        },
+    };
+    Error::new(ErrorKind::Corrupt, format!("{name} {found}"))
+}
+
+fn check_owner(stat: &fs::Stat, what: &str) -> Result<()> {
+    let own = rustix::process::geteuid().as_raw();
+    if stat.st_uid == own {
+        return Ok(());
+    }
+    let message = format!("{what} belongs to user {}, not to user {own} who would change it", stat.st_uid);
+    Err(Error::new(ErrorKind::Permission, message))
+}
+
+fn check_mode(stat: &fs::Stat, what: &str, widest: u32) -> Result<()> {
+    let mode = stat.st_mode & 0o7777;
+    if mode & 0o777 & !widest == 0 {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Permission, format!("{what} has mode {mode:04o}, wider than {widest:04o}")))
+}
+
+/// The nearest directory at or above `path` that is there.
+pub(crate) fn nearest(path: &Path) -> Option<OwnedFd> {
+    let from_here = if path.is_relative() { Some(Path::new(".")) } else { None };
+    path.ancestors()
+        .filter(|path| !path.as_os_str().is_empty())
+        .chain(from_here)
+        .find_map(|path| fs::open_dir(path).ok())
+}
+
+/// Refuses to make a store anew over layers whose format file was lost.
+pub(crate) fn refuse_contents(root: &OwnedFd) -> Result<()> {
+    let holds = |path: &[&str], but: &[&str]| {
+        let Some(above) = rustix::io::dup(root).ok() else { return false };
+        let directory = path.iter().try_fold(above, fs::open_dir_at);
+        let entries = directory.and_then(fs::read_dir).unwrap_or_default();
+        entries.iter().any(|entry| !but.iter().any(|name| entry.name == *name))
+    };
+    let kept = holds(&[layout::HOME], &[plyfs_link::LINK_DIR, layout::EMPTY])
+        || holds(&[layout::BLOBS, layout::SHA256], &[])
+        || holds(&[layout::TAR_SPLIT], &[]);
+    if !kept {
+        return Ok(());
+    }
+    let message = format!("{} is missing, and there are layers or images", layout::FORMAT_FILE);
+    Err(Error::new(ErrorKind::Corrupt, message))
+}
