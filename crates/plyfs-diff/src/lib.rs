@@ -84,4 +84,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use export::{ExportOptions, Exported, Style, export};
 pub use skipped::{SkipReason, Skipped};
 pub use usage::Usage;
-pub use view::{FileKind, Metadata, View, ViewEntry, Walk};
+pub use view::{CopyOptions, FileKind, Metadata, Unpacked, View, ViewEntry, Walk};

@@ -6,6 +6,7 @@
 //! mount with `redirect_dir` or `metacopy` left in the chain is read from there.
 
 pub(crate) mod attributes;
+mod flat;
 pub(crate) mod header;
 mod links;
 mod walk;

@@ -21,7 +21,7 @@ use crate::upper::{self, Directory, Union, changed, failed};
 use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped, chain};
 
 /// The name of the root's own entry.
-const ROOT: &[u8] = b"./";
+pub(super) const ROOT: &[u8] = b"./";
 
 /// An export under way.
 pub(super) struct Walk<'a, W: Write> {

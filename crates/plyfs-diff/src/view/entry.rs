@@ -28,7 +28,7 @@ impl ViewEntry {
         Self { found, dialect }
     }
 
-    pub(super) fn found(&self) -> &Found {
+    pub(crate) fn found(&self) -> &Found {
         &self.found
     }
 

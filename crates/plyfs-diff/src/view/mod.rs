@@ -4,9 +4,11 @@
 //! mean to a process whose root is the view: a symbolic link on the way is followed, an absolute one and `..` stay
 //! inside. What the path leads to is never followed but by [`View::resolve`].
 
+mod between;
 mod entry;
 mod metadata;
 mod resolve;
+mod unpack;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use entry::ViewEntry;
 pub use metadata::{FileKind, Metadata};
+pub use unpack::{CopyOptions, Unpacked};
 pub use walk::Walk;
 
 use crate::{Chain, Dialect, Error, ErrorKind, Result};

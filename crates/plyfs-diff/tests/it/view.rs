@@ -1,14 +1,15 @@
 //! The merged tree read without a mount: what the kernel shows, and nothing outside.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plyfs_diff::{Dialect, ErrorKind, FileKind, View, ViewEntry};
-use plyfs_sys::fs::FileType;
+use plyfs_diff::{Chain, CopyOptions, Dialect, ErrorKind, ExportOptions, FileKind, View, ViewEntry, export};
+use plyfs_sys::fs::{FileType, Gid, Uid, open_dir};
 use plyfs_testkit::require_root;
 use plyfs_testkit::tree::{Entry, Kind, Mtime, Options, Tree, differences};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -248,4 +249,128 @@ fn cve_2018_15664_a_directory_that_becomes_a_link_meanwhile_leads_nowhere_outsid
         stop.store(true, Ordering::Relaxed);
     });
     assert!(inside > 0 && other > 0, "{inside} reads met the directory, {other} the link");
+}
+
+/// Runs `act` as an ordinary user, whom the kernel gives no privilege.
+fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            // Ids are the thread's own; with them go all its capabilities.
+            rustix::thread::set_thread_groups(&[]).expect("root may");
+            let (group, user) = (Gid::from_raw(NOBODY), Uid::from_raw(NOBODY));
+            rustix::thread::set_thread_res_gid(group, group, group).expect("root may");
+            rustix::thread::set_thread_res_uid(user, user, user).expect("root may");
+            // The kernel hides /proc/self from a process whose ids changed.
+            let dumpable = rustix::process::DumpableBehavior::Dumpable;
+            rustix::process::set_dumpable_behavior(dumpable).expect("a process may show itself");
+            act()
+        });
+        thread.join().expect("no panic")
+    })
+}
+
+const NOBODY: u32 = 65534;
+
+#[test]
+fn root_an_ordinary_user_unpacks_what_they_may_and_is_told_the_rest() {
+    require_root!();
+    let layers = Layers::new(1).with_dialect(Dialect::User);
+    let (lower, target) = (layers.lower(0), layers.beside("unpacked"));
+    write(lower.join("bin/tool"), "tool");
+    chmod(&lower.join("bin/tool"), 0o4755);
+    fs::hard_link(lower.join("bin/tool"), lower.join("bin/again")).expect("a link");
+    set_xattr(&lower.join("bin"), "user.note", b"x");
+    chmod(&lower.join("bin"), 0o555);
+    node(&lower.join("null"), FileType::CharacterDevice, rustix::fs::makedev(1, 3));
+    node(&lower.join("fifo"), FileType::Fifo, 0);
+    symlink("bin", lower.join("link")).expect("a link");
+    whiteout(&layers.upper().join("link"));
+    fs::create_dir(&target).expect("a new directory");
+    chown(&target, Some(NOBODY), Some(NOBODY)).expect("given away");
+    chmod(layers.upper().parent().expect("a parent"), 0o755);
+
+    let unpacked = as_nobody(|| layers.view().unpack(open_dir(&target).expect("open"))).expect("unpacked");
+
+    let skipped: Vec<_> = unpacked.skipped.iter().map(ToString::to_string).collect();
+    assert_eq!(skipped, ["\"null\": a device node cannot be made here"]);
+    assert!(!unpacked.has_owners && unpacked.entries == 4, "{unpacked:?}");
+    let tree = Tree::of(&target);
+    let facts = tree.entries.iter().map(|(path, entry)| {
+        format!("{} {:?} {:o} {}", String::from_utf8_lossy(path), entry.kind, entry.mode, entry.uid)
+    });
+    let facts: Vec<_> = facts.collect();
+    let expected = [
+        " Directory 755 65534",
+        "bin Directory 555 65534",
+        "bin/again File 755 65534",
+        "bin/tool File 755 65534",
+        "fifo Fifo 644 65534",
+    ];
+    assert_eq!(facts, expected, "a set-id bit would mean another owner now");
+    assert_eq!(tree.get("bin/tool").and_then(|tool| tool.links.as_deref()), Some(&b"bin/again"[..]));
+    assert!(!tree.get("bin").expect("a directory").xattrs.is_empty());
+}
+
+#[test]
+fn root_an_ordinary_user_gets_no_view_of_what_they_cannot_see() {
+    require_root!();
+    let mut layers = Layers::new(1);
+    chmod(layers.upper().parent().expect("a parent"), 0o755);
+    write(layers.lower(0).join("secret"), "secret");
+    chmod(&layers.lower(0).join("secret"), 0o600);
+    let error = as_nobody(|| View::new(layers.chain()).map(drop)).expect_err("trusted marks are invisible");
+    assert_eq!(error.kind(), ErrorKind::Permission);
+    layers.dialect = Dialect::User;
+    let error = as_nobody(|| layers.view().open("secret").map(drop)).expect_err("not theirs to read");
+    assert_eq!(error.kind(), ErrorKind::Permission);
+    assert!(error.to_string().contains("secret"), "{error}");
+}
+
+#[test]
+fn root_what_is_unpacked_upon_is_empty_or_merged_by_name() {
+    require_root!();
+    let layers = Layers::new(1);
+    write(layers.lower(0).join("dir/new"), "new");
+    write(layers.lower(0).join("dir/both"), "ours");
+    symlink("/etc", layers.lower(0).join("dir/link")).expect("a link");
+    let (view, target) = (layers.view(), layers.beside("target"));
+    write(target.join("dir/both"), "theirs");
+    write(target.join("dir/kept"), "kept");
+    symlink(layers.beside("outside"), target.join("dir/link")).expect("a link");
+    chmod(&target.join("dir"), 0o700);
+    let dir = open_dir(&target).expect("open");
+
+    assert_eq!(view.unpack(&dir).expect_err("not empty").kind(), ErrorKind::Exists);
+    let copy = |path: &str, name: Option<&str>| {
+        view.copy_to(path, &dir, name.map(OsStr::new), &CopyOptions::new()).map_err(|error| error.kind())
+    };
+    assert_eq!(copy("dir", Some("dir")).expect("merged").entries, 4);
+    assert_eq!(fs::read_to_string(target.join("dir/both")).expect("read"), "ours");
+    assert_eq!(fs::read_to_string(target.join("dir/kept")).expect("read"), "kept");
+    assert_eq!(fs::read_link(target.join("dir/link")).expect("a link"), Path::new("/etc"), "replaced, not followed");
+    assert_eq!(Tree::of(&target).get("dir").map(|dir| dir.mode), Some(0o700), "what was there keeps its attributes");
+    assert_eq!(copy("dir/new", Some("dir")).expect_err("a file for a directory"), ErrorKind::Exists);
+    assert_eq!(copy("dir/new", None).expect_err("no directory"), ErrorKind::InvalidInput);
+    for name in ["", ".", "..", "a/b"] {
+        assert_eq!(copy("dir/new", Some(name)).expect_err("no name"), ErrorKind::InvalidInput, "{name:?}");
+    }
+    copy("dir", None).expect("what is in it");
+    assert_eq!(fs::read_to_string(target.join("new")).expect("read"), "new");
+}
+
+#[test]
+fn a_view_of_one_layer_exports_the_archive_that_export_writes() {
+    let layers = Layers::new(1).with_dialect(Dialect::User);
+    write(layers.lower(0).join("dir/file"), "content");
+    fs::hard_link(layers.lower(0).join("dir/file"), layers.lower(0).join("linked")).expect("a link");
+    symlink("dir", layers.lower(0).join("link")).expect("a link");
+    node(&layers.lower(0).join("fifo"), FileType::Fifo, 0);
+    chmod(&layers.lower(0), 0o711);
+    let lower = || open_dir(layers.lower(0)).expect("a layer");
+    let (mut flat, mut plain) = (Vec::new(), Vec::new());
+    let view = View::new(Chain::new(vec![lower()], Dialect::User)).expect("a view");
+    let exported = view.export(&mut flat, &ExportOptions::new()).expect("exported");
+    let expected = export(lower(), &Chain::empty(), &mut plain, &ExportOptions::new()).expect("exported");
+    assert!(flat == plain, "the same bytes");
+    assert_eq!(exported, expected);
 }

@@ -11,6 +11,7 @@
 //! | [`twice`] | nothing is stored twice, whoever loads it and when |
 //! | [`refusals`] | bad input is named, and leaves no trace |
 //! | [`killed`] | a load that is killed is whole or absent |
+//! | [`views`] | what is read without a mount is what a mount shows |
 //! | [`deep`] | hundreds of layers, through both engines |
 
 mod build;
@@ -24,3 +25,4 @@ mod sharing;
 mod support;
 mod trees;
 mod twice;
+mod views;
