@@ -3,6 +3,7 @@
 //! What an argument *means* is decided by the command that gets it: a malformed image name is an error of kind
 //! `InvalidInput` with its own exit code, not a wrong command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -81,11 +82,44 @@ pub(crate) enum Command {
     /// Unmount a container; fine when it is not mounted
     Umount(Umount),
     /// List what a container changed: A added, C changed, D deleted
-    Changes(Named),
+    ///
+    /// With two arguments, list what turns the first tree into the second. Each is a container, an image, a layer, or a
+    /// directory; a directory begins with a dot or a slash.
+    Changes(Changes),
     /// Write what a container changed as a changeset, a plain tar archive
+    ///
+    /// With two arguments, write what turns the first tree into the second. Each is a container, an image, a layer, or a
+    /// directory; a directory begins with a dot or a slash.
     Diff(Diff),
     /// Make an image of what a container changed; print its id
     Commit(Commit),
+    /// List a directory of a container or an image, without a mount
+    ///
+    /// A symbolic link that PATH leads to is followed, as inside.
+    Ls(Ls),
+    /// Print files of a container or an image, without a mount
+    ///
+    /// Only regular files are read. Symbolic links are followed, as inside.
+    Cat(Cat),
+    /// Show all that is known of a path, without a mount
+    ///
+    /// Type, owner, times, attributes, and the layer that shows it. A symbolic link is shown itself.
+    Stat(Stat),
+    /// List everything at and below a path, sorted
+    Find(Find),
+    /// Copy files into or out of a container, or out of an image
+    ///
+    /// One of both is NAME:PATH, the other a path here; one that has a colon in its first part is written ./a:b. A directory
+    /// is copied with all below it; with /. at the end, only what is in it. What is there is replaced; a directory merges
+    /// with a directory. A symbolic link is copied itself unless its path ends in a slash. Inside, links lead where they lead
+    /// a process of the container, never outside.
+    Cp(Cp),
+    /// Write everything a container or an image shows as one tar archive
+    Export(Export),
+    /// Write everything an image shows as files, without a mount
+    ///
+    /// Takes a container or a layer as well. The directory must not be there, or be empty. Owners are kept where the caller may give files away.
+    Unpack(Unpack),
     /// Remove containers
     Rm(Rm),
     /// Remove images
@@ -252,17 +286,21 @@ pub(crate) struct Umount {
     pub(crate) detach: bool,
 }
 
-/// The one argument of commands on one container.
+/// One container, or two trees.
 #[derive(Debug, Args)]
-pub(crate) struct Named {
-    /// Name of the container
-    pub(crate) name: String,
+pub(crate) struct Changes {
+    /// Name of the container; with another, the tree to begin with
+    #[arg(value_name = "NAME|TREE")]
+    pub(crate) from: OsString,
+    /// Tree to end with
+    #[arg(value_name = "TREE")]
+    pub(crate) to: Option<OsString>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    /// Name of the container
-    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) trees: Changes,
     /// Write to this file, or - for standard output
     #[arg(short, long, value_name = "FILE|-", default_value = "-")]
     pub(crate) output: PathBuf,
@@ -283,6 +321,106 @@ pub(crate) struct Commit {
     /// Change the image's config by this Dockerfile instruction; may be given several times
     #[arg(short, long = "change", value_name = "INSTRUCTION")]
     pub(crate) changes: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// Name of a container or an image, or the id of an image or a layer
+    #[arg(value_name = "NAME|IMAGE|LAYER")]
+    pub(crate) what: String,
+    /// Path inside
+    #[arg(default_value = "/")]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// Name of a container or an image, or the id of an image or a layer
+    #[arg(value_name = "NAME|IMAGE|LAYER")]
+    pub(crate) what: String,
+    /// Paths inside
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stat {
+    /// Name of a container or an image, or the id of an image or a layer
+    #[arg(value_name = "NAME|IMAGE|LAYER")]
+    pub(crate) what: String,
+    /// Path inside
+    #[arg(default_value = "/")]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Find {
+    /// Name of a container or an image, or the id of an image or a layer
+    #[arg(value_name = "NAME|IMAGE|LAYER")]
+    pub(crate) what: String,
+    /// Path inside to begin at
+    #[arg(default_value = "/")]
+    pub(crate) path: PathBuf,
+    /// List only names that fit this pattern, as a shell means it
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) name: Option<OsString>,
+    /// List only what is of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<KindName>,
+    /// Go no more than this many directories down
+    #[arg(long, value_name = "N")]
+    pub(crate) max_depth: Option<usize>,
+}
+
+/// A type of file as `find` spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KindName {
+    /// Regular file
+    F,
+    /// Directory
+    D,
+    /// Symbolic link
+    L,
+    /// Character device
+    C,
+    /// Block device
+    B,
+    /// FIFO
+    P,
+    /// Socket
+    S,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cp {
+    /// What to copy: PATH, or NAME:PATH inside
+    #[arg(value_name = "SOURCE")]
+    pub(crate) from: OsString,
+    /// Where to: PATH, or NAME:PATH inside a container
+    #[arg(value_name = "TARGET")]
+    pub(crate) to: OsString,
+    /// Keep owners [default: root's inside, the caller's here]
+    #[arg(short, long)]
+    pub(crate) archive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Name of a container or an image, or the id of an image or a layer
+    #[arg(value_name = "NAME|IMAGE|LAYER")]
+    pub(crate) what: String,
+    /// Write to this file, or - for standard output
+    #[arg(short, long, value_name = "FILE|-", default_value = "-")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unpack {
+    /// Name of a container or an image, or the id of an image or a layer
+    #[arg(value_name = "IMAGE|NAME|LAYER")]
+    pub(crate) what: String,
+    /// Directory to write into
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod changes;
 mod containers;
+mod copy;
 mod df;
 pub(crate) mod fsck;
 mod history;
@@ -9,12 +10,14 @@ mod images;
 mod info;
 mod inspect;
 mod layers;
+mod look;
 mod mounts;
 mod prune;
 mod removal;
 mod shapes;
 mod transfer;
 mod tree;
+mod whole;
 
 use crate::cli::Command;
 use crate::exit::Result;
@@ -42,6 +45,13 @@ pub(crate) fn run(session: &mut Session, command: Command) -> Result<u8> {
         Command::Changes(args) => changes::changes(session, &args),
         Command::Diff(args) => changes::diff(session, &args),
         Command::Commit(args) => changes::commit(session, args),
+        Command::Ls(args) => look::ls(session, &args),
+        Command::Cat(args) => look::cat(session, &args),
+        Command::Stat(args) => look::stat(session, &args),
+        Command::Find(args) => look::find(session, &args),
+        Command::Cp(args) => copy::cp(session, &args),
+        Command::Export(args) => whole::export(session, &args),
+        Command::Unpack(args) => whole::unpack(session, &args),
         Command::Prune(args) => prune::prune(session, &args),
         Command::Df => df::df(session),
         Command::Info => info::info(session),

@@ -1,5 +1,6 @@
 //! Numbers, times and foreign text as people read them.
 
+use std::ffi::OsStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes in decimal units with three digits, as `docker` prints them: `999 B`, `1.2 kB`, `12.3 MB`.
@@ -48,6 +49,49 @@ pub(crate) fn rfc3339(unix: u64) -> String {
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Seconds since the epoch, before it too, as RFC 3339 in UTC; what lies before the year 0 stays a number.
+pub(crate) fn moment(unix: i64) -> String {
+    // The date of the day as many whole cycles of the calendar later, of the years less of them.
+    let cycles = unix.min(0).unsigned_abs().div_ceil(CYCLE_SECONDS);
+    let later = unix.checked_add_unsigned(cycles.saturating_mul(CYCLE_SECONDS)).and_then(|later| later.try_into().ok());
+    let Some(text) = later.map(rfc3339) else { return unix.to_string() };
+    let year = text.split('-').next().and_then(|year| year.parse::<u64>().ok());
+    match year.and_then(|year| year.checked_sub(cycles * 400)) {
+        Some(year) => format!("{year:04}{}", text.trim_start_matches(|c: char| c.is_ascii_digit())),
+        None => unix.to_string(),
+    }
+}
+
+/// The seconds of 400 years, after which the calendar repeats.
+const CYCLE_SECONDS: u64 = 146_097 * 86400;
+
+/// Type and permission bits as `ls -l` prints them.
+pub(crate) fn mode(letter: char, bits: u32) -> String {
+    let mut text = String::from(letter);
+    for (shift, special, set, unset) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
+        let three = bits >> shift;
+        text.push(if three & 4 == 0 { '-' } else { 'r' });
+        text.push(if three & 2 == 0 { '-' } else { 'w' });
+        text.push(match (three & 1 != 0, bits & special != 0) {
+            (true, true) => set,
+            (false, true) => unset,
+            (true, false) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of a name in hexadecimal where it is no text, which `--json` could not state.
+pub(crate) fn hex_unless_text(name: &OsStr) -> Option<String> {
+    name.to_str().is_none().then(|| hex(name.as_encoded_bytes()))
 }
 
 /// The Gregorian date of a day since the epoch: years begin in March, so that a leap day ends one.

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::env;
 use std::path::{Path, PathBuf};
 
-use plyfs::{Container, ErrorKind, Image, Store};
+use plyfs::{Container, ErrorKind, Image, Inspected, Store};
 
 use crate::cli::Common;
 use crate::exit::{Failure, Hinted, Result};
@@ -85,6 +85,12 @@ pub(crate) fn container(store: &Store, name: &str) -> Result<Container> {
 /// The image of this name or id.
 pub(crate) fn image(store: &Store, name: &str) -> Result<Image> {
     store.image(name).hint_on(ErrorKind::NotFound, "`plyfs images` lists what there is")
+}
+
+/// The container, image or layer of this name or id.
+pub(crate) fn inspect(store: &Store, what: &str) -> Result<Inspected> {
+    let hint = "`plyfs containers`, `plyfs images` and `plyfs layers` list what there is";
+    store.inspect(what).hint_on(ErrorKind::NotFound, hint)
 }
 
 /// Says whether a path argument means a standard stream.

@@ -1,14 +1,22 @@
 //! `changes`, `diff` and `commit`: what a container changed.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
 
 use plyfs::prelude::*;
-use plyfs::{Change, ChangeKind, CommitOptions, Container, Exported, Progress};
+use plyfs::{
+    Chain, Change, ChangeKind, CommitOptions, Container, Dialect, ErrorKind, ExportOptions, Exported, Progress, View,
+};
 use serde::Serialize;
 
-use crate::cli::{Commit as CommitArgs, Diff, Named};
+use crate::cli::{Changes, Commit as CommitArgs, Diff};
+use crate::commands::look::Looked;
 use crate::commands::shapes::ImageShape;
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Hinted, Result};
+use crate::human;
 use crate::outfile::OutFile;
 use crate::progress::with_bar;
 use crate::session::{self, Session, is_dash};
@@ -29,21 +37,52 @@ impl From<Change> for ChangeShape {
             ChangeKind::Modified => "modified",
             ChangeKind::Deleted => "deleted",
         };
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let path_hex = change.path.to_str().is_none().then(|| hex(change.path.as_os_str().as_encoded_bytes()));
+        let path_hex = human::hex_unless_text(change.path.as_os_str());
         Self { kind, path: change.path.to_string_lossy().into_owned(), path_hex }
     }
 }
 
-/// Lists what a container changed.
-pub(crate) fn changes(session: &mut Session, args: &Named) -> Result<()> {
+/// Lists what a container changed, or what turns one tree into another.
+pub(crate) fn changes(session: &mut Session, args: &Changes) -> Result<()> {
+    let Some(to) = &args.to else { return changes_of_container(session, &args.from) };
+    let (older, newer) = (tree(session, &args.from)?, tree(session, to)?);
+    let (mut shapes, mut printed) = (Vec::new(), Ok(()));
+    let is_json = session.out.is_json();
+    newer.changes_from(&older, |change| {
+        if is_json {
+            shapes.push(ChangeShape::from(change));
+        } else {
+            printed = session.out.line(change.to_string());
+        }
+        if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    printed?;
+    if is_json { session.out.json(&shapes) } else { Ok(()) }
+}
+
+fn changes_of_container(session: &mut Session, name: &OsStr) -> Result<()> {
     let store = session.open()?;
-    let mut changes = session::container(&store, &args.name)?.changes()?;
+    let mut changes = session::container(&store, text(name)?)?.changes()?;
     if session.out.is_json() {
         let shapes = changes.map(|change| Ok(change?.into())).collect::<Result<Vec<ChangeShape>>>()?;
         return session.out.json(&shapes);
     }
     changes.try_for_each(|change| session.out.line(change?.to_string()))
+}
+
+/// What a person means by a tree: a directory where it looks like one, else what the store has under that name.
+fn tree(session: &Session, named: &OsStr) -> Result<View> {
+    if !matches!(named.as_bytes().first(), Some(b'.' | b'/')) {
+        let hint = "a directory begins with a dot or a slash";
+        return Ok(Looked::at(session, text(named)?).hint_on(ErrorKind::NotFound, hint)?.view);
+    }
+    let dir = File::open(named).map_err(|error| Failure::stream(format!("open {}", named.display()), error))?;
+    // A plain directory has no marks of OverlayFS that would mean anything.
+    Ok(View::new(Chain::new(vec![dir.into()], Dialect::User))?)
+}
+
+fn text(name: &OsStr) -> Result<&str> {
+    name.to_str().ok_or_else(|| Failure::usage(format!("{name:?} is no name: it is no text")))
 }
 
 #[derive(Debug, Serialize)]
@@ -54,18 +93,20 @@ struct ExportedShape {
 
 /// Writes what a container changed as a changeset.
 pub(crate) fn diff(session: &mut Session, args: &Diff) -> Result<()> {
-    let store = session.open()?;
-    let container = session::container(&store, &args.name)?;
+    let source = match &args.trees.to {
+        Some(to) => Source::Trees(tree(session, &args.trees.from)?, tree(session, to)?),
+        None => Source::Container(session::container(&session.open()?, text(&args.trees.from)?)?),
+    };
     let quiet = session.out.is_quiet();
     if is_dash(&args.output) {
         let stdout = session.out.bytes()?;
         if stdout.is_terminal() {
             return Err(Failure::usage("an archive is no sight for a terminal").hint("-o FILE writes a file"));
         }
-        return with_bar(quiet, |progress| export(&container, stdout, progress)).map(drop);
+        return with_bar(quiet, |progress| source.export(stdout, progress)).map(drop);
     }
     let out = OutFile::create(&args.output)?;
-    let exported = with_bar(quiet, |progress| export(&container, out.file(), progress))?;
+    let exported = with_bar(quiet, |progress| source.export(out.file(), progress))?;
     out.finish()?;
     if session.out.is_json() {
         let shape = ExportedShape { diff_id: exported.diff_id.to_string(), size_bytes: exported.size };
@@ -74,11 +115,22 @@ pub(crate) fn diff(session: &mut Session, args: &Diff) -> Result<()> {
     Ok(())
 }
 
-fn export(container: &Container, out: impl Write, progress: Progress<'_>) -> Result<Exported> {
-    let mut out = BufWriter::with_capacity(1 << 16, out);
-    let exported = container.export(&mut out, progress)?;
-    out.flush().map_err(|error| Failure::stream("write the changeset", error))?;
-    Ok(exported)
+/// Whose changes are written.
+enum Source {
+    Container(Container),
+    Trees(View, View),
+}
+
+impl Source {
+    fn export(&self, out: impl Write, progress: Progress<'_>) -> Result<Exported> {
+        let mut out = BufWriter::with_capacity(1 << 16, out);
+        let exported = match self {
+            Self::Container(container) => container.export(&mut out, progress)?,
+            Self::Trees(older, newer) => newer.export_from(older, &mut out, &ExportOptions::new())?,
+        };
+        out.flush().map_err(|error| Failure::stream("write the changeset", error))?;
+        Ok(exported)
+    }
 }
 
 /// Makes an image of what a container changed and prints its id.

@@ -208,3 +208,39 @@ fn root_listings_and_the_tree_read_as_here() {
     assert_eq!(bench.ok(["tree", "app:1"]), bench.ok(["tree"]), "all stands on the one image");
     assert_eq!(bench.ok(["--quiet", "tree"]).lines().count(), 3);
 }
+
+#[test]
+fn root_changes_and_diff_tell_any_two_trees_apart() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    bench.ok(["create", "app:1", "web-1"]);
+    let merged = std::path::PathBuf::from(bench.ok(["mount", "web-1"]));
+    fs::write(merged.join("etc/motd"), "changed\n").expect("written");
+    fs::remove_file(merged.join("etc/gone")).expect("removed");
+    fs::create_dir(merged.join("new")).expect("made");
+    bench.ok(["umount", "web-1"]);
+    bench.ok(["commit", "web-1", "app:2"]);
+    bench.ok(["unpack", "app:2", "tree"]);
+
+    let forth = "C /etc\nD /etc/gone\nC /etc/motd\nA /new";
+    let back = "C /etc\nA /etc/gone\nC /etc/motd\nD /new";
+    for (newer, older) in [("web-1", "app:1"), ("app:2", "app:1"), ("./tree", "app:1")] {
+        assert_eq!(bench.ok(["changes", older, newer]), forth, "{older} to {newer}");
+        assert_eq!(bench.ok(["changes", newer, older]), back, "{newer} to {older}");
+    }
+    assert_eq!(bench.ok(["changes", "web-1"]), forth, "of a container, what it changed");
+    for (one, other) in [("web-1", "app:2"), ("app:2", "./tree"), ("./tree", "./tree")] {
+        assert_eq!(bench.ok(["changes", one, other]), "", "{one} and {other} are one tree");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&bench.ok(["--json", "changes", "app:1", "app:2"])).expect("JSON");
+    assert_eq!(json[3], serde_json::json!({ "kind": "added", "path": "/new" }));
+
+    // The changeset between them makes the one of the other.
+    bench.ok(["diff", "app:1", "./tree", "-o", "between.tar"]);
+    let listed = bench.ok(["import", "between.tar", "app:3", "--parent", "app:1"]);
+    assert!(listed.starts_with("sha256:"), "{listed}");
+    assert_eq!(bench.ok(["changes", "app:3", "./tree"]), "");
+    let words = bench.refused(3, ["changes", "tree", "app:1"]);
+    assert!(words.contains("a directory begins with a dot or a slash"), "{words}");
+}

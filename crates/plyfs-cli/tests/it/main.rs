@@ -1,12 +1,15 @@
 //! The built `plyfs` binary, run as a person would run it.
 
 mod bench;
+mod copy;
 mod help;
 mod images;
 mod json;
 mod life;
+mod look;
 mod progress;
 mod refusals;
 mod streams;
 mod unprivileged;
 mod upkeep;
+mod whole;

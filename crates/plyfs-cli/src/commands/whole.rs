@@ -1,0 +1,120 @@
+//! `export` and `unpack`: everything a container, an image or a layer shows, as an archive or as files.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use plyfs::{ExportOptions, Exported, Unpacked, View};
+use serde::Serialize;
+
+use crate::cli::{Export, Unpack};
+use crate::commands::look::Looked;
+use crate::exit::{Failure, Result};
+use crate::outfile::OutFile;
+use crate::session::{Session, is_dash};
+use crate::words;
+
+#[derive(Debug, Serialize)]
+struct ExportedShape {
+    diff_id: String,
+    size_bytes: u64,
+    /// What no archive can hold, in words.
+    skipped: Vec<String>,
+}
+
+/// Writes one archive of everything.
+pub(crate) fn export(session: &mut Session, args: &Export) -> Result<()> {
+    let view = Looked::at(session, &args.what)?.view;
+    if is_dash(&args.output) {
+        let stdout = session.out.bytes()?;
+        if stdout.is_terminal() {
+            return Err(Failure::usage("an archive is no sight for a terminal").hint("-o FILE writes a file"));
+        }
+        return write(&view, stdout).map(|exported| say_skipped(&exported.skipped, 0));
+    }
+    let out = OutFile::create(&args.output)?;
+    let exported = write(&view, out.file())?;
+    out.finish()?;
+    say_skipped(&exported.skipped, 0);
+    if session.out.is_json() {
+        let skipped = exported.skipped.iter().map(ToString::to_string).collect();
+        let shape = ExportedShape { diff_id: exported.diff_id.to_string(), size_bytes: exported.size, skipped };
+        return session.out.json(&shape);
+    }
+    Ok(())
+}
+
+fn write(view: &View, out: impl Write) -> Result<Exported> {
+    let mut out = BufWriter::with_capacity(1 << 16, out);
+    let exported = view.export(&mut out, &ExportOptions::new())?;
+    out.flush().map_err(|error| Failure::stream("write the archive", error))?;
+    Ok(exported)
+}
+
+#[derive(Debug, Serialize)]
+struct UnpackedShape {
+    entries: u64,
+    size_bytes: u64,
+    owners_kept: bool,
+    /// What could not be written, in words.
+    skipped: Vec<String>,
+    skipped_more: u64,
+}
+
+/// Writes everything as files; a directory that cannot be filled is left as it was.
+pub(crate) fn unpack(session: &mut Session, args: &Unpack) -> Result<()> {
+    let view = Looked::at(session, &args.what)?.view;
+    let is_new = match fs::create_dir(&args.dir) {
+        Ok(()) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
+        Err(error) => return Err(Failure::stream(format!("make {}", args.dir.display()), error)),
+    };
+    let dir = File::open(&args.dir).map_err(|error| Failure::stream(format!("open {}", args.dir.display()), error))?;
+    let is_empty = fs::read_dir(&args.dir).is_ok_and(|mut names| names.next().is_none());
+    let unpacked = view.unpack(&dir).inspect_err(|_| {
+        if is_empty {
+            clean_up(&args.dir, is_new);
+        }
+    })?;
+    say_unpacked(&unpacked);
+    if session.out.is_json() {
+        return session.out.json(&UnpackedShape {
+            entries: unpacked.entries,
+            size_bytes: unpacked.bytes,
+            owners_kept: unpacked.has_owners,
+            skipped: unpacked.skipped.iter().map(ToString::to_string).collect(),
+            skipped_more: unpacked.skipped_more,
+        });
+    }
+    Ok(())
+}
+
+/// Removes what an unpacking that failed left in a directory that was empty before.
+fn clean_up(dir: &Path, is_new: bool) {
+    if is_new {
+        let _ = fs::remove_dir_all(dir);
+        return;
+    }
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let _ = if is_directory { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+    }
+}
+
+/// Says what writing files lost.
+pub(crate) fn say_unpacked(unpacked: &Unpacked) {
+    if !unpacked.has_owners {
+        words::warning("owners are not kept: only root gives files away");
+    }
+    say_skipped(&unpacked.skipped, unpacked.skipped_more);
+}
+
+/// Says what was left out, path by path; of very many only how many more.
+fn say_skipped(skipped: &[plyfs::Skipped], more: u64) {
+    const SHOWN: usize = 20;
+    skipped.iter().take(SHOWN).for_each(|skipped| words::warning(&skipped.to_string()));
+    let more = more + skipped.len().saturating_sub(SHOWN) as u64;
+    if more > 0 {
+        words::warning(&format!("{more} more were left out"));
+    }
+}
