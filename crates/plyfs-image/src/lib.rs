@@ -54,6 +54,7 @@
 //! - The compressed form of a layer is not kept: saving compresses anew, so that a manifest has another digest.
 
 mod archive;
+mod at_once;
 mod commit;
 mod compression;
 mod config;

@@ -1,14 +1,16 @@
 //! Images from archives and layouts into a store.
 
-use std::collections::BTreeSet;
-use std::io;
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 
 use plyfs_diff::DigestReader;
 use plyfs_store::{
-    AppliedLayer, ChainId, Image, LayerId, NewImage, Operation, Progress, Reference, Stage, Store, chain_id,
+    AppliedLayer, ChainId, Image, LayerId, NewImage, Operation, Progress, Reference, Stage, Store, UnpackedLayer,
+    chain_id,
 };
 
+use crate::at_once::{Stop, unpack_at_once};
 use crate::compression::Decoder;
 use crate::config;
 use crate::digest::Verified;
@@ -16,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::incoming::{self, Incoming, IncomingLayer, missing};
 use crate::members::Members;
 use crate::source::Source;
-use crate::unpack::unpack;
+use crate::unpack::{Decompression, decompressed};
 
 /// What one image of an archive became.
 #[derive(Clone, Debug)]
@@ -49,9 +51,10 @@ fn load_all(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result
     let members = source.members(spool.as_fd(), progress)?;
     let images = incoming::read(&members, &wanted)?;
     operation.claim(images.iter().flat_map(chains).collect::<BTreeSet<_>>()).map_err(staging)?;
+    let mut known = layers(&mut operation, &members, &images, progress)?;
     let mut skipped = Vec::new();
     for image in &images {
-        let staged = stage(&mut operation, &members, image, progress);
+        let staged = stage(&mut operation, &members, image, &mut known, progress);
         skipped.push(staged.map_err(|error| Error::wrap(image.label(), error))?);
     }
     crate::publish::publish(operation, progress)?;
@@ -71,31 +74,84 @@ fn chains(image: &Incoming) -> Vec<ChainId> {
     image.layers.iter().scan(None, fold).collect()
 }
 
+/// What is known of a chain before its image is staged.
+enum Known {
+    /// The layer is there.
+    There(AppliedLayer),
+    /// It was unpacked, and waits for its parent.
+    Unpacked(UnpackedLayer),
+}
+
+/// Finds which layers are there, and unpacks the others at once where there are several.
+fn layers(
+    operation: &mut Operation,
+    members: &Members,
+    images: &[Incoming],
+    progress: Progress<'_>,
+) -> Result<HashMap<ChainId, Known>> {
+    let mut known = HashMap::new();
+    let mut missing: Vec<(ChainId, &IncomingLayer, &Incoming)> = Vec::new();
+    for image in images {
+        let mut below = None;
+        for (layer, chain) in image.layers.iter().zip(chains(image)) {
+            if !known.contains_key(&chain) && missing.iter().all(|(other, ..)| *other != chain) {
+                let found = operation.reuse(below.as_ref(), &layer.diff_id);
+                match found.map_err(|error| Error::store("stage", error))? {
+                    Some(there) => drop(known.insert(chain, Known::There(there))),
+                    None => missing.push((chain, layer, image)),
+                }
+            }
+            below = Some(chain);
+        }
+    }
+    // A single one is unpacked upon its parent, which is there by then.
+    if missing.len() > 1 {
+        let size = |layer: &IncomingLayer| Ok(members.open(&layer.member)?.map_or(0, |member| member.size()));
+        let sizes = missing.iter().map(|(_, layer, _)| size(layer)).collect::<Result<Vec<_>>>()?;
+        let staged = &*operation;
+        let unpacked = unpack_at_once(staged, &sizes, &|number, decompression, stop| {
+            let (_, layer, image) = missing[number];
+            let unpacked = read_layer(members, layer, Some(stop), decompression, progress, |archive| {
+                let unpacked = staged.unpack_aside(archive, Some(&layer.diff_id));
+                unpacked.map_err(|error| Error::store("unpack", error))
+            });
+            unpacked.map_err(|error| Error::wrap(image.label(), error))
+        })?;
+        known.extend(missing.iter().map(|(chain, ..)| *chain).zip(unpacked.into_iter().map(Known::Unpacked)));
+    }
+    Ok(known)
+}
+
 /// Stages one image with what it lacks; says what its layers could not hold.
 fn stage(
     operation: &mut Operation,
     members: &Members,
     image: &Incoming,
+    known: &mut HashMap<ChainId, Known>,
     progress: Progress<'_>,
 ) -> Result<Vec<String>> {
     let staging = |error| Error::store("stage", error);
     let mut skipped = image.notes.clone();
-    let mut below: Option<(LayerId, ChainId)> = None;
-    for layer in &image.layers {
-        let chain = below.map(|(_, chain)| chain);
-        let applied = match operation.reuse(chain.as_ref(), &layer.diff_id).map_err(staging)? {
-            Some(known) => known,
-            None => stage_layer(operation, members, layer, below.map(|(id, _)| id), progress)?,
+    let mut below: Option<LayerId> = None;
+    for (layer, chain) in image.layers.iter().zip(chains(image)) {
+        let applied = match known.remove(&chain) {
+            Some(Known::There(there)) => there,
+            Some(Known::Unpacked(unpacked)) => operation.put(unpacked, below).map_err(staging)?,
+            None => read_layer(members, layer, None, Decompression::Aside, progress, |archive| {
+                let applied = operation.apply(archive, below, Some(&layer.diff_id));
+                applied.map_err(|error| Error::store("unpack", error))
+            })?,
         };
         skipped.extend(applied.skipped.iter().map(ToString::to_string));
-        below = Some((applied.id, applied.chain_id));
+        below = Some(applied.id);
+        known.insert(chain, Known::There(applied));
     }
     let id = operation.blob(&image.config).map_err(staging)?;
     let manifest = image.manifest.as_ref().map(|bytes| operation.blob(bytes)).transpose().map_err(staging)?;
     let facts = config::facts(&image.config)?;
     operation.image(NewImage {
         id,
-        top: below.map(|(id, _)| id),
+        top: below,
         manifest,
         names: image.names.clone(),
         built: facts.created,
@@ -105,26 +161,30 @@ fn stage(
     Ok(skipped)
 }
 
-fn stage_layer(
-    operation: &mut Operation,
+/// Hands the plain bytes of a layer to `apply`, and holds what was read to its descriptor.
+fn read_layer<T>(
     members: &Members,
     layer: &IncomingLayer,
-    parent: Option<LayerId>,
+    stop: Option<&Stop>,
+    decompression: Decompression,
     progress: Progress<'_>,
-) -> Result<AppliedLayer> {
+    apply: impl FnOnce(&mut dyn Read) -> Result<T>,
+) -> Result<T> {
     let member = members.open(&layer.member)?.ok_or_else(|| missing(&layer.member))?;
     let size = member.size();
+    let never = Stop::default();
+    let member = stop.unwrap_or(&never).reader(member);
     let member = progress.reader(member, Stage::Unpack, layer.diff_id.to_string(), Some(size));
     let what = format!("layer {}", layer.diff_id);
-    let staged = match layer.promise {
+    let read = match layer.promise {
         // A blob with the DiffId for its digest is plain, and held to the DiffId anyway.
         Some(promise) if promise.digest != layer.diff_id => {
             let what = format!("{what}, blob {}", promise.digest);
-            unpack(operation, Verified::new(member, promise), parent, Some(&layer.diff_id), &what)
+            decompressed(Verified::new(member, promise), decompression, &what, apply)
         }
-        _ => unpack(operation, member, parent, Some(&layer.diff_id), &what),
+        _ => decompressed(member, decompression, &what, apply),
     };
-    staged.map_err(|error| judge(error, members, layer))
+    read.map_err(|error| judge(error, members, layer))
 }
 
 /// Tells an archive that is malformed from one that only became so: bytes that are not those of the DiffId are

@@ -1,4 +1,4 @@
-//! Turns one changeset archive, compressed or not, into a layer of an operation.
+//! Turns changeset archives, compressed or not, into layers of an operation.
 
 use std::io::{self, Read};
 
@@ -8,9 +8,17 @@ use crate::compression::Decoder;
 use crate::error::{Error, Result};
 use crate::flow::pump;
 
-/// Unpacks `input`, read to its end, into a layer upon `parent`.
+/// Where what is compressed is decompressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decompression {
+    /// On a thread of its own, so that it overlaps with hashing and writing.
+    Aside,
+    /// On the thread that hashes and writes, which others do for other layers meanwhile.
+    InLine,
+}
+
+/// Unpacks `input`, read to its end, into a layer upon `parent`; what is compressed is decompressed aside.
 ///
-/// What is compressed is decompressed on a thread of its own; plain bytes go straight to where they are written.
 /// When `input` fails, or is not what its compression says, its error is the one returned, under the name `what`.
 pub(crate) fn unpack(
     operation: &mut Operation,
@@ -19,12 +27,21 @@ pub(crate) fn unpack(
     expected: Option<&DiffId>,
     what: &str,
 ) -> Result<AppliedLayer> {
+    decompressed(input, Decompression::Aside, what, |archive| {
+        operation.apply(archive, parent, expected).map_err(|error| Error::store("unpack", error))
+    })
+}
+
+/// Hands the plain bytes of `input` to `apply`, which reads them to their end.
+pub(crate) fn decompressed<T>(
+    input: impl Read + Send,
+    decompression: Decompression,
+    what: &str,
+    apply: impl FnOnce(&mut dyn Read) -> Result<T>,
+) -> Result<T> {
     let unreadable = |error| Error::io(format!("read {what}"), error);
     let mut decoder = Decoder::new(input).map_err(|error| Error::wrap(format!("read {what}"), error))?;
-    let mut apply = |archive: &mut dyn Read| {
-        operation.apply(archive, parent, expected).map_err(|error| Error::store("unpack", error))
-    };
-    if decoder.is_plain() {
+    if decoder.is_plain() || decompression == Decompression::InLine {
         let mut noted = Noted { inner: &mut decoder, failure: None };
         let applied = apply(&mut noted);
         return match noted.failure {

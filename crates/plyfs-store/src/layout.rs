@@ -48,6 +48,7 @@ pub(crate) const MOUNT_MARK: &str = "trusted.plyfs.mount";
 pub(crate) const SPOOL: &str = "spool";
 
 const STAGED_TAR_SPLIT: &str = ".tarsplit";
+const NEW: &str = ".new";
 const CHAIN_LOCK: &str = ".chain";
 const BLOB: &str = ".blob";
 const USES: &str = ".uses";
@@ -68,6 +69,11 @@ pub(crate) fn parse_staged_marker(name: &str) -> Option<(LayerId, LinkId)> {
 
 pub(crate) fn staged_tar_split(layer: LayerId) -> String {
     format!("{layer}{STAGED_TAR_SPLIT}")
+}
+
+/// The record of a layer that was applied anew, until it takes the other's place.
+pub(crate) fn settled_tar_split(layer: LayerId) -> String {
+    format!("{layer}{STAGED_TAR_SPLIT}{NEW}")
 }
 
 /// The empty file that names a published layer an operation builds on.

@@ -74,6 +74,7 @@ mod recover;
 mod store;
 mod sweep;
 mod trash;
+mod unpack;
 mod view;
 mod workers;
 
@@ -100,6 +101,7 @@ pub use progress::{Progress, Reported, Stage, Step};
 pub use prune::{Kept, PruneOptions, Pruned, Reason, Subject};
 pub use rebuild::{Document, ReadDocument, Rebuilt};
 pub use store::{Store, StoreOptions};
+pub use unpack::UnpackedLayer;
 pub use workers::Workers;
 
 /// The digest of a layer's uncompressed archive.

@@ -1,10 +1,9 @@
 //! An operation stages layers, blobs and images aside and publishes them together.
 
 use std::collections::BTreeSet;
-use std::io::{BufWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, Skipped};
+use plyfs_diff::{Chain, Dialect, Skipped};
 use plyfs_link::{LayerId, LinkId};
 use plyfs_sys::fs::{self, FileType};
 use plyfs_sys::lock::{Lock, Sharing};
@@ -14,11 +13,7 @@ use rustix::io::retry_on_intr;
 use crate::cache::CacheKey;
 use crate::format::write_all;
 use crate::record::LayerRecord;
-use crate::store::now;
-use crate::{ChainId, DiffId, Digest, Error, ErrorKind, Reference, Result, Store, chain_id, describe, key, layout};
-
-/// The compression of tar-split records: they are hex and base64, and shrink well at the cheapest level.
-const TAR_SPLIT_LEVEL: i32 = 1;
+use crate::{ChainId, DiffId, Digest, Error, Reference, Result, Store, chain_id, describe, key, layout};
 
 /// What an image's record will say; its config's bytes are staged by [`Operation::blob`].
 #[derive(Clone, Debug)]
@@ -39,7 +34,7 @@ pub struct NewImage {
     pub os: Option<String>,
 }
 
-/// A layer as [`Operation::apply`] staged it, or as it was found to be there already.
+/// A layer as [`Operation::apply`] or [`Operation::put`] staged it, or as it was found to be there already.
 #[derive(Clone, Debug)]
 pub struct AppliedLayer {
     /// Its id, a parent for further layers of the same operation.
@@ -162,53 +157,12 @@ impl Operation {
         self.store.commit(|records| Ok(records.get(&key::layer(layer))?.is_some()))
     }
 
-    fn marker(&self, name: &str) -> Result<()> {
+    pub(crate) fn marker(&self, name: &str) -> Result<()> {
         let made = fs::open_at(self.dir(), name, OFlags::WRONLY | OFlags::CREATE, Mode::RUSR | Mode::WUSR);
         made.map(drop).map_err(|e| self.failed("staging", e))
     }
 
-    /// Unpacks a changeset into a new layer upon `parent`, which is published or staged in this operation.
-    ///
-    /// The archive is read to its end. With `expected`, another digest is [`ErrorKind::Corrupt`]. Where the same
-    /// changeset stands on the same chain already, that layer is the answer and what was unpacked is dropped.
-    pub fn apply(
-        &mut self,
-        archive: &mut dyn Read,
-        parent: Option<LayerId>,
-        expected: Option<&DiffId>,
-    ) -> Result<AppliedLayer> {
-        self.store.require_root("unpacking a layer")?;
-        let below = parent.map(|id| self.parent(id)).transpose()?;
-        let (id, link) = (LayerId::random(), LinkId::random());
-        self.marker(&layout::staged_marker(id, link))?;
-        let applied = self.unpack(id, archive, below.as_ref(), expected)?;
-        let chain_id = chain_id(below.as_ref().and_then(|below| below.chain_id.as_ref()), &applied.diff_id);
-        // A parent without a chain id makes a chain that cannot be named either.
-        let chain_id_known = below.as_ref().is_none_or(|below| below.chain_id.is_some());
-        if chain_id_known && let Some(found) = self.reuse_chain(&chain_id)? {
-            self.discard_staged(id)?;
-            return Ok(AppliedLayer { id: found, diff_id: applied.diff_id, chain_id, skipped: applied.skipped });
-        }
-        let record = LayerRecord {
-            id,
-            link,
-            parent,
-            diff_id: Some(applied.diff_id),
-            chain_id: chain_id_known.then_some(chain_id),
-            own: applied.usage,
-            chain: applied.usage + below.as_ref().map(|below| below.chain).unwrap_or_default(),
-            depth: 1 + below.as_ref().map_or(0, |below| below.depth),
-            archive_size: Some(applied.archive_size),
-            created: now(),
-            rest: plyfs_journal::Record::default(),
-        };
-        self.write_identity(&record, below.as_ref())?;
-        self.describe(&record)?;
-        self.layers.push(record);
-        Ok(AppliedLayer { id, diff_id: applied.diff_id, chain_id, skipped: applied.skipped })
-    }
-
-    fn reuse_chain(&self, chain_id: &ChainId) -> Result<Option<LayerId>> {
+    pub(crate) fn reuse_chain(&self, chain_id: &ChainId) -> Result<Option<LayerId>> {
         if let Some(layer) = self.layers.iter().find(|layer| layer.chain_id == Some(*chain_id)) {
             return Ok(Some(layer.id));
         }
@@ -219,7 +173,7 @@ impl Operation {
     }
 
     /// The record of a parent, staged here or published; a published one is kept from now on.
-    fn parent(&self, id: LayerId) -> Result<LayerRecord> {
+    pub(crate) fn parent(&self, id: LayerId) -> Result<LayerRecord> {
         if let Some(staged) = self.layers.iter().find(|layer| layer.id == id) {
             return Ok(staged.clone());
         }
@@ -229,47 +183,8 @@ impl Operation {
         self.store.layer_record(id)
     }
 
-    /// Makes the layer's directories and unpacks into them.
-    fn unpack(
-        &self,
-        id: LayerId,
-        archive: &mut dyn Read,
-        below: Option<&LayerRecord>,
-        expected: Option<&DiffId>,
-    ) -> Result<Applied> {
-        let name = id.to_string();
-        let directory = || -> plyfs_sys::Result<OwnedFd> {
-            fs::make_dir_at(self.dir(), &name, Mode::from_raw_mode(0o710))?;
-            let layer = fs::open_dir_at(self.dir(), &name)?;
-            fs::make_dir_at(&layer, plyfs_link::DIFF, Mode::from_raw_mode(0o755))?;
-            fs::open_dir_at(&layer, plyfs_link::DIFF)
-        };
-        let diff = directory().map_err(|e| self.failed("new layer", e))?;
-        let record = fs::create_file_at(self.dir(), layout::staged_tar_split(id), Mode::RUSR | Mode::WUSR);
-        let record = std::fs::File::from(record.map_err(|e| self.failed("new layer", e))?);
-        let chain = self.chain(below)?;
-        let spoiled = |e: std::io::Error| {
-            self.store.explain_full(Error::io(format!("tar-split record of {id}"), e, ErrorKind::Io))
-        };
-        let mut encoder = zstd::Encoder::new(BufWriter::new(record), TAR_SPLIT_LEVEL).map_err(spoiled)?;
-        let named = || match expected {
-            Some(diff_id) => format!("layer {diff_id}"),
-            None => "new layer".to_owned(),
-        };
-        let applied = plyfs_diff::apply(archive, &diff, &chain, &ApplyOptions::default(), Some(&mut encoder))
-            .map_err(|e| self.store.explain_full(Error::diff(named(), e)))?;
-        encoder.finish().and_then(|mut file| file.flush()).map_err(spoiled)?;
-        match expected {
-            Some(expected) if *expected != applied.diff_id => Err(Error::new(
-                ErrorKind::Corrupt,
-                format!("layer {expected}: its archive has the digest {}", applied.diff_id),
-            )),
-            _ => Ok(applied),
-        }
-    }
-
     /// The trees below a layer, uppermost first, whether staged here or published.
-    fn chain(&self, below: Option<&LayerRecord>) -> Result<Chain> {
+    pub(crate) fn chain(&self, below: Option<&LayerRecord>) -> Result<Chain> {
         let mut trees = Vec::new();
         let mut next = below.cloned();
         while let Some(layer) = next {
@@ -284,7 +199,7 @@ impl Operation {
         staged.map_or_else(|| self.store.layer_record(id), |layer| Ok(layer.clone()))
     }
 
-    fn tree(&self, id: LayerId) -> Result<OwnedFd> {
+    pub(crate) fn tree(&self, id: LayerId) -> Result<OwnedFd> {
         if self.layers.iter().all(|layer| layer.id != id) {
             return self.store.tree(id);
         }
@@ -293,7 +208,7 @@ impl Operation {
     }
 
     /// Writes `link`, and with a parent `lower` and `work`, as Docker lays a layer out.
-    fn write_identity(&self, layer: &LayerRecord, below: Option<&LayerRecord>) -> Result<()> {
+    pub(crate) fn write_identity(&self, layer: &LayerRecord, below: Option<&LayerRecord>) -> Result<()> {
         let lower = below.map(|below| self.lower_of(below)).transpose()?;
         let write = || -> plyfs_sys::Result<()> {
             let directory = fs::open_dir_at(self.dir(), layer.id.to_string())?;
@@ -303,7 +218,7 @@ impl Operation {
     }
 
     /// Writes the layer's record behind its tar-split record, for a store that loses its journal.
-    fn describe(&self, layer: &LayerRecord) -> Result<()> {
+    pub(crate) fn describe(&self, layer: &LayerRecord) -> Result<()> {
         let name = layout::staged_tar_split(layer.id);
         let written = fs::open_at(self.dir(), &name, OFlags::WRONLY | OFlags::APPEND, Mode::empty())
             .and_then(|file| write_all(&file, &name, &describe::frame(layer)));
@@ -322,7 +237,7 @@ impl Operation {
         crate::layer::lower_text(&links)
     }
 
-    fn discard_staged(&self, id: LayerId) -> Result<()> {
+    pub(crate) fn discard_staged(&self, id: LayerId) -> Result<()> {
         let aside = format!("{}/{id}", layout::SPOOL);
         let dropped = fs::rename_at(self.dir(), id.to_string(), self.dir(), aside)
             .and_then(|()| fs::unlink_at(self.dir(), layout::staged_tar_split(id)));

@@ -1,5 +1,6 @@
 //! Images in and out of real stores, judged by other people's tools.
 
+mod at_once;
 mod containers;
 mod known;
 mod peers;

@@ -1,0 +1,123 @@
+//! Several layers unpacked at once, each by one thread, before any of them knows its parent.
+//!
+//! A thread reads, decompresses, hashes and writes one layer by itself: nothing is handed from thread to thread, and no
+//! two write into one directory. The largest layer begins first, so that the threads end at about the same time; where
+//! one layer is more than all others together, it is decompressed aside as well, since it would be waited for anyway.
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use plyfs_store::{Operation, UnpackedLayer};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::unpack::Decompression;
+
+/// Unpacks the layers of these sizes with as many threads as the store has free; gives them in the order they came in.
+///
+/// `unpack` gets the number of a layer, and wraps its input with [`Stop::reader`]: the first failure stops all others,
+/// and is the one that is returned.
+pub(crate) fn unpack_at_once(
+    operation: &Operation,
+    sizes: &[u64],
+    unpack: &(dyn Fn(usize, Decompression, &Stop) -> Result<UnpackedLayer> + Sync),
+) -> Result<Vec<UnpackedLayer>> {
+    let workers = operation.store().workers(sizes.len());
+    let order = largest_first(sizes);
+    let aside = dominates(sizes).filter(|_| workers.count() > 1);
+    let (next, stop) = (AtomicUsize::new(0), Stop::default());
+    let (done, failure) = (Mutex::new(Vec::with_capacity(sizes.len())), Mutex::new(None));
+    let work = || {
+        while let Some(&layer) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let decompression = if aside == Some(layer) { Decompression::Aside } else { Decompression::InLine };
+            match unpack(layer, decompression, &stop) {
+                Ok(unpacked) => done.lock().unwrap_or_else(PoisonError::into_inner).push((layer, unpacked)),
+                Err(error) => {
+                    if !stop.0.swap(true, Ordering::AcqRel) {
+                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    }
+                    return;
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..workers.count() {
+            let thread = std::thread::Builder::new().name("plyfs-layer".into());
+            // Without another thread the work is done all the same, by those that are there.
+            if thread.spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
+    });
+    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(layer, _)| *layer);
+    Ok(done.into_iter().map(|(_, unpacked)| unpacked).collect())
+}
+
+/// The layers by size, the largest first; of the same size as they came.
+fn largest_first(sizes: &[u64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(|&layer| std::cmp::Reverse(sizes[layer]));
+    order
+}
+
+/// The layer that is larger than all others together.
+fn dominates(sizes: &[u64]) -> Option<usize> {
+    let all: u64 = sizes.iter().fold(0, |sum, size| sum.saturating_add(*size));
+    sizes.iter().position(|size| *size > all / 2)
+}
+
+/// Ends the reading of all once one has failed.
+#[derive(Debug, Default)]
+pub(crate) struct Stop(AtomicBool);
+
+impl Stop {
+    /// A reader of `inner` that fails once another layer has.
+    pub(crate) fn reader<R>(&self, inner: R) -> Stoppable<'_, R> {
+        Stoppable { stop: self, inner }
+    }
+}
+
+/// A reader that others may end.
+pub(crate) struct Stoppable<'a, R> {
+    stop: &'a Stop,
+    inner: R,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.0.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Cancelled, "another layer failed").into_io());
+        }
+        self.inner.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_begins_first_and_more_than_half_dominates() {
+        assert_eq!(largest_first(&[3, 9, 3, 5]), [1, 3, 0, 2]);
+        assert_eq!(dominates(&[3, 9, 3, 2]), Some(1));
+        assert_eq!(dominates(&[3, 8, 3, 2]), None);
+        assert_eq!(dominates(&[]), None);
+        assert_eq!(dominates(&[u64::MAX, u64::MAX]), Some(0), "sizes that cannot be are harmless");
+    }
+
+    #[test]
+    fn a_reader_ends_when_another_failed() {
+        let stop = Stop::default();
+        let mut reader = stop.reader(&b"abc"[..]);
+        reader.read_exact(&mut [0]).expect("nothing failed yet");
+        stop.0.store(true, Ordering::Release);
+        let error = Error::io("read", reader.read_exact(&mut [0]).expect_err("stopped"));
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+    }
+}

@@ -1,0 +1,204 @@
+//! Changesets unpacked into layers of an operation: onto their parent, or aside, before it is there.
+//!
+//! A layer that is unpacked aside is complete but for what its parent decides; [`Operation::put`] finishes it. So the
+//! layers of one image can be unpacked at once, each by a thread of its own.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::fd::OwnedFd;
+
+use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, settle};
+use plyfs_link::{LayerId, LinkId};
+use plyfs_sys::fs;
+use rustix::fs::{Mode, OFlags};
+
+use crate::operation::{AppliedLayer, Operation};
+use crate::record::LayerRecord;
+use crate::store::now;
+use crate::{DiffId, Error, ErrorKind, Result, chain_id, layout};
+
+/// The compression of tar-split records: they are hex and base64, and shrink well at the cheapest level.
+const TAR_SPLIT_LEVEL: i32 = 1;
+
+/// A layer that was unpacked before its parent was known, in the operation that made it.
+#[derive(Debug)]
+#[must_use = "a layer that is not put onto its parent is dropped with the operation"]
+pub struct UnpackedLayer {
+    id: LayerId,
+    link: LinkId,
+    applied: Applied,
+}
+
+impl UnpackedLayer {
+    /// The digest of the uncompressed archive.
+    #[must_use]
+    pub fn diff_id(&self) -> DiffId {
+        self.applied.diff_id
+    }
+}
+
+impl Operation {
+    /// Unpacks a changeset into a new layer upon `parent`, which is published or staged in this operation.
+    ///
+    /// The archive is read to its end. With `expected`, another digest is [`ErrorKind::Corrupt`]. Where the same
+    /// changeset stands on the same chain already, that layer is the answer and what was unpacked is dropped.
+    pub fn apply(
+        &mut self,
+        archive: &mut dyn Read,
+        parent: Option<LayerId>,
+        expected: Option<&DiffId>,
+    ) -> Result<AppliedLayer> {
+        let below = parent.map(|id| self.parent(id)).transpose()?;
+        let chain = self.chain(below.as_ref())?;
+        let unpacked = self.unpack(archive, &chain, expected)?;
+        self.add(unpacked, below.as_ref())
+    }
+
+    /// Unpacks a changeset whose parent is not known yet; several threads may do so at once.
+    ///
+    /// The archive is read to its end. With `expected`, another digest is [`ErrorKind::Corrupt`].
+    pub fn unpack_aside(&self, archive: &mut dyn Read, expected: Option<&DiffId>) -> Result<UnpackedLayer> {
+        self.unpack(archive, &Chain::unknown(Dialect::Trusted), expected)
+    }
+
+    /// Puts a layer that was unpacked aside onto `parent`, which is published or staged in this operation.
+    ///
+    /// The layer becomes what [`Self::apply`] upon that parent had made of its changeset. Where that stands on the same
+    /// chain already, that layer is the answer and what was unpacked is dropped.
+    pub fn put(&mut self, unpacked: UnpackedLayer, parent: Option<LayerId>) -> Result<AppliedLayer> {
+        let below = parent.map(|id| self.parent(id)).transpose()?;
+        let UnpackedLayer { id, link, applied } = unpacked;
+        let applied = if applied.deferred.is_empty() { applied } else { self.settle(id, &applied, below.as_ref())? };
+        self.add(UnpackedLayer { id, link, applied }, below.as_ref())
+    }
+
+    /// Makes a layer's directories and unpacks into them.
+    fn unpack(&self, archive: &mut dyn Read, chain: &Chain, expected: Option<&DiffId>) -> Result<UnpackedLayer> {
+        self.store().require_root("unpacking a layer")?;
+        let (id, link) = (LayerId::random(), LinkId::random());
+        self.marker(&layout::staged_marker(id, link))?;
+        let name = id.to_string();
+        let directory = || -> plyfs_sys::Result<OwnedFd> {
+            fs::make_dir_at(self.dir(), &name, Mode::from_raw_mode(0o710))?;
+            let layer = fs::open_dir_at(self.dir(), &name)?;
+            fs::make_dir_at(&layer, plyfs_link::DIFF, Mode::from_raw_mode(0o755))?;
+            fs::open_dir_at(&layer, plyfs_link::DIFF)
+        };
+        let diff = directory().map_err(|e| self.failed("new layer", e))?;
+        let mut record = self.new_record(id)?;
+        let named = || match expected {
+            Some(diff_id) => format!("layer {diff_id}"),
+            None => "new layer".to_owned(),
+        };
+        let applied = plyfs_diff::apply(archive, &diff, chain, &ApplyOptions::default(), Some(&mut record))
+            .map_err(|e| self.store().explain_full(Error::diff(named(), e)))?;
+        finish(record).map_err(|e| self.spoiled(id, e))?;
+        match expected {
+            Some(expected) if *expected != applied.diff_id => Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("layer {expected}: its archive has the digest {}", applied.diff_id),
+            )),
+            _ => Ok(UnpackedLayer { id, link, applied }),
+        }
+    }
+
+    /// Lets the chain decide what waits for it.
+    fn settle(&self, id: LayerId, applied: &Applied, below: Option<&LayerRecord>) -> Result<Applied> {
+        let failed = |e| self.failed(&format!("layer {}", applied.diff_id), e);
+        let chain = self.chain(below)?;
+        let staged = layout::staged_tar_split(id);
+        let before = fs::open_at(self.dir(), &staged, OFlags::RDONLY, Mode::empty()).map_err(failed)?;
+        let before = zstd::Decoder::new(File::from(before)).map_err(|e| self.spoiled(id, e))?;
+        let layer = fs::open_dir_at(self.dir(), id.to_string()).map_err(failed)?;
+        let diff = fs::open_dir_at(&layer, plyfs_link::DIFF).map_err(failed)?;
+        let mut record = NewRecord { operation: self, id, encoder: None };
+        let settled = settle(&diff, &chain, applied, &ApplyOptions::default(), BufReader::new(before), &mut record)
+            .map_err(|e| self.store().explain_full(Error::diff(format!("layer {}", applied.diff_id), e)))?;
+        if settled.is_rebuilt {
+            record.finish().map_err(|e| self.spoiled(id, e))?;
+            fs::rename_at(self.dir(), layout::settled_tar_split(id), self.dir(), staged).map_err(failed)?;
+        }
+        Ok(settled.applied)
+    }
+
+    /// Adds a layer that is complete to those that will be published, or finds it there already.
+    fn add(&mut self, unpacked: UnpackedLayer, below: Option<&LayerRecord>) -> Result<AppliedLayer> {
+        let UnpackedLayer { id, link, applied } = unpacked;
+        let chain_id = chain_id(below.and_then(|below| below.chain_id.as_ref()), &applied.diff_id);
+        // A parent without a chain id makes a chain that cannot be named either.
+        let chain_id_known = below.is_none_or(|below| below.chain_id.is_some());
+        if chain_id_known && let Some(found) = self.reuse_chain(&chain_id)? {
+            self.discard_staged(id)?;
+            return Ok(AppliedLayer { id: found, diff_id: applied.diff_id, chain_id, skipped: applied.skipped });
+        }
+        let record = LayerRecord {
+            id,
+            link,
+            parent: below.map(|below| below.id),
+            diff_id: Some(applied.diff_id),
+            chain_id: chain_id_known.then_some(chain_id),
+            own: applied.usage,
+            chain: applied.usage + below.map(|below| below.chain).unwrap_or_default(),
+            depth: 1 + below.map_or(0, |below| below.depth),
+            archive_size: Some(applied.archive_size),
+            created: now(),
+            rest: plyfs_journal::Record::default(),
+        };
+        self.write_identity(&record, below)?;
+        self.describe(&record)?;
+        self.layers.push(record);
+        Ok(AppliedLayer { id, diff_id: applied.diff_id, chain_id, skipped: applied.skipped })
+    }
+
+    fn spoiled(&self, id: LayerId, error: io::Error) -> Error {
+        self.store().explain_full(Error::io(format!("tar-split record of {id}"), error, ErrorKind::Io))
+    }
+
+    fn new_record(&self, id: LayerId) -> Result<Encoder> {
+        let file = fs::create_file_at(self.dir(), layout::staged_tar_split(id), Mode::RUSR | Mode::WUSR);
+        encoder(file.map_err(|e| self.failed("new layer", e))?).map_err(|e| self.spoiled(id, e))
+    }
+}
+
+type Encoder = zstd::Encoder<'static, BufWriter<File>>;
+
+fn encoder(file: OwnedFd) -> io::Result<Encoder> {
+    zstd::Encoder::new(BufWriter::new(File::from(file)), TAR_SPLIT_LEVEL)
+}
+
+fn finish(encoder: Encoder) -> io::Result<()> {
+    encoder.finish()?.flush()
+}
+
+/// A record that most layers never get: its file is made by the first byte.
+struct NewRecord<'a> {
+    operation: &'a Operation,
+    id: LayerId,
+    encoder: Option<Encoder>,
+}
+
+impl NewRecord<'_> {
+    fn encoder(&mut self) -> io::Result<&mut Encoder> {
+        if self.encoder.is_none() {
+            let name = layout::settled_tar_split(self.id);
+            let file = fs::create_file_at(self.operation.dir(), name, Mode::RUSR | Mode::WUSR);
+            self.encoder = Some(encoder(file?)?);
+        }
+        Ok(self.encoder.as_mut().expect("made if it was missing"))
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.encoder()?;
+        self.encoder.take().map_or(Ok(()), finish)
+    }
+}
+
+impl Write for NewRecord<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.encoder()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.encoder.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
