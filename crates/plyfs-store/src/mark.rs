@@ -110,12 +110,12 @@ fn boot_id() -> Result<String> {
 
 fn read_proc(name: &str) -> Result<String> {
     let path = Path::new("/proc").join(name);
-    std::fs::read_to_string(&path).map_err(|e| Error::new(ErrorKind::Io, path.display().to_string()).because(e))
+    std::fs::read_to_string(&path).map_err(|e| Error::io(path.display().to_string(), e, ErrorKind::Io))
 }
 
 /// The number of the calling thread's mount namespace.
 fn own_namespace() -> Result<u64> {
-    let named = |e: std::io::Error| Error::new(ErrorKind::Io, "/proc/thread-self/ns/mnt").because(e);
+    let named = |e: std::io::Error| Error::io("/proc/thread-self/ns/mnt", e, ErrorKind::Io);
     let link = std::fs::read_link("/proc/thread-self/ns/mnt").map_err(named)?;
     namespace_number(link.as_os_str()).ok_or_else(|| Error::new(ErrorKind::Io, format!("namespace {link:?}")))
 }
@@ -128,7 +128,7 @@ fn namespace_number(link: &OsStr) -> Option<u64> {
 /// Says whether any process lives in a mount namespace. One kept alive by a bind mount of its file alone is not
 /// found; nothing in it can use a mount then.
 fn is_inhabited(namespace: u64) -> Result<bool> {
-    let named = |e: std::io::Error| Error::new(ErrorKind::Io, "/proc").because(e);
+    let named = |e: std::io::Error| Error::io("/proc", e, ErrorKind::Io);
     for entry in std::fs::read_dir("/proc").map_err(named)? {
         let path = entry.map_err(named)?.path();
         let is_process = path.file_name().is_some_and(|name| name.as_bytes().iter().all(u8::is_ascii_digit));

@@ -104,10 +104,16 @@ impl Store {
 
     /// Removes a blob that no image's record names; asked and done under the journal's lock, so that no image
     /// gains the blob in between.
+    ///
+    /// The state under the lock may not be durable yet. An image whose removal could still be undone keeps its blob:
+    /// whoever removed it drops the blob once the removal is durable.
     pub(crate) fn drop_unused_blob(&self, blob: &Digest) -> Result<()> {
-        self.commit(|records| match is_blob_used(records, blob)? {
-            true => Ok(()),
-            false => remove_if_there(&self.0.blobs, &blob.hex()),
+        self.commit(|records| {
+            let durable = self.snapshot()?;
+            let is_used = is_blob_used(records, blob)?
+                || durable.get(&key::image(blob))?.is_some()
+                || durable.scan(&key::manifest_images(blob)).next().transpose()?.is_some();
+            if is_used { Ok(()) } else { remove_if_there(&self.0.blobs, &blob.hex()) }
         })
     }
 
