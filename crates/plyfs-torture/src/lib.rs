@@ -9,6 +9,7 @@
 //! | [`model`] | what one worker's part of a store must hold |
 //! | [`worker`] | a process that works at random, and can be killed at any instant |
 //! | [`faults`] | every system call of every operation fails once |
+//! | [`turn`] | who may start a program when |
 //! | [`verb`] | single verbs, for racing two of them |
 //! | [`torture`] | who starts, kills, watches and judges the workers |
 //!
@@ -21,5 +22,6 @@ pub mod model;
 pub mod recipe;
 pub mod state;
 pub mod torture;
+pub mod turn;
 pub mod verb;
 pub mod worker;

@@ -10,6 +10,7 @@ use plyfs::{Container, ContainerOptions, MountOptions, Progress, Removal, Source
 use plyfs_testkit::oci::LayerTar;
 
 use crate::recipe::{Recipe, content};
+use crate::turn;
 
 /// What a store is like before the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +137,9 @@ fn fill_log(root: &Path) -> Result<()> {
 
 /// Copies a directory with all attributes.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
-    let status = Command::new("cp").args(["--archive", "--no-target-directory"]).args([from, to]).status()?;
+    let mut command = Command::new("cp");
+    command.args(["--archive", "--no-target-directory"]).args([from, to]);
+    let status = turn::spawn(&mut command)?.wait()?;
     ensure!(status.success(), "cp {} {}: {status}", from.display(), to.display());
     Ok(())
 }

@@ -18,6 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::calls::{self, How};
+use crate::turn;
 
 /// Longer than any operation; what still runs then hangs.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -61,7 +62,7 @@ pub(super) enum End {
 
 /// Starts the command and traces its operation; with a fault, makes that call fail.
 pub(super) fn run(command: &mut Command, fault: Option<&Fault>) -> Result<Traced> {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = turn::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let pid = Pid::from_raw(i32::try_from(child.id()).context("a process id")?);
     let (alive, watched) = mpsc::channel::<()>();
     let watch = std::thread::spawn(move || {

@@ -16,6 +16,7 @@ use plyfs_testkit::temp::TempDir;
 use plyfs_torture::inventory;
 use plyfs_torture::model::edits;
 use plyfs_torture::recipe::{Files, Recipe, content};
+use plyfs_torture::turn;
 use plyfs_torture::verb::Verb;
 use proptest::prelude::*;
 
@@ -278,7 +279,7 @@ impl Machine {
         let verb = serde_json::to_string(&Verb::Half).expect("plain data");
         let mut command = Command::new(env!("CARGO_BIN_EXE_plyfs-torture"));
         command.arg("race").arg(self.dir.path()).arg(verb).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut doomed = command.spawn().expect("the program starts");
+        let mut doomed = turn::spawn(&mut command).expect("the program starts");
         io::Write::write_all(doomed.stdin.as_mut().expect("a pipe"), b"g").expect("it reads");
         let mut said = BufReader::new(doomed.stdout.take().expect("a pipe")).lines();
         assert!(said.any(|line| line.expect("text") == "half"), "it stages half a load");
@@ -286,6 +287,7 @@ impl Machine {
         doomed.wait().expect("dead");
         let staging = self.store.path().join("staging");
         assert_ne!(fs::read_dir(&staging).expect("listed").count(), 0, "the kill came within the load");
+        let _working = turn::work();
         self.store = open(&self.dir);
         assert_eq!(fs::read_dir(&staging).expect("listed").count(), 0, "nothing is left of it");
     }
@@ -399,9 +401,13 @@ fn root_a_store_is_what_a_model_of_it_says_after_any_sequence_of_verbs() {
     proptest!(config, |(steps in prop::collection::vec(step(), 1..40))| {
         let mut machine = Machine::new();
         for step in &steps {
+            // It starts a process.
+            let working = (!matches!(step, Step::KilledLoad)).then(turn::work);
             machine.take(step);
+            let _working = working.unwrap_or_else(turn::work);
             machine.compare();
         }
+        let _working = turn::work();
         machine.end();
     });
 }

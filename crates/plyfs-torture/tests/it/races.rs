@@ -14,6 +14,7 @@ use plyfs_testkit::require_root;
 use plyfs_testkit::temp::TempDir;
 use plyfs_torture::inventory;
 use plyfs_torture::recipe::Recipe;
+use plyfs_torture::turn;
 use plyfs_torture::verb::{OWNER, Verb};
 
 /// How often threads race; processes, which are slower to start, a quarter of it.
@@ -43,16 +44,29 @@ fn begin(prepare: fn(&Store)) -> (TempDir, Store) {
 /// Races two verbs again and again; `judge` gets both answers and the store at rest.
 fn race(prepare: fn(&Store), pair: [Verb; 2], judge: fn(&Store, [&str; 2])) {
     for round in 0..ROUNDS {
-        let (dir, store) = begin(prepare);
-        let in_processes = round % 4 == 3;
-        let answers = if in_processes { processes(dir.path(), &pair) } else { threads(dir.path(), &store, &pair) };
-        drop(store);
+        let (dir, answers) = if round % 4 == 3 { in_processes(prepare, &pair) } else { in_threads(prepare, &pair) };
+        let _working = turn::work();
         let store = Store::options().durability(Durability::None).open(dir.join("store")).expect("opened anew");
         store.reap().expect("reaped");
         whole(&store, &format!("round {round}: {pair:?} answered {answers:?}"));
         let kinds = answers.each_ref().map(|answer| answer.split(' ').next().expect("a word"));
         judge(&store, kinds);
     }
+}
+
+fn in_threads(prepare: fn(&Store), pair: &[Verb; 2]) -> (TempDir, [Answer; 2]) {
+    let _working = turn::work();
+    let (dir, store) = begin(prepare);
+    let answers = threads(dir.path(), &store, pair);
+    (dir, answers)
+}
+
+fn in_processes(prepare: fn(&Store), pair: &[Verb; 2]) -> (TempDir, [Answer; 2]) {
+    let working = turn::work();
+    let (dir, store) = begin(prepare);
+    drop((store, working));
+    let answers = processes(dir.path(), pair);
+    (dir, answers)
 }
 
 fn threads(dir: &Path, store: &Store, pair: &[Verb; 2]) -> [Answer; 2] {
@@ -77,7 +91,7 @@ fn processes(dir: &Path, pair: &[Verb; 2]) -> [Answer; 2] {
         let verb = serde_json::to_string(verb).expect("plain data");
         let mut command = Command::new(env!("CARGO_BIN_EXE_plyfs-torture"));
         command.arg("race").arg(dir).arg(verb).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut racer = command.spawn().expect("the program starts");
+        let mut racer = turn::spawn(&mut command).expect("the program starts");
         let mut said = BufReader::new(racer.stdout.take().expect("a pipe"));
         let mut line = String::new();
         said.read_line(&mut line).expect("it says something");

@@ -4,6 +4,7 @@ use plyfs::{CheckOptions, Durability, Store};
 use plyfs_testkit::require_root;
 use plyfs_testkit::temp::TempDir;
 use plyfs_torture::inventory;
+use plyfs_torture::turn;
 use plyfs_torture::worker::Worker;
 
 const THREADS: u64 = 8;
@@ -18,6 +19,7 @@ fn root_eight_threads_on_one_store_keep_what_each_was_told() {
     let dir = TempDir::new();
     let store = Store::options().durability(Durability::None).ensure(dir.join("store")).expect("a new store");
     for join in 0..JOINS {
+        let _working = turn::work();
         std::thread::scope(|scope| {
             for slot in 0..THREADS {
                 let (store, dir) = (store.clone(), dir.path());
