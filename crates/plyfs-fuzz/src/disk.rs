@@ -73,13 +73,21 @@ impl Disk for MemoryDisk {
     fn lock(&self, _: &str) -> Result<Box<dyn DiskLock>, CallError> {
         Ok(Box::new(MemoryLock))
     }
+
+    fn try_lock(&self, _: &str) -> Result<Option<Box<dyn DiskLock>>, CallError> {
+        Ok(Some(Box::new(MemoryLock)))
+    }
 }
 
 /// One thread has the disk to itself.
 #[derive(Debug)]
 struct MemoryLock;
 
-impl DiskLock for MemoryLock {}
+impl DiskLock for MemoryLock {
+    fn counts(&self) -> Result<bool, CallError> {
+        Ok(true)
+    }
+}
 
 #[derive(Debug)]
 struct MemoryFile(Content);

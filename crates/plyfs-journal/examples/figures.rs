@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use plyfs_journal::{DirDisk, Error, Journal, Options, Result};
@@ -70,18 +71,44 @@ fn commits(journal: &Journal) -> Result<()> {
 }
 
 fn large(open: &impl Fn(bool) -> Any<Journal>, entries: u64) -> Any<()> {
-    let journal = open(false)?;
-    let mut longest = Duration::ZERO;
+    let (journal, other) = (open(false)?, open(false)?);
     let began = Instant::now();
-    for first in (0..entries).step_by(8) {
-        let start = Instant::now();
-        journal.write(|changes| {
-            (first..(first + 8).min(entries)).for_each(|number| changes.put(&key(number), &[7; 64]));
-            Ok::<_, Error>(())
-        })?;
-        longest = longest.max(start.elapsed());
-    }
-    println!("{entries} entries in {:.1?}; longest commit {longest:.1?}", began.elapsed());
+    let is_done = AtomicBool::new(false);
+    let (longest, mut others) = std::thread::scope(|scope| {
+        let work = || {
+            let mut stalls = Vec::new();
+            let mut number = 1 << 60;
+            while !is_done.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+                let start = Instant::now();
+                put(&other, number)?;
+                stalls.push(start.elapsed());
+                number += 1;
+            }
+            Ok(stalls)
+        };
+        let running = scope.spawn(work);
+        let mut longest = Duration::ZERO;
+        let mut load = || -> Result<()> {
+            for first in (0..entries).step_by(8) {
+                let start = Instant::now();
+                journal.write(|changes| {
+                    (first..(first + 8).min(entries)).for_each(|number| changes.put(&key(number), &[7; 64]));
+                    Ok::<_, Error>(())
+                })?;
+                longest = longest.max(start.elapsed());
+            }
+            Ok(())
+        };
+        let loaded = load();
+        is_done.store(true, Ordering::Relaxed);
+        let stalls: Result<Vec<Duration>> = running.join().expect("no panic");
+        loaded.and(stalls).map(|stalls| (longest, stalls))
+    })?;
+    println!("{entries} entries in {:.1?}; longest commit, of who also merges: {longest:.1?}", began.elapsed());
+    others.sort();
+    let at = |part: usize| others[(others.len() - 1) * part / 1000];
+    println!("a commit beside it: median {:.1?}, 99.9 % {:.1?}, longest {:.1?}", at(500), at(999), at(1000));
     let start = Instant::now();
     let journal = open(true)?;
     println!("opened in {:.0?}", start.elapsed());

@@ -1,12 +1,11 @@
 //! Starting a generation: what is in the log becomes a sorted run, and an empty log follows.
 //!
-//! 1. The run, written and synced; the newest runs that are not larger than what is being written are merged
-//!    into it, so there are few of them and each entry is rewritten a logarithmic number of times.
+//! 1. The run, written and synced. It holds the log alone, so that this takes no longer than a log is long.
 //! 2. The new log, zeros, synced.
 //! 3. The new head, aside, synced; then the directory: all names are there.
 //! 4. The head renamed, the directory synced: the moment the generation exists.
 //! 5. The `synced` file.
-//! 6. Files that the head does not name are removed.
+//! 6. Files that the head does not name are removed, but for what a merge is writing.
 //!
 //! No step changes what the journal says. A crash before 4 leaves the old generation and files that no head
 //! names, which the next checkpoint removes or writes anew; after 4, the new one.
@@ -14,20 +13,20 @@
 use std::sync::Arc;
 
 use crate::disk::Disk;
-use crate::entry::Entry;
 use crate::error::{Error, Named, Result};
 use crate::generation::{Files, Generation};
 use crate::head::{self, Head, RunRef};
-use crate::layout::{BLOCK, HEAD_NEW, SYNCED, is_log_or_run, log_name, run_name, wide};
+use crate::layout::{HEAD_NEW, MERGED, SYNCED, is_log_or_run, log_name, run_name, run_number};
 use crate::log;
 use crate::merge::{Merge, Source};
 use crate::run;
+use crate::slice::Item;
 use crate::snapshot::{Snapshot, table_source};
 use crate::synced::{Marks, Synced};
 use crate::view::View;
 
-/// Runs up to this size are always merged: a file costs more than rewriting it.
-const SMALL: u64 = 32 << 10;
+/// A head lists no more runs than these; merging keeps the list far shorter.
+const MOST_RUNS: usize = 256;
 
 /// A generation whose files are durable and which no head names yet.
 #[derive(Debug)]
@@ -37,11 +36,11 @@ pub(crate) struct Prepared {
 
 /// Steps 1 to 3. After an error the journal and its log are as they were, and the space is given back.
 pub(crate) fn prepare(disk: &Arc<dyn Disk>, view: &View, log_blocks: u64) -> Result<Prepared> {
-    let before = &view.snapshot.generation.head;
+    let before = &view.generation.head;
     before.require_writable()?;
     let (run, log) = (before.next_run, before.generation + 1);
     let steps = || {
-        let runs = write_run(disk, &view.snapshot, wide(BLOCK) * view.end)?;
+        let runs = write_run(disk, view)?;
         log::create(disk, log, log_blocks)?;
         let head =
             Head { generation: log, commits: view.commits, next_run: run + 1, log_blocks, runs, ..before.clone() };
@@ -62,7 +61,7 @@ pub(crate) fn publish(files: &Files, prepared: &Prepared, before: &Generation) -
     let head = &prepared.head;
     head::publish(&files.disk)?;
     let generation = Generation::open(files, head.encode(), Some(before))?;
-    mark(files, &Synced { generation: head.generation, blocks: 0, marks: Marks::empty() })?;
+    mark(files, &Synced { generation: head.generation, blocks: 0, marks: Marks::empty(), merges: head.next_merge })?;
     remove_unnamed(&files.disk, head);
     Ok(View::at_start(generation))
 }
@@ -75,37 +74,43 @@ pub(crate) fn mark(files: &Files, synced: &Synced) -> Result<()> {
     }
 }
 
-/// Writes the tail, merged with the runs it outgrows, as the newest run.
-fn write_run(disk: &Arc<dyn Disk>, snapshot: &Snapshot, tail: u64) -> Result<Vec<RunRef>> {
-    let Snapshot { generation, tail: table } = snapshot;
+/// Writes the tail as the newest run.
+///
+/// Should nobody ever get around to merging, all runs become this one: then it takes as long as they are large.
+fn write_run(disk: &Arc<dyn Disk>, view: &View) -> Result<Vec<RunRef>> {
+    let View { generation, snapshot: Snapshot { tail: table, .. }, .. } = view;
     let mut references = generation.head.runs.clone();
     if table.is_empty() {
         return Ok(references);
     }
-    let mut size = tail;
-    let count = generation.runs.iter().take_while(|run| {
-        let length = run.reference().length;
-        let outgrown = length <= size.saturating_mul(2).max(SMALL);
-        size = size.saturating_add(length);
-        outgrown
-    });
-    let merged = &generation.runs[..count.count()];
+    let mut merged = &generation.runs[..];
+    if merged.len() < MOST_RUNS {
+        merged = &[];
+    }
     let kept = references.split_off(merged.len());
+    let first = merged.last().map_or(generation.head.commits + 1, |run| *run.commits().start());
     let runs = merged.iter().map(|run| Box::new(run.from(b"")) as Source<'_>);
-    let entries = Merge::new(std::iter::once(table_source(table, b"")).chain(runs));
-    // A deletion is kept while an older run may hold what it deletes.
-    let needed = |entry: &Result<Entry<'_>>| !kept.is_empty() || entry.as_ref().map_or(true, |e| e.value.is_some());
-    let written = run::write(disk, generation.head.next_run, entries.filter(needed))?;
+    let items = Merge::new(std::iter::once(table_source(table, b"")).chain(runs));
+    let written = run::write(disk, generation.head.next_run, &(first..=view.commits), needed(items, kept.is_empty()))?;
     Ok(written.into_iter().chain(kept).collect())
 }
 
+/// Leaves out deletions where no older run is left that may hold what they delete.
+pub(crate) fn needed<'a>(
+    items: impl Iterator<Item = Result<Item<'a>>>,
+    is_oldest: bool,
+) -> impl Iterator<Item = Result<Item<'a>>> {
+    items.filter(move |item| !is_oldest || item.as_ref().map_or(true, |item| item.value.is_some()))
+}
+
 /// Removes logs and runs of other heads, and a head that never became one; what cannot be removed is left for
-/// the next time.
+/// the next time. The run that the next merge makes is its own: it may be writing it.
 fn remove_unnamed(disk: &Arc<dyn Disk>, head: &Head) {
     let named =
         |name: &str| name == log_name(head.generation) || head.runs.iter().any(|run| name == run_name(run.number));
     for name in disk.list().unwrap_or_default() {
-        if name == HEAD_NEW || is_log_or_run(&name) && !named(&name) {
+        let is_being_merged = run_number(&name).is_some_and(|number| number >= MERGED | head.next_merge);
+        if name == HEAD_NEW || is_log_or_run(&name) && !named(&name) && !is_being_merged {
             let _ = head::remove_if_there(disk, &name);
         }
     }

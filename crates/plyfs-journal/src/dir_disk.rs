@@ -1,6 +1,7 @@
 //! The real disk: a directory descriptor.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use plyfs_sys::lock::{Lock, Sharing};
 use plyfs_sys::{CallError, Result, fs};
@@ -16,14 +17,14 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mod
 /// The files of one directory, by descriptor; symbolic links in it are refused.
 #[derive(Debug)]
 pub struct DirDisk {
-    dir: OwnedFd,
+    dir: Arc<OwnedFd>,
 }
 
 impl DirDisk {
     /// Takes the open directory.
     #[must_use]
     pub fn new(dir: OwnedFd) -> Self {
-        Self { dir }
+        Self { dir: Arc::new(dir) }
     }
 }
 
@@ -58,11 +59,37 @@ impl Disk for DirDisk {
     }
 
     fn lock(&self, name: &str) -> Result<Box<dyn DiskLock>> {
-        Ok(Box::new(Lock::take_file(&self.dir, name, Sharing::Exclusive)?))
+        let lock = Lock::take_file(&self.dir, name, Sharing::Exclusive)?;
+        Ok(Box::new(self.held(name, lock)))
+    }
+
+    fn try_lock(&self, name: &str) -> Result<Option<Box<dyn DiskLock>>> {
+        let fd = fs::open_at(&self.dir, name, OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(0o600))?;
+        let Some(lock) = Lock::try_take(fd, Sharing::Exclusive)? else { return Ok(None) };
+        let lock = self.held(name, lock);
+        // One whose file was replaced meanwhile is as good as held: there will be another chance.
+        Ok(lock.counts()?.then(|| Box::new(lock) as Box<dyn DiskLock>))
     }
 }
 
-impl DiskLock for Lock {}
+impl DirDisk {
+    fn held(&self, name: &str, lock: Lock) -> DirLock {
+        DirLock { dir: Arc::clone(&self.dir), name: name.into(), lock }
+    }
+}
+
+#[derive(Debug)]
+struct DirLock {
+    dir: Arc<OwnedFd>,
+    name: Box<str>,
+    lock: Lock,
+}
+
+impl DiskLock for DirLock {
+    fn counts(&self) -> Result<bool> {
+        self.lock.is_linked_as(&self.dir, &*self.name)
+    }
+}
 
 #[derive(Debug)]
 struct DirFile {

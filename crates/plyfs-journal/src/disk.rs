@@ -43,6 +43,9 @@ pub trait Disk: Send + Sync + Debug {
     /// Waits for the exclusive lock on the file `name`, which is created if need be; dropping the value
     /// releases it, and so does the death of the process.
     fn lock(&self, name: &str) -> Result<Box<dyn DiskLock>>;
+
+    /// Takes the same lock, or gives `None` when someone holds it.
+    fn try_lock(&self, name: &str) -> Result<Option<Box<dyn DiskLock>>>;
 }
 
 /// An open file of a [`Disk`].
@@ -64,4 +67,7 @@ pub trait DiskFile: Send + Sync + Debug {
 }
 
 /// A held lock of a [`Disk`]; dropping it releases it.
-pub trait DiskLock: Send + Debug {}
+pub trait DiskLock: Send + Debug {
+    /// Says whether the lock still keeps others out: its file is still the one of its name.
+    fn counts(&self) -> Result<bool>;
+}

@@ -7,7 +7,8 @@ use crate::error::{Named, Result};
 use crate::group::Log;
 use crate::head::Head;
 use crate::layout::log_name;
-use crate::run::Run;
+use crate::options::Options;
+use crate::run::{Reading, Run};
 use crate::synced::{self, Synced};
 
 /// The files of a journal that outlive its generations.
@@ -15,13 +16,16 @@ use crate::synced::{self, Synced};
 pub(crate) struct Files {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) access: Access,
+    pub(crate) reading: Reading,
     pub(crate) synced: Option<Box<dyn DiskFile>>,
 }
 
 impl Files {
-    pub(crate) fn open(disk: Arc<dyn Disk>, access: Access) -> Result<Self> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Self> {
+        let access = if options.read_only { Access::Read } else { Access::Write };
+        let reading = if options.mapped { Reading::Mapped } else { Reading::Copied };
         let synced = synced::open(&*disk, access).named(crate::layout::SYNCED)?;
-        Ok(Self { disk, access, synced })
+        Ok(Self { disk, access, reading, synced })
     }
 
     /// How far the log was published; `None` when that is not known.
@@ -37,7 +41,7 @@ pub(crate) struct Generation {
     /// The head as it was read: a writer compares it to see whether it is still the newest.
     pub(crate) head_bytes: Vec<u8>,
     pub(crate) log: Arc<Log>,
-    pub(crate) runs: Vec<Arc<Run>>,
+    pub(crate) runs: Arc<[Arc<Run>]>,
 }
 
 impl Generation {
@@ -46,12 +50,28 @@ impl Generation {
         let head = Head::decode(&head_bytes)?;
         let name = log_name(head.generation);
         let log = Arc::new(Log::new(files.disk.open(&name, files.access).named(&name)?, head.generation));
-        let open_runs = before.map_or(&[][..], |generation| &generation.runs);
-        let run = |reference| match open_runs.iter().find(|run| run.reference() == reference) {
-            Some(run) => Ok(Arc::clone(run)),
-            None => Run::open(&*files.disk, reference).map(Arc::new),
-        };
-        let runs = head.runs.iter().copied().map(run).collect::<Result<_>>()?;
+        let runs = open_runs(files, &head, before)?;
         Ok(Self { head, head_bytes, log, runs })
     }
+
+    /// The same generation after a merge: other runs, the same log by the same descriptor. `None` when the head is of
+    /// another generation.
+    pub(crate) fn after_merge(&self, files: &Files, head_bytes: Vec<u8>) -> Result<Option<Self>> {
+        let head = Head::decode(&head_bytes)?;
+        if head.generation != self.head.generation {
+            return Ok(None);
+        }
+        let runs = open_runs(files, &head, Some(self))?;
+        Ok(Some(Self { head, head_bytes, log: Arc::clone(&self.log), runs }))
+    }
+}
+
+/// Opens the runs that a head names; those that `before` has open are shared with it.
+fn open_runs(files: &Files, head: &Head, before: Option<&Generation>) -> Result<Arc<[Arc<Run>]>> {
+    let open = before.map_or(&[][..], |generation| &generation.runs);
+    let run = |reference| match open.iter().find(|run| run.reference() == reference) {
+        Some(run) => Ok(Arc::clone(run)),
+        None => Run::open(&*files.disk, reference, files.reading).map(Arc::new),
+    };
+    head.runs.iter().copied().map(run).collect()
 }

@@ -215,7 +215,9 @@ fn publish(files: &Files, ticket: &Ticket) -> Result<()> {
             return Err(Error::new(ErrorKind::Io, message));
         }
     }
-    checkpoint::mark(files, &Synced { generation: ticket.generation, blocks: ticket.end, marks: Marks::empty() })
+    let merges = there.map_or(0, |synced| synced.merges);
+    let synced = Synced { generation: ticket.generation, blocks: ticket.end, marks: Marks::empty(), merges };
+    checkpoint::mark(files, &synced)
 }
 
 fn poisoned() -> Error {

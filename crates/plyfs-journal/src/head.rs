@@ -13,10 +13,11 @@
 //! 64   8  blocks the log was created with
 //! 72   4  number of runs
 //! 76   4  zero
-//! 80      the runs, newest first, 32 bytes each
+//! 80   8  number of the next merge
+//! 88      the runs, newest first, 32 bytes each
 //!  +  4  CRC-32 of everything before
 //!
-//! a run:  0  8  number
+//! a run:  0  8  number; the highest bit is set in those made by merges
 //!         8  8  bytes of the file
 //!        16  8  entries, deletions included
 //!        24  4  CRC-32 that the file's own footer states
@@ -72,6 +73,7 @@ pub(crate) struct Head {
     pub(crate) generation: u64,
     pub(crate) commits: u64,
     pub(crate) next_run: u64,
+    pub(crate) next_merge: u64,
     pub(crate) log_blocks: u64,
     pub(crate) runs: Vec<RunRef>,
 }
@@ -86,6 +88,7 @@ impl Head {
             generation: 1,
             commits: 0,
             next_run: 1,
+            next_merge: 1,
             log_blocks,
             runs: Vec::new(),
         }
@@ -116,6 +119,7 @@ impl Head {
         bytes.extend(self.log_blocks.to_le_bytes());
         bytes.extend(count(self.runs.len()).to_le_bytes());
         bytes.extend([0; 4]);
+        bytes.extend(self.next_merge.to_le_bytes());
         for run in &self.runs {
             bytes.extend(run.number.to_le_bytes());
             bytes.extend(run.length.to_le_bytes());
@@ -168,6 +172,7 @@ impl Head {
             commits: u64_at(body, 48),
             next_run: u64_at(body, 56),
             log_blocks: u64_at(body, 64),
+            next_merge: u64_at(body, 80),
             runs: runs.iter().map(run).collect(),
         })
     }

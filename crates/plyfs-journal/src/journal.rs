@@ -10,6 +10,7 @@ use crate::guard;
 use crate::head::{self, Head, remove_if_there};
 use crate::layout::{BLOCK, LOCK, SYNCED, is_log_or_run, log_name, wide};
 use crate::log;
+use crate::merging::Looked;
 use crate::options::Options;
 use crate::snapshot::Snapshot;
 use crate::synced::{Marks, Synced};
@@ -24,8 +25,9 @@ pub struct Journal {
     pub(crate) options: Options,
     /// What readers see.
     pub(crate) view: Mutex<View>,
-    writer: Mutex<Writer>,
+    pub(crate) writer: Mutex<Writer>,
     pub(crate) group: Group,
+    pub(crate) looked: Looked,
 }
 
 const _: () = {
@@ -54,7 +56,7 @@ impl Journal {
         log::create(&disk, head.generation, head.log_blocks)?;
         remove_if_there(&disk, SYNCED)?;
         let synced = disk.create(SYNCED).named(SYNCED)?;
-        let start = Synced { generation: head.generation, blocks: 0, marks: Marks::empty() };
+        let start = Synced { generation: head.generation, blocks: 0, marks: Marks::empty(), merges: head.next_merge };
         synced.write_at(&start.encode(), 0).named(SYNCED)?;
         synced.sync().named(SYNCED)?;
         head.stage(&disk)?;
@@ -69,10 +71,16 @@ impl Journal {
     /// What is read is bounded by the log limit, whatever the journal holds. Nothing is written: what a crash
     /// left is dealt with by the next write.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Self> {
-        let access = if options.read_only { Access::Read } else { Access::Write };
-        let files = Files::open(disk, access)?;
+        let files = Files::open(disk, &options)?;
         let view = View::load(&files, None, Role::Reader)?.view;
-        Ok(Self { files, options, view: Mutex::new(view), writer: Mutex::default(), group: Group::default() })
+        Ok(Self {
+            files,
+            options,
+            view: Mutex::new(view),
+            writer: Mutex::default(),
+            group: Group::default(),
+            looked: Looked::default(),
+        })
     }
 
     /// The newest durable state, with what other processes committed; takes no lock of theirs.
@@ -99,6 +107,7 @@ impl Journal {
         }
         let (result, ticket) = self.appended(change)?;
         ticket.map_or(Ok(()), |ticket| self.group.settle(&self.files, &ticket))?;
+        self.merge_if_due();
         Ok(result)
     }
 
@@ -109,7 +118,7 @@ impl Journal {
     ) -> Result<(T, Option<Ticket>), E> {
         let mut writer = guard(&self.writer);
         self.group.require_sound()?;
-        let _lock = self.files.disk.lock(LOCK).named(LOCK)?;
+        let lock = self.files.disk.lock(LOCK).named(LOCK)?;
         let mut view = self.newest(&mut writer)?;
         let mut transaction = Transaction::new(&view.snapshot);
         let changed = change(&mut transaction).and_then(|result| Ok((result, transaction.into_changes()?)));
@@ -121,6 +130,10 @@ impl Journal {
             }
         };
         if !changes.is_empty() {
+            if !lock.counts().named(LOCK)? {
+                let message = "journal file lock: removed while it was held; others may have written";
+                return Err(Error::new(ErrorKind::Conflict, message).into());
+            }
             self.append(&mut view, changes)?;
         }
         // What only read waits as well: what it saw may not be durable yet.

@@ -6,6 +6,8 @@ pub(crate) const HEAD: &str = "head";
 pub(crate) const HEAD_NEW: &str = "head.new";
 /// The file writers lock; it has no content.
 pub(crate) const LOCK: &str = "lock";
+/// The file that is locked by who merges runs; it has no content.
+pub(crate) const MERGING: &str = "merging";
 /// The file that says how much of the log is durable; written in place, never synced after its creation.
 pub(crate) const SYNCED: &str = "synced";
 
@@ -27,7 +29,9 @@ pub(crate) const BLOCK_HEADER: usize = 48;
 pub(crate) const BLOCK_PAYLOAD: usize = BLOCK - BLOCK_HEADER;
 
 /// Bytes of the head before its list of runs.
-pub(crate) const HEAD_FIXED: usize = 80;
+pub(crate) const HEAD_FIXED: usize = 88;
+/// Set in the numbers of runs that a merge made: merges count apart, since they hold no lock while they write.
+pub(crate) const MERGED: u64 = 1 << 63;
 /// Bytes of one run in the head.
 pub(crate) const HEAD_RUN: usize = 32;
 /// Longest head that is read; merging keeps the list far shorter.
@@ -74,6 +78,12 @@ pub(crate) fn log_name(generation: u64) -> String {
 /// The name of a run.
 pub(crate) fn run_name(number: u64) -> String {
     format!("{number:016x}{RUN_SUFFIX}")
+}
+
+/// The number of the run of this name.
+pub(crate) fn run_number(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(RUN_SUFFIX).filter(|_| is_log_or_run(name))?;
+    u64::from_str_radix(digits, 16).ok()
 }
 
 /// Says whether a file of this name is a log or a run, of whatever number.

@@ -11,12 +11,13 @@
 //! 0000000000000001.run
 //! synced                   how far the log is durable
 //! lock                     held by the one who appends
+//! merging                  held by the one who merges runs
 //! ```
 //!
 //! A commit is one write under the lock and one `fdatasync(2)` without it, into space that was filled with zeros before;
-//! threads that wait at once share one sync. When the log is full its content becomes a run, merged with runs it
-//! outgrows, and a new log starts: a new *generation*. The bytes of each file, and what every crash leaves of them,
-//! are in the chapter *The journal* of `ARCHITECTURE.md`.
+//! threads that wait at once share one sync. When the log is full its content becomes a run and a new log starts: a
+//! new *generation*. Runs that have grown are merged outside the lock. The bytes of each file, and what every crash
+//! leaves of them, are in the chapter *The journal* of `ARCHITECTURE.md`.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -51,7 +52,7 @@
 //!   it. After a crash all such commits are there, and of the others each is whole or absent.
 //! - Readers take no lock, never wait for a writer, and never see what a power cut could take back.
 //! - A torn tail is told from damage. A flipped bit is [`ErrorKind::Corrupt`] with file and offset, or changes no
-//!   answer; so is a file that is missing or too short. Blocks of a run fail alone.
+//!   answer; so is a file that is missing or too short. Blocks of a run fail alone, and [`Salvage`] reads what is sound.
 //! - After a failed sync the handle writes nothing more, and nothing that was in doubt is appended to.
 //! - Opening reads the head, the log, which is bounded, and the footers of the runs, however much they hold.
 //! - All input and output goes through [`Disk`], so that a test can pull the plug.
@@ -60,11 +61,12 @@
 //!
 //! - Linux. The directory is on one local file system whose `fdatasync` means it and whose device writes 512
 //!   bytes whole or not at all; on one that copies on write (btrfs) a commit also writes metadata.
-//! - Writers wait for each other while they append, never for each other's syncs. The one that finds the log full
-//!   also writes a run, which takes as long as the runs it merges are large.
+//! - Writers wait for each other while they append, never for each other's syncs. Now and then one writes the full log
+//!   as a run meanwhile, which is five syncs and at most the limit of the log. The one that then finds runs to
+//!   merge does so before its `write` returns, which takes as long as they are large; nobody waits for that.
 //! - A failed write must be reported to every descriptor that is open, as Linux does since 4.13.
 //! - A key has at most 64 KiB, a commit 64 MiB. Values are read as a whole.
-//! - A medium that fails under a mapped run is `SIGBUS`.
+//! - A medium that fails under a mapped run is `SIGBUS`; [`Options::mapped`] turns mapping off.
 //! - A last commit that the disk replaced by zeros is noticed through `synced` alone; if a power cut took the
 //!   newest state of that file as well, it is taken for one that was never written.
 //! - A commit whose write has not returned, or whose process was killed, is seen by a handle that is opened then and
@@ -86,9 +88,12 @@ mod layout;
 mod log;
 mod map;
 mod merge;
+mod merging;
 mod options;
 mod record;
 mod run;
+mod salvage;
+mod slice;
 mod snapshot;
 mod synced;
 mod transaction;
@@ -103,6 +108,7 @@ pub use map::Map;
 pub use options::Options;
 pub use plyfs_sys::CallError;
 pub use record::Record;
+pub use salvage::Salvage;
 pub use snapshot::{Scan, Snapshot};
 pub use transaction::Transaction;
 

@@ -92,6 +92,24 @@ pub(crate) fn scan(bytes: &[u8], place: Place) -> Found {
     found
 }
 
+/// Takes every complete commit of a whole log, with what is broken left out between them.
+pub(crate) fn sound_commits(bytes: &[u8], generation: u64) -> Vec<Vec<u8>> {
+    let blocks: Vec<Block> =
+        bytes.chunks(BLOCK).zip(0..).map(|(block, position)| Block::judge(block, generation, position)).collect();
+    let (mut commits, mut next, mut last) = (Vec::new(), 0, 0);
+    while let Some(block) = blocks.get(next) {
+        let number = if let Block::Written(header) = block { header.commit } else { 0 };
+        match complete(&blocks[next..], number).filter(|_| number > last) {
+            Some(count) => {
+                commits.push(payload(&bytes[next * BLOCK..(next + count) * BLOCK], block));
+                (next, last) = (next + count, number);
+            }
+            None => next += 1,
+        }
+    }
+    commits
+}
+
 /// The number of blocks of the commit `number`, when all of them are at the front of `blocks`.
 fn complete(blocks: &[Block], number: u64) -> Option<usize> {
     let Some(Block::Written(first)) = blocks.first() else { return None };

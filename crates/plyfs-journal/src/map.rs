@@ -48,7 +48,7 @@ impl fmt::Debug for Map {
 #[allow(unsafe_code)]
 pub(crate) fn map_file(fd: BorrowedFd<'_>) -> rustix::io::Result<Map> {
     // SAFETY: memmap2 demands that nobody changes or truncates the file while it is mapped. The callers are
-    // `Run::open`, which maps `*.run` files that the head names, and nothing else: `RunWriter` creates each under
+    // `Run::open`, which maps `*.run` files that the head names, and nothing else: `run::write` creates each under
     // a name that is not in use, writes and syncs it before the head names it, and no code of this crate opens
     // a run for writing again or truncates it; removing the name leaves the mapping whole. The gap: a foreign
     // program that writes to the file breaks this, and a medium that fails under a page is SIGBUS.

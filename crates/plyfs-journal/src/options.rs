@@ -7,11 +7,12 @@ pub struct Options {
     pub(crate) read_only: bool,
     pub(crate) durable: bool,
     pub(crate) log_limit: u64,
+    pub(crate) mapped: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { read_only: false, durable: true, log_limit: 256 << 10 }
+        Self { read_only: false, durable: true, log_limit: 256 << 10, mapped: true }
     }
 }
 
@@ -40,6 +41,16 @@ impl Options {
     #[must_use]
     pub fn log_limit(mut self, bytes: u64) -> Self {
         self.log_limit = bytes;
+        self
+    }
+
+    /// Says whether runs are read by `mmap(2)`; `true` unless said otherwise.
+    ///
+    /// With `false` they are read by `pread(2)`: a look-up costs a copy and a checksum more, a medium that fails is
+    /// an error and not `SIGBUS`, and what was read does not count as memory of this process.
+    #[must_use]
+    pub fn mapped(mut self, mapped: bool) -> Self {
+        self.mapped = mapped;
         self
     }
 }

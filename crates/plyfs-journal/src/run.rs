@@ -22,42 +22,60 @@
 //!          24   8  data blocks
 //!          32   8  offset of the index
 //!          40   8  bytes of the file
-//!          48  12  zero
+//!          48   8  number of the last commit in it
+//!          56   4  how many commits it covers; ff ff ff ff: that many or more
 //!          60   4  CRC-32 of everything before
 //! ```
 //!
 //! A data block is closed once it holds 4096 bytes; a large entry makes a large block. Opening reads the footer
-//! alone. Each page and block is checked before its first use by this process, so a flipped bit is
-//! [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt), never a wrong answer, and what is sound beside it stays readable.
+//! alone. Each page and block is checked before its first use by this process, or each time it is read, so a flipped
+//! bit is [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt), never a wrong answer, and what is sound beside it stays readable.
 
 mod writer;
 
 use std::cmp::Ordering;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::{self, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 pub(crate) use writer::write;
 
 use crate::Map;
-use crate::disk::{Access, Disk};
-use crate::entry::{Entry, entries};
+use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Named, Result};
 use crate::head::RunRef;
 use crate::layout::{
     INDEX_ENTRIES, INDEX_ENTRY, INDEX_PAGE, INDEX_PREFIX, RUN_FOOTER, RUN_HEADER, RUN_MAGIC, narrow, run_name, u32_at,
     u64_at, wide,
 };
+use crate::slice::{Item, Items, Slice};
+
+/// How the bytes of a run come into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// By `mmap(2)`: nothing is copied, and a medium that fails is `SIGBUS`.
+    Mapped,
+    /// By `pread(2)`: a medium that fails is an error.
+    Copied,
+}
 
 /// An open run.
 #[derive(Debug)]
 pub(crate) struct Run {
     name: String,
     reference: RunRef,
-    map: Map,
+    commits: RangeInclusive<u64>,
+    content: Content,
     blocks: usize,
     index: usize,
-    /// One bit for each data block, then one for each index page: checked since it was opened.
-    checked: Box<[AtomicU64]>,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// With one bit for each data block, then one for each index page: checked since it was opened.
+    Mapped(Map, Box<[AtomicU64]>),
+    /// With the pages of the index that were read and checked.
+    Copied(Box<dyn DiskFile>, Box<[OnceLock<Box<[u8]>>]>),
 }
 
 /// One entry of the index.
@@ -69,35 +87,65 @@ struct IndexEntry<'a> {
 
 impl Run {
     /// Opens the run that the head lists, which must be the very file that was written for it.
-    pub(crate) fn open(disk: &dyn Disk, reference: RunRef) -> Result<Self> {
+    pub(crate) fn open(disk: &dyn Disk, reference: RunRef, reading: Reading) -> Result<Self> {
         let name = run_name(reference.number);
-        let map = disk.open(&name, Access::Read).named(&name)?.map().named(&name)?;
+        let file = disk.open(&name, Access::Read).named(&name)?;
         let damage = |at: usize, what: &str| Err(Error::damage(&name, wide(at), what));
-        if wide(map.len()) != reference.length || map.len() < RUN_HEADER + RUN_FOOTER {
-            return damage(map.len().min(narrow(reference.length)), "not as long as the head says");
+        let length = narrow(file.size().named(&name)?);
+        if wide(length) != reference.length || length < RUN_HEADER + RUN_FOOTER {
+            return damage(length.min(narrow(reference.length)), "not as long as the head says");
         }
-        let start = map.len() - RUN_FOOTER;
-        let footer = &map[start..];
-        let checksum = u32_at(footer, RUN_FOOTER - 4);
+        let start = length - RUN_FOOTER;
+        let (mut header, mut footer) = ([0; RUN_HEADER], [0; RUN_FOOTER]);
+        file.read_at(&mut header, 0).named(&name)?;
+        file.read_at(&mut footer, wide(start)).named(&name)?;
+        let checksum = u32_at(&footer, RUN_FOOTER - 4);
         let sound = footer.starts_with(RUN_MAGIC)
             && crc32fast::hash(&footer[..RUN_FOOTER - 4]) == checksum
             && checksum == reference.footer_crc
-            && u64_at(footer, 8) == reference.number
-            && u64_at(footer, 16) == reference.entries
-            && u64_at(footer, 40) == reference.length;
+            && u64_at(&footer, 8) == reference.number
+            && u64_at(&footer, 16) == reference.entries
+            && u64_at(&footer, 40) == reference.length;
         if !sound {
             return damage(start, "the footer is not the one the head knows");
         }
-        let (blocks, index) = (narrow(u64_at(footer, 24)), narrow(u64_at(footer, 32)));
+        let (blocks, index) = (narrow(u64_at(&footer, 24)), narrow(u64_at(&footer, 32)));
         let pages = blocks.div_ceil(INDEX_ENTRIES);
         if pages.checked_mul(INDEX_PAGE).and_then(|length| length.checked_add(index)) != Some(start) {
             return damage(start, "the index does not fit the file");
         }
-        if !map.starts_with(RUN_MAGIC) || u64_at(&map, 8) != reference.number {
+        if !header.starts_with(RUN_MAGIC) || u64_at(&header, 8) != reference.number {
             return damage(0, "not the run of its name");
         }
-        let checked = (0..(blocks + pages).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { name, reference, map, blocks, index, checked })
+        let last = u64_at(&footer, 48);
+        let commits = last.saturating_sub(u64::from(u32_at(&footer, 56))).saturating_add(1)..=last;
+        let content = match reading {
+            Reading::Mapped => {
+                let checked = (0..(blocks + pages).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+                Content::Mapped(file.map().named(&name)?, checked)
+            }
+            Reading::Copied => Content::Copied(file, (0..pages).map(|_| OnceLock::new()).collect()),
+        };
+        Ok(Self { name, reference, commits, content, blocks, index })
+    }
+
+    /// Opens the run of a number that no head is there to describe, by what its own footer says.
+    pub(crate) fn open_unnamed(disk: &dyn Disk, number: u64) -> Result<Self> {
+        let name = run_name(number);
+        let file = disk.open(&name, Access::Read).named(&name)?;
+        let length = file.size().named(&name)?;
+        let mut footer = [0; RUN_FOOTER];
+        let start = length.saturating_sub(wide(RUN_FOOTER));
+        if file.read_at(&mut footer, start).named(&name)? < RUN_FOOTER {
+            return Err(Error::damage(&name, length, "shorter than a footer"));
+        }
+        let footer_crc = u32_at(&footer, RUN_FOOTER - 4);
+        Self::open(disk, RunRef { number, length, entries: u64_at(&footer, 16), footer_crc }, Reading::Copied)
+    }
+
+    /// The numbers of the commits that it holds what is left of.
+    pub(crate) fn commits(&self) -> &RangeInclusive<u64> {
+        &self.commits
     }
 
     pub(crate) fn reference(&self) -> RunRef {
@@ -105,41 +153,74 @@ impl Run {
     }
 
     /// What the run says of a key: nothing, a value, or its deletion.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Entry<'_>>> {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Item<'_>>> {
         let Some(block) = self.block_of(key)? else { return Ok(None) };
-        for entry in self.entries(block)? {
-            let entry = entry?;
-            match entry.key.cmp(key) {
-                Ordering::Less => {}
-                Ordering::Equal => return Ok(Some(entry)),
-                Ordering::Greater => break,
-            }
+        let mut items = Items { block: self.block(block)?, at: 0 };
+        let mut is_equal = false;
+        items.skip_keys(|other| {
+            let order = other.cmp(key);
+            is_equal = order == Ordering::Equal;
+            order == Ordering::Less
+        });
+        match items.next() {
+            Some(Some(item)) if is_equal => Ok(Some(item)),
+            Some(None) => Err(self.malformed(block)),
+            _ => Ok(None),
         }
-        Ok(None)
     }
 
     /// All entries from `key` on, in order; an error ends them.
-    pub(crate) fn from<'a>(&'a self, key: &[u8]) -> impl Iterator<Item = Result<Entry<'a>>> + use<'a> {
-        let (first, error) = match self.block_of(key) {
+    pub(crate) fn from<'a>(&'a self, key: &[u8]) -> impl Iterator<Item = Result<Item<'a>>> + use<'a> {
+        let (first, mut error) = match self.block_of(key) {
             Ok(block) => (block.unwrap_or(0), None),
-            Err(error) => (self.blocks, Some(Err(error))),
+            Err(error) => (self.blocks, Some(error)),
         };
-        let key = key.to_vec();
-        let blocks = (first..self.blocks).flat_map(|block| {
-            let (entries, error) = match self.entries(block) {
-                Ok(entries) => (Some(entries), None),
-                Err(error) => (None, Some(Err(error))),
-            };
-            error.into_iter().chain(entries.into_iter().flatten())
-        });
-        let before = move |entry: &Result<Entry<'_>>| entry.as_ref().is_ok_and(|entry| entry.key < key.as_slice());
-        error.into_iter().chain(blocks.skip_while(before))
+        let mut items = None;
+        if first < self.blocks {
+            match self.items(first) {
+                Ok(mut first) => {
+                    first.skip_keys(|other| other < key);
+                    items = Some(first);
+                }
+                Err(failed) => error = Some(failed),
+            }
+        }
+        let (mut at, end) = (first, if error.is_some() { first } else { self.blocks });
+        std::iter::from_fn(move || {
+            loop {
+                if let Some(error) = error.take() {
+                    at = end;
+                    items = None;
+                    return Some(Err(error));
+                }
+                match items.as_mut().and_then(Iterator::next) {
+                    Some(Some(item)) => return Some(Ok(item)),
+                    Some(None) => error = Some(self.malformed(at)),
+                    None if at + 1 >= end => return None,
+                    None => {
+                        at += 1;
+                        match self.items(at) {
+                            Ok(next) => items = Some(next),
+                            Err(failed) => error = Some(failed),
+                        }
+                    }
+                }
+            }
+        })
     }
 
-    fn entries(&self, block: usize) -> Result<impl Iterator<Item = Result<Entry<'_>>>> {
-        let at = self.index_entry(block)?.at.start;
-        let malformed = move || Error::damage(&self.name, wide(at), "a malformed entry");
-        Ok(entries(self.block(block)?).map(move |entry| entry.ok_or_else(malformed)))
+    /// The entries of each block, or why it cannot be read; for finding all that is sound.
+    pub(crate) fn each_block(&self) -> impl Iterator<Item = Result<Items<'_>>> {
+        (0..self.blocks).map(|block| self.items(block))
+    }
+
+    fn items(&self, block: usize) -> Result<Items<'_>> {
+        Ok(Items { block: self.block(block)?, at: 0 })
+    }
+
+    fn malformed(&self, block: usize) -> Error {
+        let at = self.index_entry(block).map_or(self.index, |entry| entry.at.start);
+        Error::damage(&self.name, wide(at), "a malformed entry")
     }
 
     /// The last block whose first key is not greater than `key`; only it can hold the key.
@@ -152,7 +233,7 @@ impl Run {
             let middle = low.midpoint(high);
             // Zero is the least byte, so filled-up prefixes that differ are ordered as the keys are.
             let order = match self.index_entry(middle)?.prefix.cmp(&prefix) {
-                Ordering::Equal => self.first_key(middle)?.cmp(key),
+                Ordering::Equal => (*self.first_key(middle)?).cmp(key),
                 order => order,
             };
             match order {
@@ -164,31 +245,37 @@ impl Run {
         Ok(low.checked_sub(1))
     }
 
-    fn first_key(&self, block: usize) -> Result<&[u8]> {
-        match Entry::split(self.block(block)?) {
-            Some((entry, _)) => Ok(entry.key),
-            None => Err(Error::damage(&self.name, wide(self.index_entry(block)?.at.start), "a block without an entry")),
+    fn first_key(&self, block: usize) -> Result<Slice<'_>> {
+        match self.items(block)?.next() {
+            Some(Some(item)) => Ok(item.key),
+            _ => Err(Error::damage(&self.name, wide(self.index_entry(block)?.at.start), "a block without an entry")),
         }
     }
 
     /// A checked data block.
-    fn block(&self, block: usize) -> Result<&[u8]> {
+    fn block(&self, block: usize) -> Result<Slice<'_>> {
         let IndexEntry { at, checksum, .. } = self.index_entry(block)?;
-        let bytes = self.map.get(at.clone()).filter(|_| at.start >= RUN_HEADER && at.end <= self.index);
-        let Some(bytes) = bytes else {
+        if at.start < RUN_HEADER || at.end > self.index {
             return Err(Error::damage(&self.name, wide(self.index), "the index points outside the data"));
-        };
-        self.check(block, at.start, || crc32fast::hash(bytes) == checksum)?;
-        Ok(bytes)
+        }
+        match &self.content {
+            Content::Mapped(map, checked) => {
+                let bytes = &map[at.clone()];
+                self.check(checked, block, at.start, || crc32fast::hash(bytes) == checksum)?;
+                Ok(Slice::Borrowed(bytes))
+            }
+            Content::Copied(file, _) => {
+                let bytes: Arc<[u8]> = self.read(&**file, at.clone())?.into();
+                let range = 0..bytes.len();
+                if crc32fast::hash(&bytes) == checksum { Ok(Slice::Shared(bytes, range)) } else { self.wrong(at.start) }
+            }
+        }
     }
 
     /// An entry of a checked index page.
+    #[inline]
     fn index_entry(&self, block: usize) -> Result<IndexEntry<'_>> {
-        let number = block / INDEX_ENTRIES;
-        let start = self.index + number * INDEX_PAGE;
-        let page = &self.map[start..start + INDEX_PAGE];
-        let sound = || crc32fast::hash(&page[..INDEX_PAGE - 4]) == u32_at(page, INDEX_PAGE - 4);
-        self.check(self.blocks + number, start, sound)?;
+        let page = self.page(block / INDEX_ENTRIES)?;
         let entry = &page[block % INDEX_ENTRIES * INDEX_ENTRY..][..INDEX_ENTRY];
         let offset = narrow(u64_at(entry, 0));
         Ok(IndexEntry {
@@ -198,17 +285,49 @@ impl Run {
         })
     }
 
+    #[inline]
+    fn page(&self, number: usize) -> Result<&[u8]> {
+        let start = self.index + number * INDEX_PAGE;
+        let sound = |page: &[u8]| crc32fast::hash(&page[..INDEX_PAGE - 4]) == u32_at(page, INDEX_PAGE - 4);
+        match &self.content {
+            Content::Mapped(map, checked) => {
+                let page = &map[start..start + INDEX_PAGE];
+                self.check(checked, self.blocks + number, start, || sound(page))?;
+                Ok(page)
+            }
+            Content::Copied(file, pages) => {
+                if let Some(page) = pages[number].get() {
+                    return Ok(page);
+                }
+                let page = self.read(&**file, start..start + INDEX_PAGE)?;
+                if sound(&page) { Ok(pages[number].get_or_init(|| page.into())) } else { self.wrong(start) }
+            }
+        }
+    }
+
+    fn read(&self, file: &dyn DiskFile, at: Range<usize>) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; at.len()];
+        let count = file.read_at(&mut bytes, wide(at.start)).named(&self.name)?;
+        if count == bytes.len() { Ok(bytes) } else { self.wrong(at.start + count) }
+    }
+
     /// Runs the check of a part unless it has passed before.
-    fn check(&self, part: usize, offset: usize, sound: impl FnOnce() -> bool) -> Result<()> {
-        let (word, bit) = (&self.checked[part / 64], 1 << (part % 64));
+    #[inline]
+    fn check(&self, checked: &[AtomicU64], part: usize, offset: usize, sound: impl FnOnce() -> bool) -> Result<()> {
+        let (word, bit) = (&checked[part / 64], 1 << (part % 64));
         // The bytes never change, so the order between threads does not matter: at worst one checks again.
         if word.load(atomic::Ordering::Relaxed) & bit != 0 {
             return Ok(());
         }
         if !sound() {
-            return Err(Error::damage(&self.name, wide(offset), "the checksum does not match"));
+            return self.wrong(offset);
         }
         word.fetch_or(bit, atomic::Ordering::Relaxed);
         Ok(())
+    }
+
+    #[cold]
+    fn wrong<T>(&self, offset: usize) -> Result<T> {
+        Err(Error::damage(&self.name, wide(offset), "the checksum does not match"))
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::entry::Entry;
 use crate::error::Result;
-use crate::generation::Generation;
 use crate::merge::{Merge, Source};
+use crate::run::Run;
+use crate::slice::{Item, Slice};
 
 /// Keys and their values or deletions, in memory.
 pub(crate) type Table = BTreeMap<Box<[u8]>, Option<Arc<[u8]>>>;
@@ -17,14 +17,14 @@ pub(crate) type Table = BTreeMap<Box<[u8]>, Option<Arc<[u8]>>>;
 /// It holds no lock and hinders nobody; what it reads stays mapped and in memory. A clone is the same state.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    pub(crate) generation: Arc<Generation>,
+    pub(crate) runs: Arc<[Arc<Run>]>,
     pub(crate) tail: Arc<Table>,
 }
 
 impl Snapshot {
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(self.find(key)?.map(<[u8]>::to_vec))
+        Ok(self.find(key)?.map(|value| value.to_vec()))
     }
 
     /// Says whether the key has a value.
@@ -37,13 +37,13 @@ impl Snapshot {
         Scan::new(self.sources(prefix), prefix)
     }
 
-    fn find(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+    fn find(&self, key: &[u8]) -> Result<Option<Slice<'_>>> {
         if let Some(value) = self.tail.get(key) {
-            return Ok(value.as_deref());
+            return Ok(value.as_deref().map(Slice::Borrowed));
         }
-        for run in &self.generation.runs {
-            if let Some(entry) = run.get(key)? {
-                return Ok(entry.value);
+        for run in &*self.runs {
+            if let Some(item) = run.get(key)? {
+                return Ok(item.value);
             }
         }
         Ok(None)
@@ -51,7 +51,7 @@ impl Snapshot {
 
     /// All that is known from `key` on, the newest first.
     pub(crate) fn sources<'a>(&'a self, key: &[u8]) -> Vec<Source<'a>> {
-        let runs = self.generation.runs.iter().map(|run| Box::new(run.from(key)) as Source<'a>);
+        let runs = self.runs.iter().map(|run| Box::new(run.from(key)) as Source<'a>);
         std::iter::once(table_source(&self.tail, key)).chain(runs).collect()
     }
 }
@@ -59,7 +59,10 @@ impl Snapshot {
 /// The entries of a table from `key` on.
 pub(crate) fn table_source<'a>(table: &'a Table, key: &[u8]) -> Source<'a> {
     let entries = table.range::<[u8], _>((Bound::Included(key), Bound::Unbounded));
-    Box::new(entries.map(|(key, value)| Ok(Entry { key, value: value.as_deref() })))
+    Box::new(
+        entries
+            .map(|(key, value)| Ok(Item { key: Slice::Borrowed(key), value: value.as_deref().map(Slice::Borrowed) })),
+    )
 }
 
 /// The keys of one prefix with their values, sorted bytewise.
@@ -82,12 +85,12 @@ impl Iterator for Scan<'_> {
         loop {
             match self.merge.next()? {
                 Err(error) => return Some(Err(error)),
-                Ok(entry) if !entry.key.starts_with(&self.prefix) => {
+                Ok(item) if !item.key.starts_with(&self.prefix) => {
                     self.merge = Merge::new([]);
                     return None;
                 }
-                Ok(Entry { value: None, .. }) => {}
-                Ok(Entry { key, value: Some(value) }) => return Some(Ok((key.to_vec(), value.to_vec()))),
+                Ok(Item { value: None, .. }) => {}
+                Ok(Item { key, value: Some(value) }) => return Some(Ok((key.to_vec(), value.to_vec()))),
             }
         }
     }

@@ -5,7 +5,9 @@
 //!  8   8  generation of the log
 //! 16   8  blocks of it that are published
 //! 24   4  marks: 1 a sync failed, 2 published without a sync
-//! 28  32  zero
+//! 28   4  zero
+//! 32   8  number of the next merge, so that readers let go of runs that were merged
+//! 40  20  zero
 //! 60   4  CRC-32 of everything before
 //! ```
 //!
@@ -33,6 +35,7 @@ pub(crate) struct Synced {
     pub(crate) generation: u64,
     pub(crate) blocks: u64,
     pub(crate) marks: Marks,
+    pub(crate) merges: u64,
 }
 
 impl Synced {
@@ -42,6 +45,7 @@ impl Synced {
         bytes[8..16].copy_from_slice(&self.generation.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.blocks.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.marks.bits().to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.merges.to_le_bytes());
         let checksum = crc32fast::hash(&bytes[..SYNCED_LEN - 4]);
         bytes[SYNCED_LEN - 4..].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -54,6 +58,7 @@ impl Synced {
             generation: u64_at(body, 8),
             blocks: u64_at(body, 16),
             marks: Marks::from_bits_retain(u32_at(body, 24)),
+            merges: u64_at(body, 32),
         })
     }
 

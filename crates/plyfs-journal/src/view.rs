@@ -33,6 +33,7 @@ const READ_ON: u64 = 8;
 /// A state of the journal and where in the log it ends.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
+    pub(crate) generation: Arc<Generation>,
     pub(crate) snapshot: Snapshot,
     /// Blocks of the log that the state covers.
     pub(crate) end: u64,
@@ -67,13 +68,13 @@ impl View {
     /// The empty view of a generation whose log is empty.
     pub(crate) fn at_start(generation: Generation) -> Self {
         let commits = generation.head.commits;
-        let snapshot = Snapshot { generation: Arc::new(generation), tail: Arc::default() };
-        Self { snapshot, end: 0, commits, durable: 0 }
+        let snapshot = Snapshot { runs: Arc::clone(&generation.runs), tail: Arc::default() };
+        Self { generation: Arc::new(generation), snapshot, end: 0, commits, durable: 0 }
     }
 
     /// Where the next commit goes.
     pub(crate) fn place(&self) -> Place {
-        Place { generation: self.snapshot.generation.head.generation, end: self.end, commits: self.commits }
+        Place { generation: self.generation.head.generation, end: self.end, commits: self.commits }
     }
 
     /// Reads the journal from its head.
@@ -100,9 +101,12 @@ impl View {
 
     /// Brings a reader's view up to what is durable now.
     pub(crate) fn catch_up(&mut self, files: &Files) -> Result<()> {
-        let generation = &self.snapshot.generation;
+        let generation = &self.generation;
         match files.synced() {
-            Some(synced) if synced.generation == generation.head.generation => self.advance(synced),
+            Some(synced) if synced.generation == generation.head.generation => {
+                self.follow_merges(files, synced);
+                self.advance(synced)
+            }
             Some(synced) if synced.generation > generation.head.generation => self.reload(files),
             // A writer died between the head and this file, or the file cannot be believed: ask the head itself.
             _ if head::read(&files.disk)? == generation.head_bytes && self.is_blank_beyond()? => Ok(()),
@@ -110,8 +114,26 @@ impl View {
         }
     }
 
+    /// Lets go of runs that were merged, which cost space while they are open. They stay good to read, so where the
+    /// others cannot be opened this moment there will be another chance.
+    fn follow_merges(&mut self, files: &Files, synced: Synced) {
+        let generation = &self.generation;
+        if synced.merges > generation.head.next_merge
+            && let Ok(head_bytes) = head::read(&files.disk)
+            && let Ok(Some(merged)) = generation.after_merge(files, head_bytes)
+        {
+            self.replace_runs(merged);
+        }
+    }
+
+    /// Goes on with the same log above the runs of another head.
+    pub(crate) fn replace_runs(&mut self, merged: Generation) {
+        self.snapshot.runs = Arc::clone(&merged.runs);
+        self.generation = Arc::new(merged);
+    }
+
     fn reload(&mut self, files: &Files) -> Result<()> {
-        let loaded = Self::load(files, Some(&self.snapshot.generation), Role::Follower)?;
+        let loaded = Self::load(files, Some(&self.generation), Role::Follower)?;
         *self = loaded.view;
         Ok(())
     }
@@ -122,7 +144,7 @@ impl View {
         if until <= self.end {
             return Ok(());
         }
-        let log = Arc::clone(&self.snapshot.generation.log);
+        let log = Arc::clone(&self.generation.log);
         let name = &log.name;
         let bytes = log::read(&*log.file, self.end, Some(until)).named(name)?;
         let found = log::scan(&bytes, self.place());
@@ -148,7 +170,7 @@ impl View {
         if self.end == until {
             return Ok(());
         }
-        let name = &self.snapshot.generation.log.name;
+        let name = &self.generation.log.name;
         Err(Error::damage(name, self.end * wide(BLOCK), "a commit is published in part"))
     }
 
@@ -173,7 +195,7 @@ impl View {
 
     /// What has to be synced for this state to be durable.
     pub(crate) fn ticket(&self) -> Ticket {
-        let generation = &self.snapshot.generation;
+        let generation = &self.generation;
         let number = generation.head.generation;
         Ticket { log: Arc::clone(&generation.log), generation: number, end: self.end, commit: self.commits }
     }
@@ -182,7 +204,7 @@ impl View {
     ///
     /// A write goes from front to back, so while the machine runs nothing is behind the first blank block.
     pub(crate) fn read_on(&mut self) -> Result<bool> {
-        let log = Arc::clone(&self.snapshot.generation.log);
+        let log = Arc::clone(&self.generation.log);
         let mut blocks = READ_ON;
         loop {
             let bytes = log::read(&*log.file, self.end, Some(self.end + blocks)).named(&log.name)?;
@@ -201,7 +223,7 @@ impl View {
 
     /// Says whether the first block behind the view was never written.
     pub(crate) fn is_blank_beyond(&self) -> Result<bool> {
-        let generation = &self.snapshot.generation;
+        let generation = &self.generation;
         let log = &generation.log;
         let bytes = log::read(&*log.file, self.end, Some(self.end + 1)).named(&log.name)?;
         Ok(Block::judge(&bytes, generation.head.generation, self.end) == Block::Blank)
@@ -272,7 +294,7 @@ fn believable(view: &View, found: &Found, published: u64, marks: Marks) -> u64 {
     if marks.contains(Marks::FAILED) {
         return published;
     }
-    match view.snapshot.generation.log.sync() {
+    match view.generation.log.sync() {
         Ok(()) => found.end,
         // A file system that cannot be written to has nothing that is not on the disk.
         Err(error) if matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::InvalidInput) => found.end,

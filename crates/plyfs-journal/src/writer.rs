@@ -43,13 +43,18 @@ impl Journal {
     /// The state this handle knew, with what others appended since; `None` when that is not all there is to know.
     fn followed(&self, writer: &mut Writer) -> Result<Option<View>> {
         let Some(mut view) = writer.view.take() else { return Ok(None) };
-        let generation = &view.snapshot.generation;
+        let generation = &view.generation;
         let synced = self
             .files
             .synced()
             .filter(|synced| synced.generation == generation.head.generation && !synced.marks.contains(Marks::FAILED));
         let Some(synced) = synced else { return Ok(None) };
-        if head::read(&self.files.disk)? != generation.head_bytes || !view.read_on()? {
+        let head_bytes = head::read(&self.files.disk)?;
+        if head_bytes != generation.head_bytes {
+            let Some(merged) = generation.after_merge(&self.files, head_bytes)? else { return Ok(None) };
+            view.replace_runs(merged);
+        }
+        if !view.read_on()? {
             return Ok(None);
         }
         if synced.marks.is_empty() {
@@ -60,11 +65,11 @@ impl Journal {
 
     /// The state read anew, and whether it must move to a new log before anything is appended.
     fn loaded(&self) -> Result<(View, bool)> {
-        let before = Arc::clone(&guard(&self.view).snapshot.generation);
+        let before = Arc::clone(&guard(&self.view).generation);
         let Loaded { view, is_sound, in_doubt } = View::load(&self.files, Some(&before), Role::Writer)?;
         let Ticket { log, generation, .. } = view.ticket();
-        view.snapshot.generation.head.require_writable()?;
-        self.group.moved(generation, view.snapshot.generation.head.commits)?;
+        view.generation.head.require_writable()?;
+        self.group.moved(generation, view.generation.head.commits)?;
         if is_sound && self.options.durable && !in_doubt.is_empty() {
             // The same bytes at the same place: pages that an earlier sync failed to write are written by ours.
             log.file.write_at(&in_doubt, view.durable * wide(BLOCK)).named(&log.name)?;
@@ -80,7 +85,7 @@ impl Journal {
             }
             result => result?,
         };
-        let published = checkpoint::publish(&self.files, &prepared, &view.snapshot.generation);
+        let published = checkpoint::publish(&self.files, &prepared, &view.generation);
         let view = published.inspect_err(|_| self.group.poison())?;
         self.group.moved(view.place().generation, view.commits)?;
         Ok(view)
@@ -93,10 +98,11 @@ impl Journal {
         let commit = Commit::new(entries, place, view.durable);
         let end = place.end + commit.blocks();
         self.reserve(view, end)?;
-        let log = &view.snapshot.generation.log;
+        let log = &view.generation.log;
         log.file.write_at(commit.bytes(), place.end * wide(BLOCK)).named(&log.name)?;
         if !self.options.durable {
-            let published = Synced { generation: place.generation, blocks: end, marks: Marks::RELAXED };
+            let merges = view.generation.head.next_merge;
+            let published = Synced { generation: place.generation, blocks: end, marks: Marks::RELAXED, merges };
             checkpoint::mark(&self.files, &published)?;
         }
         view.append(end, changes);
@@ -105,7 +111,7 @@ impl Journal {
 
     /// Makes room for a commit that is larger than what is left: zeros, synced before the commit is written.
     fn reserve(&self, view: &View, end: u64) -> Result<()> {
-        let generation = &view.snapshot.generation;
+        let generation = &view.generation;
         let log = &generation.log;
         if end <= generation.head.log_blocks {
             return Ok(());

@@ -1,14 +1,15 @@
 //! Writing a run: entries in, in order; a synced file out.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile};
-use crate::entry::Entry;
 use crate::error::{Named, Result};
 use crate::head::{RunRef, remove_if_there};
 use crate::layout::{
     INDEX_ENTRIES, INDEX_ENTRY, INDEX_PAGE, INDEX_PREFIX, RUN_BLOCK, RUN_FOOTER, RUN_HEADER, RUN_MAGIC, run_name, wide,
 };
+use crate::slice::Item;
 
 /// Bytes collected before they are written.
 const BUFFER: usize = 1 << 20;
@@ -19,11 +20,12 @@ const BUFFER: usize = 1 << 20;
 pub(crate) fn write<'a>(
     disk: &Arc<dyn Disk>,
     number: u64,
-    entries: impl Iterator<Item = Result<Entry<'a>>>,
+    commits: &RangeInclusive<u64>,
+    items: impl Iterator<Item = Result<Item<'a>>>,
 ) -> Result<Option<RunRef>> {
     let name = run_name(number);
-    let mut entries = entries.peekable();
-    if entries.peek().is_none() {
+    let mut items = items.peekable();
+    if items.peek().is_none() {
         return Ok(None);
     }
     // What a crash left of an earlier attempt; no head names it.
@@ -36,7 +38,8 @@ pub(crate) fn write<'a>(
     let mut index = Vec::new();
     let (mut count, mut block) = (0_u64, Vec::new());
     let mut prefix = [0; INDEX_PREFIX];
-    while let Some(entry) = entries.next().transpose()? {
+    while let Some(item) = items.next().transpose()? {
+        let entry = item.entry();
         if block.is_empty() {
             prefix = [0; INDEX_PREFIX];
             let length = entry.key.len().min(INDEX_PREFIX);
@@ -44,13 +47,13 @@ pub(crate) fn write<'a>(
         }
         entry.encode(&mut block);
         count += 1;
-        if block.len() >= RUN_BLOCK || entries.peek().is_none() {
+        if block.len() >= RUN_BLOCK || items.peek().is_none() {
             index.extend(index_entry(output.position(), &block, prefix));
             output.push(&block).named(&name)?;
             block.clear();
         }
     }
-    let reference = output.finish(number, count, &index).named(&name)?;
+    let reference = output.finish(number, count, commits, &index).named(&name)?;
     file.sync().named(&name)?;
     Ok(Some(reference))
 }
@@ -89,7 +92,13 @@ impl Output<'_> {
     }
 
     /// Writes index and footer behind the data.
-    fn finish(mut self, number: u64, entries: u64, index: &[u8]) -> plyfs_sys::Result<RunRef> {
+    fn finish(
+        mut self,
+        number: u64,
+        entries: u64,
+        commits: &RangeInclusive<u64>,
+        index: &[u8],
+    ) -> plyfs_sys::Result<RunRef> {
         let offset = self.position().next_multiple_of(wide(INDEX_PAGE));
         let padding = usize::try_from(offset - self.position()).expect("less than a page");
         self.push(&[0; INDEX_PAGE][..padding])?;
@@ -103,10 +112,12 @@ impl Output<'_> {
         let length = self.position() + wide(RUN_FOOTER);
         let mut footer = Vec::with_capacity(RUN_FOOTER);
         footer.extend(RUN_MAGIC);
-        for number in [number, entries, wide(index.len() / INDEX_ENTRY), offset, length] {
+        for number in [number, entries, wide(index.len() / INDEX_ENTRY), offset, length, *commits.end()] {
             footer.extend(number.to_le_bytes());
         }
-        footer.resize(RUN_FOOTER - 4, 0);
+        let covered =
+            u32::try_from(commits.end().saturating_sub(*commits.start()).saturating_add(1)).unwrap_or(u32::MAX);
+        footer.extend(covered.to_le_bytes());
         let footer_crc = crc32fast::hash(&footer);
         footer.extend(footer_crc.to_le_bytes());
         self.push(&footer)?;

@@ -341,6 +341,11 @@ impl Disk for FaultDisk {
         inner.locked.insert(name.into());
         Ok(Box::new(FaultLock { disk: self.clone(), name: name.into() }))
     }
+
+    fn try_lock(&self, name: &str) -> Result<Option<Box<dyn DiskLock>>> {
+        let is_free = self.step().locked.insert(name.into());
+        Ok(is_free.then(|| Box::new(FaultLock { disk: self.clone(), name: name.into() }) as Box<dyn DiskLock>))
+    }
 }
 
 #[derive(Debug)]
@@ -349,7 +354,11 @@ struct FaultLock {
     name: String,
 }
 
-impl DiskLock for FaultLock {}
+impl DiskLock for FaultLock {
+    fn counts(&self) -> Result<bool> {
+        Ok(true)
+    }
+}
 
 impl Drop for FaultLock {
     fn drop(&mut self) {

@@ -9,5 +9,6 @@ mod model;
 mod power;
 mod random;
 mod real;
+mod salvage;
 mod schedule;
 mod shared;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use plyfs_journal::{DirDisk, Error, ErrorKind, Journal, Options, Transaction};
+use plyfs_journal::{DirDisk, Disk, Error, ErrorKind, Journal, Options, Transaction};
 
 use crate::fault_disk::{FaultDisk, Faults};
 
@@ -170,4 +170,42 @@ fn reading_only_creates_and_changes_nothing_and_still_sees_what_others_write() {
     assert!(!temp.path().join("lock").exists(), "a reader made a lock file");
     count(&writer, "writer", 1);
     assert_eq!(observe(&reader), 2);
+}
+
+#[test]
+fn a_lock_file_that_is_removed_while_it_is_held_ends_the_commit_and_not_the_journal() {
+    let temp = created();
+    let (one, other) = (open(temp.path()), open(temp.path()));
+    count(&one, "one", 0);
+
+    let result = one.write(|changes| {
+        std::fs::remove_file(temp.path().join("lock")).expect("removed");
+        count(&other, "other", 0);
+        changes.put(b"count", b"lost");
+        Ok::<_, Error>(())
+    });
+
+    assert_eq!(result.expect_err("the lock kept nobody out").kind(), ErrorKind::Conflict);
+    assert_eq!(observe(&one), 2, "what the other wrote is untouched");
+    count(&one, "one", 1);
+    assert_eq!(observe(&other), 3);
+}
+
+#[test]
+fn whoever_merges_keeps_nobody_from_committing_and_is_made_up_for_later() {
+    let disk: Arc<dyn Disk> = Arc::new(FaultDisk::default());
+    let journal = Journal::create(Arc::clone(&disk), Options::default().log_limit(1024)).expect("created");
+    let runs = || disk.list().expect("listed").iter().filter(|name| name.ends_with(".run")).count();
+    let held = journal.snapshot().expect("read");
+    let merging = disk.try_lock("merging").expect("asked").expect("free");
+
+    (0..40).for_each(|number| count(&journal, "one", number));
+
+    assert!(runs() > 8, "someone else merges, and {} runs are there", runs());
+    assert_eq!(observe(&journal), 40);
+    drop(merging);
+    (40..50).for_each(|number| count(&journal, "one", number));
+    assert!(runs() < 4, "{} runs are left", runs());
+    assert_eq!(observe(&journal), 50);
+    assert_eq!(held.scan(b"").count(), 0, "a snapshot does not change");
 }
