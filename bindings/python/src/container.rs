@@ -15,6 +15,7 @@ use crate::image::Image;
 use crate::mount::Mount;
 use crate::store::Store;
 use crate::values::{self, Exported, MountSpec, Usage};
+use crate::view::View;
 use crate::watch::{watched, watched_aside};
 
 /// A writable layer with a name.
@@ -150,5 +151,9 @@ impl Container {
 
     fn usage(&self, py: Python<'_>) -> PyResult<Usage> {
         detached(py, || Ok(values::usage(self.0.usage()?)))
+    }
+
+    fn view(&self, py: Python<'_>) -> PyResult<View> {
+        detached(py, || Ok(self.0.view()?)).map(View)
     }
 }

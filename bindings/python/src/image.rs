@@ -7,6 +7,7 @@ use crate::error::detached;
 use crate::layer::Layer;
 use crate::store::Store;
 use crate::values::{self, Usage};
+use crate::view::View;
 
 /// A config, a chain of layers, any number of names.
 #[pyclass(frozen, module = "plyfs._native")]
@@ -72,5 +73,9 @@ impl Image {
 
     fn usage(&self, py: Python<'_>) -> PyResult<Usage> {
         detached(py, || Ok(values::usage(self.0.usage()?)))
+    }
+
+    fn view(&self, py: Python<'_>) -> PyResult<View> {
+        detached(py, || Ok(self.0.view()?)).map(View)
     }
 }

@@ -8,6 +8,7 @@ use crate::error::{Outcome, detached};
 use crate::file::writing;
 use crate::mount::Mount;
 use crate::values::{self, Exported, Usage};
+use crate::view::View;
 use crate::watch::watched;
 
 /// An immutable tree and what made it.
@@ -96,5 +97,9 @@ impl Layer {
         watched(py, None, |raised, _| -> Outcome<_> {
             writing(file, raised, |out| Ok(values::exported(&self.0.write_archive(out)?)))
         })
+    }
+
+    fn view(&self, py: Python<'_>) -> PyResult<View> {
+        detached(py, || Ok(self.0.view()?)).map(View)
     }
 }

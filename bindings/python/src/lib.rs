@@ -13,6 +13,7 @@ mod layer;
 mod mount;
 mod store;
 mod values;
+mod view;
 mod watch;
 
 /// The native half of `plyfs`; private.
@@ -32,6 +33,8 @@ mod _native {
     use super::store::Store;
     #[pymodule_export]
     use super::values::kinds;
+    #[pymodule_export]
+    use super::view::{View, Walk};
 
     /// The version of the library.
     #[pymodule_export]

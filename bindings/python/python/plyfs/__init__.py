@@ -49,6 +49,7 @@ from ._values import (
     ChangeKind,
     Compression,
     Exported,
+    FileStat,
     Finding,
     Format,
     Info,
@@ -59,6 +60,7 @@ from ._values import (
     Usage,
     User,
 )
+from ._view import View
 
 __all__ = [
     "Busy",
@@ -72,6 +74,7 @@ __all__ = [
     "Error",
     "Exists",
     "Exported",
+    "FileStat",
     "Finding",
     "Format",
     "Image",
@@ -98,5 +101,6 @@ __all__ = [
     "Unsupported",
     "Usage",
     "User",
+    "View",
     "__version__",
 ]

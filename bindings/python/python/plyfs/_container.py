@@ -13,6 +13,7 @@ from ._html import table
 from ._image import Image
 from ._mount import Guard
 from ._values import Change, ChangeKind, Exported, MountSpec, Progress, Usage
+from ._view import View
 
 if TYPE_CHECKING:
     from ._store import Store
@@ -172,6 +173,10 @@ class Container:
     def usage(self) -> Usage:
         """Walks its own layer and tells what it takes now."""
         return Usage(*self._native.usage())
+
+    def view(self) -> View:
+        """Return the merged tree, read without mounting it."""
+        return View(self._native.view())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Container):

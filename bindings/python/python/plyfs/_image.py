@@ -9,6 +9,7 @@ from ._files import StrPath, SupportsWrite
 from ._html import size, table
 from ._layer import Layer
 from ._values import Compression, Format, Progress, Pruned, Usage
+from ._view import View
 
 if TYPE_CHECKING:
     from ._store import Store
@@ -105,6 +106,10 @@ class Image:
     def remove(self) -> Pruned:
         """Removes it, its names, and those of its layers that nothing else stands on; see `Store.remove_image`."""
         return self._store.remove_image(self)
+
+    def view(self) -> View:
+        """Return the merged tree, read without mounting it."""
+        return View(self._native.view())
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Image) else NotImplemented

@@ -8,6 +8,7 @@ from ._files import StrPath, SupportsWrite, writing
 from ._html import size, table
 from ._mount import Guard
 from ._values import Exported, Usage, User
+from ._view import View
 
 
 class LayerMount(Guard):
@@ -98,6 +99,10 @@ class Layer:
         """Writes the archive as it came in, byte for byte; a tree that was changed since raises `Corrupt`."""
         with writing(target) as file:
             return Exported._of(self._native.write_archive(file))
+
+    def view(self) -> View:
+        """Return the merged tree, read without mounting it."""
+        return View(self._native.view())
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Layer) else NotImplemented

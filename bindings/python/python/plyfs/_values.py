@@ -46,6 +46,26 @@ class Change:
         return _native.describe_change(self.path, self.kind.value)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileStat:
+    """One inode of a view.
+
+    `kind` is ``file``, ``directory``, ``symlink``, ``character-device``, ``block-device``, ``fifo`` or ``socket``; `mode`
+    holds the permission bits alone. `modified` is in seconds since the epoch and nanoseconds, `layer` the layer that
+    shows it, counted from the uppermost.
+    """
+
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    links: int
+    modified: tuple[int, int]
+    device: tuple[int, int] | None
+    layer: int
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a tree takes: the lengths of its files, the bytes set aside for them, the inodes."""
