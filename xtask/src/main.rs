@@ -9,6 +9,7 @@ mod demo;
 mod faults;
 mod fuzz;
 mod header;
+mod model;
 mod powercut;
 mod run;
 mod setup;
@@ -44,6 +45,8 @@ enum Command {
     Torture(torture::Args),
     /// Let each system call of each operation fail once, and judge the store afterwards
     Faults(faults::Args),
+    /// Make random edits on real mounts and hold every reader, and other tools, to what the kernel shows
+    Model(model::Args),
     /// Run what needs hours, part by part
     Soak(soak::Args),
     /// Fuzz everything that reads bytes from outside
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Torture(args) => torture::run(&args),
         Command::Faults(args) => faults::run(&args),
+        Command::Model(args) => model::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Powercut(args) => powercut::run(&args),

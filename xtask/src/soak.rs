@@ -34,6 +34,11 @@ const PARTS: &[Part] = &[
         arguments: |minutes| words(&["torture", "--minutes", &minutes.to_string(), "--seed", "11"]),
     },
     Part {
+        name: "model",
+        what: "10,000 layers of random edits read everywhere as the kernel shows them",
+        arguments: |_| words(&["model", "--sequences", "10000", "--seed", "1000"]),
+    },
+    Part {
         name: "powercut",
         what: "1,000 cuts of each file system lose nothing acknowledged",
         arguments: |_| words(&["powercut", "--cuts", "1000", "--seed", "100"]),
