@@ -4,6 +4,7 @@
 //! measured in one run, variants in turn, with release builds; the table goes to standard output and the figures to
 //! `target/xtask/bench/NAME.json`.
 
+mod diff;
 mod disk;
 #[allow(dead_code, reason = "each bench uses what it needs")]
 mod harness;
@@ -28,6 +29,8 @@ pub(crate) struct Args {
 enum Bench {
     /// Opening, looking up, creating, mounting, removing and committing, at few layers and at many
     Store(store::Args),
+    /// Exporting, listing, applying and comparing a real tree of 22,000 files, beside tar, find and containerd
+    Diff(diff::Args),
 }
 
 /// Runs one bench.
@@ -37,5 +40,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     match &args.bench {
         Bench::Store(args) => store::run(args),
+        Bench::Diff(args) => diff::run(args),
     }
 }

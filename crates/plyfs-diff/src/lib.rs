@@ -74,7 +74,7 @@ mod upper;
 mod usage;
 mod view;
 
-pub use apply::{Applied, ApplyOptions, Deferred, Settled, apply, settle};
+pub use apply::{Applied, ApplyOptions, Deferred, IdRange, Owners, Settled, apply, settle};
 pub use chain::{Chain, Entry, Found, Merged};
 pub use changes::{Change, ChangeKind, Changes, changes};
 pub use compare::{compare, export_between};

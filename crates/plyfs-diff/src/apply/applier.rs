@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::ApplyOptions;
 use super::cursor::{Cursor, Purpose};
+use super::holes;
 use super::links::Links;
 use super::metadata::{self, Owner, Target};
 use super::record::Record;
@@ -65,7 +66,7 @@ pub(super) fn apply<'a>(
 ) -> Result<Applied> {
     let own = || fs::open_dir_at(root, ".").map_err(|error| Error::call("open the layer", error));
     // Without privilege nothing can be given to root; what nothing describes stays the caller's.
-    let owner = rustix::process::geteuid().is_root().then_some((0, 0));
+    let owner = rustix::process::geteuid().is_root().then(|| options.owners.root()).flatten();
     let mut applier = Applier {
         reader: Reader::new(source, options.limits),
         cursor: Cursor::new(own()?, chain, owner, options.limits.depth)?,
@@ -76,7 +77,8 @@ pub(super) fn apply<'a>(
         owner,
         is_root_given: false,
     };
-    while let Some(entry) = applier.reader.next_entry()? {
+    while let Some(mut entry) = applier.reader.next_entry()? {
+        options.owners.apply(&mut entry)?;
         applier.entry(&entry)?;
     }
     applier.finish(tar_split)
@@ -199,12 +201,19 @@ impl<'a> Applier<'a> {
         loop {
             let piece = self.reader.content()?;
             if piece.is_empty() {
+                if self.options.punches_holes {
+                    // A hole at the end has not made the file as long as it is.
+                    file.set_len(entry.size).map_err(writing)?;
+                }
                 return Ok(Some(crc.value()));
             }
             if self.record.is_some() {
                 crc.update(piece);
             }
-            (&mut &*file).write_all(piece).map_err(writing)?;
+            match self.options.punches_holes {
+                true => holes::write(file, piece).map_err(writing)?,
+                false => (&mut &*file).write_all(piece).map_err(writing)?,
+            }
         }
     }
 

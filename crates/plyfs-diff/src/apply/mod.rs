@@ -3,8 +3,10 @@
 mod applier;
 mod cursor;
 mod deferred;
+mod holes;
 mod links;
 mod metadata;
+mod owners;
 mod record;
 mod scratch;
 mod settle;
@@ -16,6 +18,7 @@ use std::os::fd::AsFd;
 use plyfs_sys::fs;
 
 pub use deferred::Deferred;
+pub use owners::{IdRange, Owners};
 pub use settle::{Settled, settle};
 
 use crate::archive::Limits;
@@ -27,6 +30,8 @@ use crate::{Chain, Digest, DigestReader, Error, Result, Skipped, Usage};
 pub struct ApplyOptions {
     limits: Limits,
     tolerates_attributes: bool,
+    punches_holes: bool,
+    owners: Owners,
 }
 
 impl ApplyOptions {
@@ -47,6 +52,23 @@ impl ApplyOptions {
     #[must_use]
     pub fn tolerate_attributes(mut self, tolerate: bool) -> Self {
         self.tolerates_attributes = tolerate;
+        self
+    }
+
+    /// Leaves holes where the content of files is zero for whole blocks of 4 KiB (rule 42); what is read is the same.
+    #[must_use]
+    pub fn punch_holes(mut self, punch: bool) -> Self {
+        self.punches_holes = punch;
+        self
+    }
+
+    /// Shifts the owners and groups of all entries by a map (rule 55).
+    ///
+    /// An entry of an owner that the map has not is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). Copies
+    /// from lowers keep the owners they have there, and whiteouts belong to nobody.
+    #[must_use]
+    pub fn owners(mut self, owners: Owners) -> Self {
+        self.owners = owners;
         self
     }
 }

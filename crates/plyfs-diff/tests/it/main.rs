@@ -17,6 +17,7 @@ mod layers;
 mod model;
 mod oracle;
 mod rebuild;
+mod rules;
 mod settle;
 mod stack;
 mod view;
