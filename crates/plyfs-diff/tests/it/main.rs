@@ -10,6 +10,7 @@ mod apply_whiteouts;
 mod chain;
 mod changes;
 mod compare;
+mod docker_records;
 mod export_entries;
 mod export_marks;
 mod export_oracles;
