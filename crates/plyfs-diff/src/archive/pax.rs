@@ -3,6 +3,8 @@
 //! `tar-core`'s iterator ends quietly at a record without a readable length; a reader that skips what it cannot read
 //! sees other entries than one that can, so the records are split here.
 
+use std::collections::HashMap;
+
 use super::entry::Time;
 use super::sparse::PaxSparse;
 use crate::layout::PAX_XATTR_PREFIX;
@@ -23,6 +25,8 @@ pub(super) struct Overrides {
     pub(super) major: Option<u64>,
     pub(super) minor: Option<u64>,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where each attribute is: a megabyte of short records has tens of thousands, and each may come twice.
+    places: HashMap<Vec<u8>, usize>,
     pub(super) sparse: PaxSparse,
 }
 
@@ -65,9 +69,12 @@ impl Overrides {
 
     /// The last record of a name wins, as for any other key.
     fn set_xattr(&mut self, name: &[u8], value: &[u8]) {
-        match self.xattrs.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => *known = value.to_vec(),
-            None => self.xattrs.push((name.to_vec(), value.to_vec())),
+        match self.places.get(name) {
+            Some(&place) => self.xattrs[place].1 = value.to_vec(),
+            None => {
+                self.places.insert(name.to_vec(), self.xattrs.len());
+                self.xattrs.push((name.to_vec(), value.to_vec()));
+            }
         }
     }
 }
