@@ -43,6 +43,12 @@ const PARTS: &[Part] = &[
         what: "1,000 cuts of each file system lose nothing acknowledged",
         arguments: |_| words(&["powercut", "--cuts", "1000", "--seed", "100"]),
     },
+    Part {
+        name: "fuzz",
+        what: "no reader of foreign bytes breaks, each fuzzed for a share of the time",
+        // Ten targets, two at a time.
+        arguments: |minutes| words(&["fuzz", "--seconds", &(minutes * 60 / 5).to_string()]),
+    },
 ];
 
 /// Longest run of one part.

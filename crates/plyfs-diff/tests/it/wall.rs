@@ -18,6 +18,7 @@
 //! = not a/c
 //! ```
 
+mod bombs;
 mod canary;
 mod case;
 mod corpus;

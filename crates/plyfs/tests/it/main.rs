@@ -12,6 +12,7 @@
 //! | [`refusals`] | bad input is named, and leaves no trace |
 //! | [`killed`] | a load that is killed is whole or absent |
 //! | [`views`] | what is read without a mount is what a mount shows |
+//! | [`wall`] | nobody reaches into a layer, no id is a path, no garbage holds anything up |
 //! | [`deep`] | hundreds of layers, through both engines |
 
 mod build;
@@ -26,3 +27,4 @@ mod support;
 mod trees;
 mod twice;
 mod views;
+mod wall;

@@ -34,7 +34,7 @@ rows! {
     root_cve_2014_6407_links_in_an_archive_stay_inside:
         "cve-2014-6407-symlink-to-root-then-a-child", "cve-2014-6407-hard-link-out";
     root_cve_2014_9356_an_absolute_link_means_the_root_of_the_layer:
-        "cve-2014-9356-absolute-link-then-a-child";
+        "cve-2014-9356-absolute-link-then-a-child", "cve-2014-9356-absolute-link-below-the-root";
     root_cve_2017_14992_a_declared_size_is_not_believed:
         "cve-2017-14992-declared-size";
     root_cve_2018_20990_nothing_is_written_through_a_link:

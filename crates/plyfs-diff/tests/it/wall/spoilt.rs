@@ -24,9 +24,9 @@ const EVERY_KIND: [&str; 16] = [
     "file gnu format=gnu data=x uid=7777777 mtime=99999999999",
     "file star format=star prefix=s data=x",
     "file sparse format=gnu data=xyz at:156=S at:386=00000000000\\x0000000000003\\x00 at:483=00000000100\\x00",
-    "pax 22\\sGNU.sparse.major=1\\n22\\sGNU.sparse.minor=0\\n27\\sGNU.sparse.realsize=9\\n\n\
+    "pax 22\\sGNU.sparse.major=1\\n22\\sGNU.sparse.minor=0\\n25\\sGNU.sparse.realsize=9\\n\n\
      file mapped data=1\\n0\\n3\\n{\\x00*506}abc",
-    "global 17\\scomment=aaaa\\n\nfile last pax:mtime=1.5",
+    "global 16\\scomment=aaaa\\n\nfile last pax:mtime=1.5",
 ];
 
 /// Applies `archive` into a new layer over the hostile chain and removes it; what is outside is as it was.
