@@ -87,6 +87,12 @@ impl Features {
         Self { found }
     }
 
+    /// Says whether this process may do what was found by another one, as far as one call tells.
+    #[must_use]
+    pub fn is_plausible(&self) -> bool {
+        self.has(Feature::FSOPEN) == fsopen(OVERLAY, FsOpenFlags::FSOPEN_CLOEXEC).is_ok()
+    }
+
     /// The same set with `feature` refused, so that its fallback runs.
     #[must_use]
     pub fn without(self, feature: Feature) -> Self {

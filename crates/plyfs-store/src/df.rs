@@ -1,14 +1,12 @@
 //! How much a store holds, from its records alone.
 
-use std::collections::HashMap;
-
 use plyfs_diff::Usage;
 use plyfs_journal::Snapshot;
 use plyfs_link::LayerId;
 use plyfs_sys::fs;
 
 use crate::container::container_records;
-use crate::layer::layer_records;
+use crate::layer::{layer_record, layer_records};
 use crate::record::{ImageRecord, LayerRecord};
 use crate::{Container, Digest, Error, ErrorKind, Result, Store, key};
 
@@ -46,14 +44,12 @@ impl Store {
     /// Adds up what the records say; only the containers' own trees, which change all the time, are walked.
     pub fn usage(&self) -> Result<StoreUsage> {
         let snapshot = self.snapshot()?;
-        let layers = layer_records(&snapshot).collect::<Result<Vec<_>>>()?;
-        let chains: HashMap<_, _> = layers.iter().map(|layer| (layer.id, layer.chain)).collect();
-        let mut users: HashMap<LayerId, u64> = HashMap::new();
-        let mut usage = StoreUsage { layers: layers.len() as u64, ..StoreUsage::default() };
+        let mut layers = Layers::read(layer_records(&snapshot))?;
+        let mut usage = StoreUsage { layers: layers.ids.len() as u64, ..StoreUsage::default() };
         for top in image_tops(&snapshot) {
             usage.images += 1;
             if let Some(top) = top? {
-                *users.entry(top).or_default() += 1;
+                layers.add_user(top);
             }
         }
         for record in container_records(&snapshot) {
@@ -66,11 +62,14 @@ impl Store {
             usage.containers_own += own;
             usage.as_copies += own;
             if let Some(parent) = container.parent() {
-                *users.entry(parent).or_default() += 1;
-                usage.as_copies += chains.get(&parent).copied().unwrap_or_default();
+                layers.add_user(parent);
+                usage.as_copies += match layer_record(&snapshot, parent) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => Usage::default(),
+                    below => below?.chain,
+                };
             }
         }
-        usage.add_layers(layers, users);
+        usage.add_layers(layers);
         let status = fs::statvfs(&self.0.root).map_err(|e| Error::call("file system", e))?;
         (usage.total_bytes, usage.free_bytes) = (status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize);
         (usage.total_inodes, usage.free_inodes) = (status.f_files, status.f_favail);
@@ -78,20 +77,59 @@ impl Store {
     }
 }
 
+/// What is needed of every layer, a hundred bytes each: there may be very many.
+struct Layers {
+    /// Sorted, as the journal gives them.
+    ids: Vec<LayerId>,
+    /// The same layers in the same order.
+    facts: Vec<Facts>,
+}
+
+struct Facts {
+    parent: Option<LayerId>,
+    own: Usage,
+    depth: u32,
+    users: u32,
+}
+
+impl Layers {
+    fn read(records: impl Iterator<Item = Result<LayerRecord>>) -> Result<Self> {
+        let mut layers = Self { ids: Vec::new(), facts: Vec::new() };
+        for record in records {
+            let record = record?;
+            layers.ids.push(record.id);
+            let depth = u32::try_from(record.depth).unwrap_or(u32::MAX);
+            layers.facts.push(Facts { parent: record.parent, own: record.own, depth, users: 0 });
+        }
+        Ok(layers)
+    }
+
+    fn add_user(&mut self, layer: LayerId) {
+        self.add_users(layer, 1);
+    }
+
+    fn add_users(&mut self, layer: LayerId, count: u32) {
+        if let Ok(at) = self.ids.binary_search(&layer) {
+            self.facts[at].users = self.facts[at].users.saturating_add(count);
+        }
+    }
+}
+
 impl StoreUsage {
     /// Passes every layer's users down to its parent, deepest chains first, and sorts the layers by them.
-    fn add_layers(&mut self, mut layers: Vec<LayerRecord>, mut users: HashMap<LayerId, u64>) {
-        layers.sort_by_key(|layer| std::cmp::Reverse(layer.depth));
-        for layer in layers {
-            let count = users.get(&layer.id).copied().unwrap_or_default();
-            if let Some(parent) = layer.parent {
-                *users.entry(parent).or_default() += count;
+    fn add_layers(&mut self, mut layers: Layers) {
+        let mut order: Vec<_> = (0..layers.ids.len()).collect();
+        order.sort_unstable_by_key(|&at| std::cmp::Reverse(layers.facts[at].depth));
+        for at in order {
+            let Facts { parent, own, users, .. } = layers.facts[at];
+            if let Some(parent) = parent {
+                layers.add_users(parent, users);
             }
-            self.stored += layer.own;
-            match count {
-                0 => self.reclaimable += layer.own,
+            self.stored += own;
+            match users {
+                0 => self.reclaimable += own,
                 1 => {}
-                _ => self.shared += layer.own,
+                _ => self.shared += own,
             }
         }
     }
@@ -130,10 +168,15 @@ mod tests {
         let base = layer(None, 100);
         let (left, right) = (layer(Some(&base), 10), layer(Some(&base), 1));
         let loose = layer(Some(&left), 1000);
-        let users = HashMap::from([(left.id, 1), (right.id, 1)]);
+        let (first, second) = (left.id, right.id);
+        let mut sorted = vec![base, left, right, loose];
+        sorted.sort_by_key(|layer| layer.id);
+        let mut layers = Layers::read(sorted.into_iter().map(Ok)).expect("records");
+        layers.add_user(first);
+        layers.add_user(second);
         let mut usage = StoreUsage::default();
 
-        usage.add_layers(vec![base, left, right, loose], users);
+        usage.add_layers(layers);
 
         assert_eq!(usage.stored.apparent, 1111);
         assert_eq!(usage.shared.apparent, 100);

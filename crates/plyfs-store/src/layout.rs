@@ -11,6 +11,7 @@
 //!   staging/<operation>/   what an operation will publish
 //!   staging/<id>.lease     locked by the holder of a lease
 //!   trash/                 what was retracted
+//!   kernel                 what the kernel was found to be able to do, for this boot
 //!   aside/                 what a repair found and no record speaks of
 //! ```
 
@@ -30,6 +31,8 @@ pub(crate) const SHA256: &str = "sha256";
 pub(crate) const TAR_SPLIT: &str = "tarsplit";
 pub(crate) const STAGING: &str = "staging";
 pub(crate) const TRASH: &str = "trash";
+/// What the kernel was found to be able to do; safe to lose.
+pub(crate) const KERNEL: &str = "kernel";
 /// Made by the first repair that needs it; nothing else looks into it.
 pub(crate) const ASIDE: &str = "aside";
 /// Below the home, made when it is first needed.

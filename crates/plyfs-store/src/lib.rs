@@ -56,6 +56,7 @@ mod format;
 mod ground;
 mod image;
 mod info;
+mod kernel;
 mod key;
 mod layer;
 mod layout;

@@ -61,12 +61,17 @@ fn is_absence(error: &Error) -> bool {
 }
 
 fn by_name(snapshot: &Snapshot, name: &Reference) -> Result<Option<Digest>> {
-    for candidate in [name.clone(), name.below("docker.io/library/"), name.below("localhost/")] {
-        if let Some(id) = snapshot.get(&key::tag(&candidate))? {
-            return Ok(Some(Digest::from_bytes(record::id_value(&id, candidate.as_str())?)));
-        }
+    let exactly = |name: &Reference| -> Result<_> {
+        let id = snapshot.get(&key::tag(name))?;
+        id.map(|id| Ok(Digest::from_bytes(record::id_value(&id, name.as_str())?))).transpose()
+    };
+    if let Some(id) = exactly(name)? {
+        return Ok(Some(id));
     }
-    Ok(None)
+    match exactly(&name.below("docker.io/library/"))? {
+        Some(id) => Ok(Some(id)),
+        None => exactly(&name.below("localhost/")),
+    }
 }
 
 /// The only id of a kind that begins with these digits; several are [`ErrorKind::InvalidInput`].
@@ -82,6 +87,9 @@ pub(crate) fn by_prefix(
     }
     let whole = &digits[..digits.len() & !1];
     let bytes = HEXLOWER.decode(whole.as_bytes()).expect("an even number of digits");
+    if let Ok(id) = <[u8; 32]>::try_from(bytes.as_slice()) {
+        return Ok(snapshot.contains(&keys_from(&id))?.then_some(id));
+    }
     let mut found = None;
     for entry in snapshot.scan(&keys_from(&bytes)) {
         let id = key::id(&entry?.0)?;

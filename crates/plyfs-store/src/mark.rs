@@ -103,7 +103,7 @@ fn is_mount_root(status: &rustix::fs::Statx) -> bool {
     status.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT)
 }
 
-fn boot_id() -> Result<String> {
+pub(crate) fn boot_id() -> Result<String> {
     let text = read_proc("sys/kernel/random/boot_id")?;
     Ok(text.trim_end().to_owned())
 }

@@ -224,9 +224,9 @@ pub(crate) struct Inner {
     pub(crate) durability: Durability,
     pub(crate) workers: FreeWorkers,
     writable: bool,
-    refused: Option<Feature>,
+    pub(crate) refused: Option<Feature>,
     hook: Option<fn(&'static str)>,
-    features: OnceLock<Features>,
+    pub(crate) features: OnceLock<Features>,
 }
 
 impl Inner {
@@ -348,18 +348,6 @@ impl Store {
             return self.require_writable();
         }
         Err(Error::new(ErrorKind::Permission, format!("{what} needs root on store {}", self.0.path.display())))
-    }
-
-    /// What the kernel can do, found by trying once per store.
-    pub(crate) fn features(&self) -> Result<&Features> {
-        if let Some(features) = self.0.features.get() {
-            return Ok(features);
-        }
-        // Probing mounts in a directory of its own; it goes with the operation.
-        let operation = self.operation()?;
-        let probed = Features::probe(&operation.spool()?).map_err(|e| Error::mount("kernel features", e))?;
-        let usable = self.0.refused.map_or(probed, |refused| probed.without(refused));
-        Ok(self.0.features.get_or_init(|| usable))
     }
 
     /// Wraps a failed call; where space ran out it says whether bytes or inodes did, and what is left.
