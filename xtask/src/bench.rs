@@ -6,13 +6,11 @@
 
 mod diff;
 mod disk;
-#[allow(dead_code, reason = "each bench uses what it needs")]
 mod harness;
 mod machine;
-#[allow(dead_code, reason = "each bench uses what it needs")]
+mod peers;
 mod report;
 mod store;
-#[allow(dead_code, reason = "each bench uses what it needs")]
 mod unit;
 
 use anyhow::{Result, bail};

@@ -69,6 +69,11 @@ pub(crate) fn run() -> Result<()> {
     virtual_environment()
 }
 
+/// Installs packages that one chore needs beside those.
+pub(crate) fn also(packages: &[&'static str]) -> Result<()> {
+    install(&missing(packages.iter().copied())?)
+}
+
 /// Installs the package that brings `java`, if there is none.
 pub(crate) fn java() -> Result<()> {
     if exists("java") {

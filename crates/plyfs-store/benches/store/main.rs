@@ -1,11 +1,13 @@
 //! What the store takes for its own work, in process; run by `cargo xtask bench store`.
 //!
-//! `store SCENARIO DIR ROUNDS` works in the existing directory DIR, on a file system nobody else uses, and prints every
+//! `store SCENARIO DIR ROUNDS LAYERS` works in the existing directory DIR, on a file system nobody else uses, and prints every
 //! sample as a line `name<TAB>seconds`. Whatever is measured beside plyfs takes its turn with it, round by round.
 #![allow(clippy::print_stdout, reason = "a bench's output is its samples")]
 
 mod life;
+mod many;
 mod raw;
+mod scale;
 
 use std::error::Error;
 use std::path::Path;
@@ -16,12 +18,15 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [scenario, dir, rounds] = arguments.as_slice() else {
-        return Err("usage: store life DIR ROUNDS".into());
+    let [scenario, dir, rounds, layers] = arguments.as_slice() else {
+        return Err("usage: store life|scale|prepare|memory DIR ROUNDS LAYERS".into());
     };
     let (dir, rounds) = (Path::new(dir), rounds.parse()?);
     match scenario.as_str() {
         "life" => life::run(dir, rounds),
+        "scale" => scale::run(dir, rounds, layers.parse()?),
+        "prepare" => many::Many::new(&dir.join("many"), layers.parse()?).map(drop),
+        "memory" => scale::memory(dir),
         other => Err(format!("no scenario {other:?}").into()),
     }
 }
@@ -30,6 +35,10 @@ fn main() -> Result<()> {
 fn timed<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let started = Instant::now();
     let done = work()?;
-    println!("{name}\t{:.9}", started.elapsed().as_secs_f64());
+    sample(name, started.elapsed().as_secs_f64());
     Ok(done)
+}
+
+fn sample(name: &str, value: f64) {
+    println!("{name}\t{value:.9}");
 }

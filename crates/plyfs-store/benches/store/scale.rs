@@ -1,0 +1,121 @@
+//! The same work at few layers and at many, in turn.
+
+use std::path::Path;
+use std::time::Instant;
+
+use plyfs_store::{ContainerOptions, MountOptions, Reference, Removal, Store};
+
+use crate::many::Many;
+use crate::{Result, sample, timed};
+
+/// The few layers the many are held against.
+const FEW: usize = 100;
+
+/// Look-ups timed together: one takes less than the clock tells.
+const LOOKUPS: usize = 2000;
+
+/// Durable commits timed together.
+const COMMITS: usize = 400;
+
+const THREADS: usize = 8;
+
+pub(crate) fn run(dir: &Path, rounds: u32, layers: usize) -> Result<()> {
+    let few = Many::new(&dir.join("few"), FEW)?;
+    let many = Many::new(&dir.join("many"), layers)?;
+    for round in 0..=rounds {
+        let first = if round == 0 { "first " } else { "" };
+        for (name, it) in [("few", &few), ("many", &many)] {
+            timed(&format!("{first}open {name}"), || Ok(Store::open(it.store.path())?))?;
+            life(&it.store, &it.top, &format!("{first}{name}"), round)?;
+        }
+        lookups(&many.store, first)?;
+    }
+    for round in 0..rounds.min(5) {
+        commits(&many.store, round)?;
+    }
+    Ok(())
+}
+
+fn life(store: &Store, top: &plyfs_store::Layer, name: &str, round: u32) -> Result<()> {
+    let (container, mount) = timed(&format!("create+mount {name}"), || {
+        let container = store.create(top, ContainerOptions::new().name(format!("c{round}").parse()?))?;
+        let mount = container.mount(&MountOptions::new())?;
+        Ok((container, mount))
+    })?;
+    timed(&format!("unmount+remove {name}"), || {
+        mount.unmount()?;
+        Ok(container.remove(Removal::Unmounted)?)
+    })?;
+    store.reap()?;
+    Ok(())
+}
+
+/// Times looking up different things, spread over all there are, by what people and programs have of them.
+fn lookups(store: &Store, first: &str) -> Result<()> {
+    let images = store.images()?;
+    let layers = store.layers()?;
+    let each = |count: usize| (0..LOOKUPS).map(move |number| number * 7919 % count);
+    let names: Vec<_> = each(images.len()).map(|at| images[at].names()[0].to_string()).collect();
+    let ids: Vec<_> = each(layers.len()).map(|at| layers[at].id().to_string()).collect();
+    let chains: Vec<_> = each(layers.len()).filter_map(|at| layers[at].chain_id()).collect();
+    per_one(&format!("{first}look-up name"), &names, |name| Ok(store.image(name)?))?;
+    per_one(&format!("{first}look-up id"), &ids, |id| Ok(store.layer(id)?))?;
+    per_one(&format!("{first}look-up chain"), &chains, |chain| {
+        store.chain(chain)?.ok_or_else(|| "a chain that was listed is not found".into())
+    })
+}
+
+fn per_one<T, R>(name: &str, all: &[T], mut look: impl FnMut(&T) -> Result<R>) -> Result<()> {
+    let started = Instant::now();
+    all.iter().try_for_each(|one| look(one).map(drop))?;
+    sample(name, started.elapsed().as_secs_f64() / all.len() as f64);
+    Ok(())
+}
+
+/// Names an image again and again, from one thread and from several; each naming is one durable commit.
+fn commits(store: &Store, round: u32) -> Result<()> {
+    let image = store.images()?.into_iter().next().ok_or("a store of many layers has an image")?;
+    for threads in [1, THREADS] {
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            let name = |thread, number| format!("bench/{round}-{threads}-{thread}-{number}:1");
+            let work = |thread| {
+                let image = &image;
+                move || -> Result<(), plyfs_store::Error> {
+                    for number in 0..COMMITS / threads {
+                        store.tag(image, &name(thread, number).parse::<Reference>()?)?;
+                    }
+                    Ok(())
+                }
+            };
+            let all: Vec<_> = (0..threads).map(|thread| scope.spawn(work(thread))).collect();
+            all.into_iter().try_for_each(|thread| thread.join().expect("no thread panics"))
+        })?;
+        sample(&format!("commits {threads} threads"), COMMITS as f64 / started.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// Opens a store of many layers that is there already, lists its images, adds it up, and says what that took.
+pub(crate) fn memory(dir: &Path) -> Result<()> {
+    let store = timed("open process", || Ok(Store::open(dir.join("many"))?))?;
+    let before = resident("VmRSS")?;
+    let images = timed("images", || Ok(store.images()?.len()))?;
+    let usage = timed("df", || Ok(store.usage()?))?;
+    if images == 0 || usage.layers == 0 {
+        return Err("the store is empty".into());
+    }
+    sample("memory open", before);
+    sample("memory after", resident("VmRSS")?);
+    sample("memory peak", resident("VmHWM")?);
+    sample("memory anonymous", resident("RssAnon")?);
+    Ok(())
+}
+
+/// A field of proc_pid_status(5) in bytes.
+fn resident(field: &str) -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kilobytes: f64 = line.and_then(|line| line.split_whitespace().next()).ok_or("no such field")?.parse()?;
+    Ok(kilobytes * 1024.0)
+}
