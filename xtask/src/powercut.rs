@@ -80,9 +80,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("mounting needs root");
     }
     if let Some(peers) = &args.peer {
-        return side_by_side(args, peers);
+        return device::apart(|| side_by_side(args, peers));
     }
-    let tally = if args.sabotage { each_file_system(args, sabotage)? } else { each_file_system(args, cut)? };
+    let work = if args.sabotage { sabotage } else { cut };
+    let tally = device::apart(|| each_file_system(args, work))?;
     println!("{tally}");
     if tally.failed > 0 { bail!("{} of {} cuts", tally.failed, tally.passed + tally.failed) } else { Ok(()) }
 }
@@ -95,8 +96,8 @@ pub(crate) fn suite(tally: &mut Tally) -> Result<()> {
         return Ok(());
     }
     let args = Args { fs: Vec::new(), cuts: CUTS, seed: 1, sabotage: false, peer: None };
-    *tally += each_file_system(&args, cut)?;
-    *tally += each_file_system(&args, sabotage)?;
+    *tally += device::apart(|| each_file_system(&args, cut))?;
+    *tally += device::apart(|| each_file_system(&args, sabotage))?;
     Ok(())
 }
 

@@ -8,9 +8,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, unshare};
 
 use super::filesystem::FileSystem;
 use super::fuse::Served;
@@ -20,6 +21,24 @@ use crate::run::{command, output};
 
 /// How often an unmount is tried again while the kernel still holds something.
 const TRIES: u32 = 50;
+
+/// How long a detached device may stay in use.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs `work` on a thread whose mounts no other process has.
+///
+/// Whoever makes a mount namespace elsewhere meanwhile would get copies of ours: a file system lives, and writes to its disk,
+/// until its last copy is gone.
+pub(crate) fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let apart = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNS).context("unshare the mounts")?;
+            output(command("mount").args(["--make-rprivate", "/"]))?;
+            work()
+        });
+        apart.join().unwrap_or_else(|_| bail!("it panicked"))
+    })
+}
 
 /// A disk whose every write is recorded, and where it can be mounted.
 #[derive(Debug)]
@@ -122,7 +141,9 @@ fn end_mounts(path: &Path) -> Result<()> {
 
 /// Mount points below `path`, the last one mounted first.
 fn mounts_below(path: &Path) -> Result<Vec<PathBuf>> {
-    let table = fs::read_to_string("/proc/self/mounts").context("read the mount table")?;
+    // Somebody else's mount point may have any name; ours are words.
+    let table = fs::read("/proc/thread-self/mounts").context("read the mount table")?;
+    let table = String::from_utf8_lossy(&table);
     let points = table.lines().rev().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from);
     Ok(points.filter(|point| point != path && point.starts_with(path)).collect())
 }
@@ -132,9 +153,8 @@ fn detach_mount(path: &Path) {
     let _ = output(command("umount").arg("--lazy").arg(path));
 }
 
-/// Takes away what a run that was killed left mounted and attached below `dir`.
+/// Detaches the devices that a killed run left below `dir`; its mounts went with it, nobody else had them.
 pub(crate) fn clear(dir: &Path) -> Result<()> {
-    mounts_below(dir)?.iter().for_each(|point| detach_mount(point));
     let devices = output(command("losetup").args(["--list", "--noheadings", "--raw", "--output", "NAME,BACK-FILE"]))?;
     for (device, file) in devices.lines().filter_map(|line| line.split_once(' ')) {
         if Path::new(file).starts_with(dir) {
@@ -148,6 +168,7 @@ pub(crate) fn clear(dir: &Path) -> Result<()> {
 #[derive(Debug)]
 struct Attached {
     device: String,
+    file: PathBuf,
     is_attached: bool,
 }
 
@@ -155,12 +176,22 @@ impl Attached {
     fn new(file: &Path) -> Result<Self> {
         let mut losetup = command("losetup");
         let device = output(losetup.args(["--find", "--show", "--direct-io=on"]).arg(file))?;
-        Ok(Self { device: device.trim().to_owned(), is_attached: true })
+        Ok(Self { device: device.trim().to_owned(), file: file.to_path_buf(), is_attached: true })
     }
 
+    /// Detaches and waits until it is done: what still had it open could write to the next disk.
     fn detach(mut self) -> Result<()> {
         self.is_attached = false;
-        output(command("losetup").args(["--detach", &self.device])).map(drop)
+        output(command("losetup").args(["--detach", &self.device]))?;
+        let backing = Path::new("/sys/block").join(self.device.trim_start_matches("/dev/")).join("loop/backing_file");
+        let started = Instant::now();
+        while fs::read_to_string(&backing).is_ok_and(|file| Path::new(file.trim()) == self.file) {
+            if started.elapsed() > PATIENCE {
+                bail!("{}: somebody keeps {} in use", self.file.display(), self.device);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 }
 

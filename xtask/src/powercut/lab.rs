@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::cut::{BLOCK, Builder, Cut, Random, choose};
-use super::device::Recorder;
+use super::device::{Mounted, Recorder};
 use super::filesystem::FileSystem;
 use super::image::Image;
 use super::model::{Expected, Facts};
@@ -218,11 +218,19 @@ impl Lab {
         Ok((cut, look, wrong))
     }
 
+    /// Mounts a cut disk. The same bytes mount or do not: a second try only forgives what others do with loop devices.
+    fn mount(&self, image: &Image) -> Result<Mounted<'_>> {
+        self.recorder.begin(image.clone());
+        self.recorder.mount().or_else(|_| {
+            self.recorder.begin(image.clone());
+            self.recorder.mount()
+        })
+    }
+
     /// Mounts a cut disk, and has the program look at it and use it.
     fn look(&self, image: &Image) -> Result<Look> {
-        self.recorder.begin(image.clone());
         let mut look = Look { facts: Facts::new(), wrong: Vec::new(), record: Record::new(image.clone()) };
-        let mounted = match self.recorder.mount() {
+        let mounted = match self.mount(image) {
             Ok(mounted) => mounted,
             Err(error) => {
                 look.wrong.push(format!("{error:#}"));
