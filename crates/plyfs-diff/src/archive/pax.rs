@@ -46,12 +46,16 @@ impl Overrides {
             self.set_xattr(name, value);
             return Ok(());
         }
-        // An empty value takes back what an earlier record or the header said; the header's own value stays.
+        // An empty value takes back what an earlier record said, and the header's own value stays. Python takes it for an
+        // empty name or a size of zero instead, so of what decides which entries there are it is refused.
         let given = !value.is_empty();
+        if !given && matches!(key, b"path" | b"linkpath" | b"size") {
+            return Err(format!("{} is empty", key.escape_ascii()));
+        }
         match key {
-            b"path" => self.path = given.then(|| name(key, value)).transpose()?,
-            b"linkpath" => self.link = given.then(|| name(key, value)).transpose()?,
-            b"size" => self.size = given.then(|| decimal(key, value)).transpose()?,
+            b"path" => self.path = Some(name(key, value)?),
+            b"linkpath" => self.link = Some(name(key, value)?),
+            b"size" => self.size = Some(decimal(key, value)?),
             b"uid" => self.uid = given.then(|| decimal(key, value)).transpose()?,
             b"gid" => self.gid = given.then(|| decimal(key, value)).transpose()?,
             b"mtime" => self.mtime = given.then(|| time(key, value)).transpose()?,
@@ -217,9 +221,11 @@ mod tests {
         for data in wrong {
             assert!(Overrides::read(data, 1).is_err(), "{}", data.escape_ascii());
         }
-        let good = b"12 path=a=b\n22 SCHILY.xattr.u=a\n\0\n8 path=\n";
-        let read = Overrides::read(good, 1).expect("three records");
-        assert_eq!(read.path, None, "an empty value takes the earlier one back");
+        let good = b"12 path=a=b\n22 SCHILY.xattr.u=a\n\0\n8 uid=7\n7 uid=\n";
+        let read = Overrides::read(good, 1).expect("four records");
+        assert_eq!(read.path.as_deref(), Some(&b"a=b"[..]));
+        assert_eq!(read.uid, None, "an empty value takes the earlier one back");
+        assert!(Overrides::read(b"8 path=\n", 1).is_err(), "an empty name means two things to two readers");
         assert_eq!(read.xattrs, [(b"u".to_vec(), b"a\n\0".to_vec())], "rule 24: any bytes");
     }
 }

@@ -23,6 +23,7 @@ mod canary;
 mod case;
 mod corpus;
 mod cves;
+mod peers;
 mod races;
 mod refused;
 mod spoilt;
