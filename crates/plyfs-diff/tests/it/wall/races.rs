@@ -34,6 +34,8 @@ fn race(ground: &Ground, what: &str, prepare: impl Fn(&Path), work: impl Fn(&Pat
                 }
             }
         });
+        // A claim that does not hold ends the swapping too, or the scope would wait for it for ever.
+        let _stop = Stop(&done);
         let started = Instant::now();
         while started.elapsed() < LONG || swaps.load(Ordering::Relaxed) < 100 {
             assert!(started.elapsed() < LONG * 40, "{what}: nothing was ever swapped");
@@ -45,8 +47,16 @@ fn race(ground: &Ground, what: &str, prepare: impl Fn(&Path), work: impl Fn(&Pat
             clear(&layer);
             ground.assert_untouched(what);
         }
-        done.store(true, Ordering::Relaxed);
     });
+}
+
+/// Ends the swapping when it goes.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Removes the layer; a swap in the middle may make it fail, and then it is tried again.
