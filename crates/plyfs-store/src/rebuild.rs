@@ -85,6 +85,8 @@ impl StoreOptions {
     ) -> Result<Rebuilt> {
         let path = path.as_ref();
         let named = |e: Error| Error::new(e.kind(), format!("rebuild store {}", path.display())).because(e);
+        // The root is the lock, as when a store is made: a second rebuild would take away what the first is filling.
+        let _root = Lock::take(open_root(path)?, Sharing::Exclusive).map_err(|e| named(Error::call("its root", e)))?;
         let rebuilt = begin(path, &self).and_then(|(store, _alone)| {
             let mut rebuilt = Rebuilt::default();
             fill(&store, read, progress, &mut rebuilt)?;

@@ -55,6 +55,8 @@ pub enum Verb {
     Prune,
     Reap,
     Repair,
+    /// Makes the journal anew; for a store that nobody else has open.
+    Rebuild,
     /// Stages half a load and waits for its end.
     Half,
 }
@@ -86,6 +88,10 @@ impl Verb {
             Self::Prune => drop(store.prune(PruneOptions::new().all(true))?),
             Self::Reap => drop(store.reap()?),
             Self::Repair => drop(store.repair(&CheckOptions::quick(), Progress::none())?),
+            Self::Rebuild => {
+                let options = Store::options().durability(Durability::None);
+                options.rebuild(dir.join("store"), Progress::none())?;
+            }
             Self::Half => return half(store),
         }
         Ok(())

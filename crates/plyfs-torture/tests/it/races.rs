@@ -48,6 +48,9 @@ fn race(prepare: fn(&Store), pair: [Verb; 2], judge: fn(&Store, [&str; 2])) {
         let _working = turn::work();
         let store = Store::options().durability(Durability::None).open(dir.join("store")).expect("opened anew");
         store.reap().expect("reaped");
+        if pair.iter().any(|verb| matches!(verb, Verb::Rebuild)) {
+            std::fs::remove_dir_all(store.path().join("aside")).expect("the old journals are kept there");
+        }
         whole(&store, &format!("round {round}: {pair:?} answered {answers:?}"));
         let kinds = answers.each_ref().map(|answer| answer.split(' ').next().expect("a word"));
         judge(&store, kinds);
@@ -275,5 +278,18 @@ fn root_a_repair_beside_other_verbs_takes_nothing_from_them() {
     race(container, [Verb::Repair, Verb::Remove { name: "one".to_owned() }], |store, answers| {
         assert_eq!(answers, ["done", "done"]);
         assert!(store.containers().expect("listed").is_empty());
+    });
+}
+
+#[test]
+fn root_two_rebuilds_of_a_store_lose_no_layer() {
+    require_root!();
+    race(nothing, [Verb::Rebuild, Verb::Rebuild], |store, answers| {
+        assert_eq!(answers, ["done", "done"]);
+        assert_eq!(store.layers().expect("listed").len(), 2);
+        assert_eq!(
+            store.image_by_id(&id(0).parse().expect("an id")).expect("found again").layers().expect("whole").len(),
+            2
+        );
     });
 }
