@@ -62,29 +62,67 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Does it; what it needs is looked up now, not before.
-    pub fn run(&self, store: &Store, dir: &Path) -> plyfs::Result<()> {
+    /// Looks up what it needs, waits for `go`, and does it.
+    ///
+    /// Two that wait for each other there meet where the store decides, not where they look things up.
+    pub fn run(&self, store: &Store, dir: &Path, go: impl FnOnce()) -> plyfs::Result<()> {
         match self {
             Self::Load { n } => {
                 let archive = Recipe::new(OWNER, *n).archive(dir, *n);
+                go();
                 store.load(Source::path(archive)?, Progress::none())?;
             }
             Self::Create { name, image } => {
-                store.create(&store.image(image)?, ContainerOptions::new().name(name.parse()?))?;
+                let (image, options) = (store.image(image)?, ContainerOptions::new().name(name.parse()?));
+                go();
+                store.create(&image, options)?;
             }
-            Self::Mount { name } => store.container(name)?.mount(&MountOptions::new())?.keep(),
+            Self::Mount { name } => {
+                let container = store.container(name)?;
+                go();
+                container.mount(&MountOptions::new())?.keep();
+            }
             Self::Commit { name, image } => {
-                let options = CommitOptions::new().name(image.parse()?);
-                store.container(name)?.commit(options, Progress::none())?;
+                let (container, options) = (store.container(name)?, CommitOptions::new().name(image.parse()?));
+                go();
+                container.commit(options, Progress::none())?;
             }
-            Self::Rename { from, to } => drop(store.container(from)?.rename(to.parse()?)?),
-            Self::Remove { name } => store.container(name)?.remove(Removal::Unmounted)?,
-            Self::Tag { image, name } => store.tag(&store.image(image)?, &name.parse()?)?,
-            Self::RemoveImage { image } => drop(store.remove_image(&store.image(image)?)?),
+            Self::Rename { from, to } => {
+                let container = store.container(from)?;
+                go();
+                container.rename(to.parse()?)?;
+            }
+            Self::Remove { name } => {
+                let container = store.container(name)?;
+                go();
+                container.remove(Removal::Unmounted)?;
+            }
+            Self::Tag { image, name } => {
+                let image = store.image(image)?;
+                go();
+                store.tag(&image, &name.parse()?)?;
+            }
+            Self::RemoveImage { image } => {
+                let image = store.image(image)?;
+                go();
+                store.remove_image(&image)?;
+            }
             Self::Save { image } => {
                 let image = store.image(image)?;
+                go();
                 store.save(&[&image], Archive::docker(io::sink()), Progress::none())?;
             }
+            _ => {
+                go();
+                return self.run_alone(store, dir);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what needs nothing looked up.
+    fn run_alone(&self, store: &Store, dir: &Path) -> plyfs::Result<()> {
+        match self {
             Self::Prune => drop(store.prune(PruneOptions::new().all(true))?),
             Self::Reap => drop(store.reap()?),
             Self::Repair => drop(store.repair(&CheckOptions::quick(), Progress::none())?),
@@ -92,7 +130,8 @@ impl Verb {
                 let options = Store::options().durability(Durability::None);
                 options.rebuild(dir.join("store"), Progress::none())?;
             }
-            Self::Half => return half(store),
+            Self::Half => half(store)?,
+            other => unreachable!("{other:?} looks something up"),
         }
         Ok(())
     }
@@ -116,7 +155,7 @@ pub fn process(dir: &Path, verb: &str) -> Result<()> {
     let store = Store::options().durability(Durability::None).open(dir.join("store"))?;
     say("ready");
     io::stdin().lock().read_exact(&mut [0])?;
-    match verb.run(&store, dir) {
+    match verb.run(&store, dir, || {}) {
         Ok(()) => say("done"),
         Err(error) => say(&format!("{} {}", error.kind().name(), plyfs::report(&error))),
     }

@@ -78,8 +78,11 @@ fn threads(dir: &Path, store: &Store, pair: &[Verb; 2]) -> [Answer; 2] {
         let racers = pair.each_ref().map(|verb| {
             let barrier = &barrier;
             scope.spawn(move || {
-                barrier.wait();
-                verb.run(store, dir).map_or_else(
+                let go = || {
+                    barrier.wait();
+                };
+                let done = verb.run(store, dir, go);
+                done.map_or_else(
                     |error| format!("{} {}", error.kind().name(), plyfs::report(&error)),
                     |()| "done".to_owned(),
                 )
