@@ -148,8 +148,10 @@ impl Store {
             rest: plyfs_journal::Record::default(),
         };
         self.commit(|records| put_container(records, &record))?;
+        self.reached("create 1");
         let container = Container { store: self.clone(), record };
         let made = container.claim_new().and_then(|transition| container.ensure_directories(&transition));
+        self.reached("create 3");
         if let Err(error) = made {
             let _ = container.remove(Removal::Unmounted);
             let _ = self.reap();
@@ -309,6 +311,7 @@ impl Container {
             records.put(&key::container_directory(record.layer), record.name.as_str().as_bytes());
             Ok(())
         })?;
+        self.store.reached("rename 1");
         Ok(Container { store: self.store.clone(), record })
     }
 
@@ -331,7 +334,10 @@ impl Container {
         self.store.require_root("removing a container")?;
         let _alone = self.keep_out(removal)?;
         self.store.commit(|records| self.retract(records)).inspect_err(|_| self.drop_claim())?;
-        self.store.discard(self.id(), self.record.link)
+        self.store.reached("remove 1");
+        self.store.discard(self.id(), self.record.link)?;
+        self.store.reached("remove 2");
+        Ok(())
     }
 
     fn retract(&self, records: &mut plyfs_journal::Transaction<'_>) -> Result<()> {

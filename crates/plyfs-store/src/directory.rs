@@ -97,7 +97,7 @@ impl Container {
     }
 
     /// Refuses to make anew what was there already: what was written to it is gone.
-    fn refuse_lost(&self) -> Result<()> {
+    pub(crate) fn refuse_lost(&self) -> Result<()> {
         let link = self.store.0.links.layer(self.record.link);
         let named = |e| Error::link(format!("container {}", self.name()), e);
         if link.map_err(named)?.is_none() {
@@ -127,6 +127,7 @@ impl Container {
         let made = fs::ensure_dir_at(directory, plyfs_link::WORK, Mode::RWXU)
             .and_then(|()| write_identity(directory, self.record.link, lower.as_deref()));
         made.map_err(|e| self.failed(e))?;
+        self.store.reached("create 2");
         let linked = self.store.0.links.ensure_link(self.record.link, self.id());
         linked.map_err(|e| Error::link(format!("container {}", self.name()), e))?;
         self.parent().map_or(Ok(()), |parent| self.store.mark_committed(parent))

@@ -57,7 +57,9 @@ impl Store {
                 return Err(Error::absent(format!("image {}", image.id())));
             }
             put_name(records, name, &image.id())
-        })
+        })?;
+        self.reached("tag 1");
+        Ok(())
     }
 
     /// Takes a name from its image, which stays. Durable on return.
@@ -68,8 +70,10 @@ impl Store {
             let image = Digest::from_bytes(crate::record::id_value(&image, name.as_str())?);
             records.delete(&key::tag(name));
             records.delete(&key::image_name(&image, name));
-            Ok(())
-        })
+            Ok::<_, Error>(())
+        })?;
+        self.reached("untag 1");
+        Ok(())
     }
 
     /// The bytes of a config or manifest, as received; other bytes under its name are [`ErrorKind::Corrupt`].

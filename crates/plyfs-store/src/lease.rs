@@ -247,8 +247,10 @@ impl Lease {
     fn end(&mut self) -> Result<()> {
         let Some(lock) = self.lock.take() else { return Ok(()) };
         self.store.commit(|records| retract_lease(records, self.id))?;
+        self.store.reached("release 1");
         let unlinked = fs::unlink_at(&self.store.0.staging, layout::lease_lock(self.id));
         drop(lock);
+        self.store.reached("release 2");
         unlinked.map_err(|e| Error::call(format!("lease {}", self.id), e))
     }
 }

@@ -24,9 +24,12 @@ impl Operation {
     /// An image that exists keeps its record and gains the names. A name that meant another image is moved.
     pub fn publish(mut self) -> Result<()> {
         self.sync_staged()?;
+        self.store().reached("publish 1");
         self.place_layers()?;
         self.place_blobs()?;
+        self.store().reached("publish 2");
         self.store().sync()?;
+        self.store().reached("publish 3");
         self.store().commit(|records| {
             self.require_blobs()?;
             for layer in &self.layers {
@@ -47,11 +50,13 @@ impl Operation {
             }
             Ok(())
         })?;
+        self.store().reached("publish 4");
         self.is_published = true;
         self.release();
         let store = self.store().clone();
         // What stays behind names only published layers; the next open sweeps it up.
         let _ = fs::rename_at(&store.0.staging, self.name(), &store.0.trash, self.name());
+        store.reached("publish 5");
         drop(self);
         let _ = store.reap();
         Ok(())
@@ -72,6 +77,7 @@ impl Operation {
             if let Some(parent) = layer.parent {
                 store.mark_committed(parent)?;
             }
+            store.reached("publish 2");
         }
         Ok(())
     }

@@ -86,7 +86,7 @@ impl StoreOptions {
     pub fn ensure(self, path: impl AsRef<Path>) -> Result<Store> {
         let path = path.as_ref();
         if !self.read_only {
-            create(path, self.durability)?;
+            create(path, self.durability, self.hook)?;
         }
         self.open(path)
     }
@@ -104,7 +104,8 @@ pub(crate) fn open_root(path: &Path) -> Result<OwnedFd> {
 /// 4. The format file.
 ///
 /// A crash before the last step leaves directories that the next call makes anew: nothing can be in them yet.
-fn create(path: &Path, durability: Durability) -> Result<()> {
+fn create(path: &Path, durability: Durability, hook: Option<fn(&'static str)>) -> Result<()> {
+    let reached = |step| hook.into_iter().for_each(|hook| hook(step));
     let named = |e: plyfs_sys::CallError| Error::call(format!("store {}", path.display()), e);
     let wrapped = |e: Error| Error::new(e.kind(), format!("store {}", path.display())).because(e);
     // Before a directory is made.
@@ -141,16 +142,21 @@ fn create(path: &Path, durability: Durability) -> Result<()> {
     };
     let home = directories().map_err(named)?;
     LinkDir::ensure(home).map_err(|e| Error::link(format!("store {}", path.display()), e))?;
+    reached("make 1");
     let disk = fs::open_dir_at(root, layout::JOURNAL).map_err(named)?;
     let options = plyfs_journal::Options::default().durable(durability.is_durable());
     Journal::create(Arc::new(DirDisk::new(disk)), options)?;
+    reached("make 2");
     let synced = match durability {
         Durability::None => Ok(()),
         Durability::FileSystem => fs::sync_filesystem(root),
         Durability::Files => sync_tree(root, ".").and_then(|()| sync_ancestors(root)),
     };
     synced.map_err(named)?;
-    Format::new().write(root)
+    reached("make 3");
+    Format::new().write(root)?;
+    reached("make 4");
+    Ok(())
 }
 
 /// Syncs the directories above, some of which may be new, up to the root of the file system.

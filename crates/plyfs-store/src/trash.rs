@@ -72,14 +72,17 @@ impl Store {
         // Retracted by someone who has not renamed yet, or who could not.
         let layers: Vec<_> = layers.into_iter().filter(|(layer, link)| reaper.finish(*layer, *link)).collect();
         let blobs: Vec<_> = blobs.into_iter().filter(|blob| reaper.drop_blob(blob)).collect();
+        self.reached("reap 1");
         if !(layers.is_empty() && blobs.is_empty()) {
             self.sync()?;
+            self.reached("reap 2");
             self.commit(|records| {
                 layers.iter().for_each(|(layer, _)| records.delete(&key::removal(*layer)));
                 blobs.iter().for_each(|blob| records.delete(&key::blob_removal(blob)));
                 Ok(())
             })?;
         }
+        self.reached("reap 3");
         reaper.failure.map_or(Ok(reaper.freed), Err)
     }
 }

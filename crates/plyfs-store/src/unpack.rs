@@ -77,6 +77,7 @@ impl Operation {
         self.store().require_root("unpacking a layer")?;
         let (id, link) = (LayerId::random(), LinkId::random());
         self.marker(&layout::staged_marker(id, link))?;
+        self.store().reached("stage 1");
         let name = id.to_string();
         let directory = || -> plyfs_sys::Result<OwnedFd> {
             fs::make_dir_at(self.dir(), &name, Mode::from_raw_mode(0o710))?;
@@ -146,6 +147,7 @@ impl Operation {
         };
         self.write_identity(&record, below)?;
         self.describe(&record)?;
+        self.store().reached("stage 2");
         self.layers.push(record);
         Ok(AppliedLayer { id, diff_id: applied.diff_id, chain_id, skipped: applied.skipped })
     }

@@ -26,7 +26,7 @@ impl Container {
         let upper = match self.directory() {
             Ok(_) => Some(self.id()),
             // A crash took the directories of a new container; they hold nothing until it is used.
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) if error.kind() == ErrorKind::NotFound => self.refuse_lost().map(|()| None)?,
             Err(error) => return Err(error),
         };
         self.store.view(&what, upper, self.parent())

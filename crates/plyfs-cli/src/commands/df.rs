@@ -23,6 +23,7 @@ struct DfShape {
     free_bytes: u64,
     total_inodes: u64,
     free_inodes: u64,
+    is_short_of_inodes: bool,
     containers: Vec<Row>,
 }
 
@@ -69,6 +70,7 @@ pub(crate) fn df(session: &mut Session) -> Result<()> {
             free_bytes: usage.free_bytes,
             total_inodes: usage.total_inodes,
             free_inodes: usage.free_inodes,
+            is_short_of_inodes: usage.is_short_of_inodes(),
             containers: rows,
         });
     }
@@ -112,13 +114,12 @@ fn containers(rows: &[Row]) -> Columns {
     columns
 }
 
-/// Says so when inodes run out before bytes do: less than a tenth of them is left, and a smaller part than of bytes.
+/// Says so when inodes run out before bytes do.
 fn scarce_inodes(usage: &StoreUsage) -> Option<String> {
     let part = |free: u64, total: u64| u128::from(free) * 1000 / u128::from(total.max(1));
     let (inodes, bytes) = (part(usage.free_inodes, usage.total_inodes), part(usage.free_bytes, usage.total_bytes));
-    let is_scarce = usage.total_inodes > 0 && inodes < 100 && inodes < bytes;
     let percent = |part: u128| format!("{}.{} %", part / 10, part % 10);
-    is_scarce.then(|| {
+    usage.is_short_of_inodes().then(|| {
         format!(
             "inodes are scarcer than bytes: {} left, {} of them, and {} of the bytes",
             usage.free_inodes,

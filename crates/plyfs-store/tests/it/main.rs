@@ -2,8 +2,10 @@
 
 mod cache;
 mod crash;
+mod cuts;
 mod durability;
 mod fsck;
+mod holds;
 mod kernel;
 mod lease;
 mod life;

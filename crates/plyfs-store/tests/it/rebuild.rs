@@ -71,7 +71,7 @@ fn root_a_store_without_its_journal_is_rebuilt_from_its_directories() {
     let layers: Vec<_> =
         before.fixture.store.layers().expect("listed").iter().map(|layer| format!("{layer:?}")).collect();
     fs::remove_dir_all(before.path().join("journal")).expect("lost");
-    assert_eq!(Store::open(before.path()).expect_err("no journal").kind(), ErrorKind::NotFound);
+    assert_eq!(Store::open(before.path()).expect_err("no journal").kind(), ErrorKind::Corrupt);
 
     let rebuilt = rebuild(before.path());
 

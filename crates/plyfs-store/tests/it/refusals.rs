@@ -266,3 +266,50 @@ fn root_on_a_read_only_medium_a_store_opens_for_reading() {
     assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
     assert_eq!(Store::ensure(medium.path()).map(|store| store.is_writable()).map_err(|e| e.kind()), Ok(false));
 }
+
+#[test]
+fn root_every_directory_is_private_whatever_the_umask() {
+    require_root!();
+    const ROLE: &str = "PLYFS_TEST_UMASK_ROLE";
+    // The umask belongs to the process, so one of its own makes the store: this test, told so by its environment.
+    if let Some(path) = std::env::var_os(ROLE) {
+        let store = Store::ensure(path).expect("made");
+        let mut operation = store.operation().expect("an operation");
+        let bytes = crate::archive(&[("a", "1")]);
+        let base = operation.apply(&mut bytes.as_slice(), None, None).expect("applied").id;
+        operation.apply(&mut bytes.as_slice(), Some(base), None).expect("applied");
+        operation.publish().expect("published");
+        let base = store.layer(&base.to_string()).expect("found");
+        let mount = store.create(&base, ContainerOptions::new()).expect("created").mount(&Default::default());
+        return mount.expect("mounted").unmount().expect("unmounted");
+    }
+    for umask in ["000", "077"] {
+        let dir = TempDir::new();
+        let script = format!(
+            "umask {umask} && exec \"$0\" --exact refusals::root_every_directory_is_private_whatever_the_umask"
+        );
+        let here = std::env::current_exe().expect("a test knows itself");
+        let mut shell = std::process::Command::new("sh");
+        let shell = shell.args(["-c", &script]).arg(here).env(ROLE, dir.join("above/store"));
+        let _ = plyfs_testkit::process::run(shell).success();
+        let root = dir.join("above/store");
+        let mut seen = 0;
+        for name in names(&root).iter().map(String::as_str).chain(["", "journal"]) {
+            let path = root.join(name);
+            let part = name.rsplit('/').next().unwrap_or_default();
+            let wanted = match part {
+                // The kernel's own.
+                "work" if name.ends_with("work/work") => continue,
+                "overlay2" => 0o710,
+                _ if part.len() == 64 && path.is_dir() => 0o710,
+                "diff" | "empty" => 0o755,
+                _ if path.is_dir() && !path.is_symlink() => 0o700,
+                _ => continue,
+            };
+            let mode = fs::metadata(&path).expect("stat").permissions().mode() & 0o7777;
+            assert_eq!(mode, wanted, "umask {umask}: {name} has mode {mode:o}");
+            seen += 1;
+        }
+        assert!(seen > 15, "{seen} directories were looked at");
+    }
+}
