@@ -6,8 +6,11 @@ use std::fmt;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use rustix::io::Errno;
+
+/// What ranges are rounded to; on a machine with larger pages the kernel refuses what does not fit.
+const PAGE: usize = 4096;
 
 /// The unchanging bytes of a file, mapped or owned.
 pub struct Map(Bytes);
@@ -15,6 +18,25 @@ pub struct Map(Bytes);
 enum Bytes {
     Mapped(Mmap),
     Owned(Box<[u8]>),
+}
+
+impl Map {
+    /// Lets the memory of a range go; what is looked at again is read again.
+    pub(crate) fn let_go(&self, range: std::ops::Range<usize>) {
+        let Bytes::Mapped(map) = &self.0 else { return };
+        // Whole pages alone: the ones at the ends are shared with what is still in use.
+        let start = range.start.next_multiple_of(PAGE);
+        let end = range.end.min(map.len()) / PAGE * PAGE;
+        if start < end {
+            // SAFETY: the mapping is shared, of a file, and nobody writes through it: MADV_DONTNEED drops page table
+            // entries, and the next access finds the same bytes in the file, which by the argument of `map_file`
+            // never change.
+            #[allow(unsafe_code)]
+            let advised = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+            // A kernel that refuses keeps the pages, which is no loss.
+            drop(advised);
+        }
+    }
 }
 
 impl Deref for Map {

@@ -78,6 +78,9 @@ enum Content {
     Copied(Box<dyn DiskFile>, Box<[OnceLock<Box<[u8]>>]>),
 }
 
+/// Blocks a scan reads before it lets go of them: one over everything must not hold everything in memory.
+const LET_GO: usize = 256;
+
 /// One entry of the index.
 struct IndexEntry<'a> {
     at: Range<usize>,
@@ -186,6 +189,7 @@ impl Run {
             }
         }
         let (mut at, end) = (first, if error.is_some() { first } else { self.blocks });
+        let mut passed = first;
         std::iter::from_fn(move || {
             loop {
                 if let Some(error) = error.take() {
@@ -199,6 +203,10 @@ impl Run {
                     None if at + 1 >= end => return None,
                     None => {
                         at += 1;
+                        if at - passed > LET_GO {
+                            self.let_go(passed, at - 1);
+                            passed = at - 1;
+                        }
                         match self.items(at) {
                             Ok(next) => items = Some(next),
                             Err(failed) => error = Some(failed),
@@ -207,6 +215,15 @@ impl Run {
                 }
             }
         })
+    }
+
+    /// Lets go of the pages that hold these blocks; whoever still looks at them reads them again.
+    fn let_go(&self, first: usize, end: usize) {
+        let Content::Mapped(map, _) = &self.content else { return };
+        let offset = |block: usize| self.index_entry(block).map(|entry| entry.at.start);
+        if let (Ok(first), Ok(end)) = (offset(first), offset(end)) {
+            map.let_go(first..end);
+        }
     }
 
     /// The entries of each block, or why it cannot be read; for finding all that is sound.

@@ -5,6 +5,7 @@ mod fault_disk;
 mod faults;
 mod format;
 mod interleaved;
+mod long_scan;
 mod model;
 mod power;
 mod random;
