@@ -42,8 +42,9 @@ pub(crate) const SYNCED_LEN: usize = 64;
 
 /// Bytes before the first data block of a run.
 pub(crate) const RUN_HEADER: usize = 16;
-/// Bytes after which a data block of a run is closed.
-pub(crate) const RUN_BLOCK: usize = 4096;
+/// Bytes after which a data block of a run is closed: a look-up reads half a block of each run, and the index takes 32
+/// bytes a block.
+pub(crate) const RUN_BLOCK: usize = 1024;
 /// Bytes of a page of a run's index, and what the index is aligned to.
 pub(crate) const INDEX_PAGE: usize = 4096;
 /// Bytes of one index entry.

@@ -205,10 +205,9 @@ pub(crate) fn write_zeros(file: &dyn DiskFile, from: u64, to: u64) -> plyfs_sys:
 
 /// Reads the log from a block on; to `until` blocks, or to its end.
 pub(crate) fn read(file: &dyn DiskFile, from: u64, until: Option<u64>) -> plyfs_sys::Result<Vec<u8>> {
-    let until = match until {
-        Some(blocks) => blocks * wide(BLOCK),
-        None => file.size()?,
-    };
+    // Never more than there is, whatever a file says of another.
+    let size = file.size()?;
+    let until = until.map_or(size, |blocks| blocks.saturating_mul(wide(BLOCK)).min(size));
     let from = from * wide(BLOCK);
     let mut bytes = vec![0; narrow(until.saturating_sub(from))];
     let count = file.read_at(&mut bytes, from)?;

@@ -27,7 +27,7 @@
 //!          60   4  CRC-32 of everything before
 //! ```
 //!
-//! A data block is closed once it holds 4096 bytes; a large entry makes a large block. Opening reads the footer
+//! A data block is closed once it holds 1024 bytes; a large entry makes a large block. Opening reads the footer
 //! alone. Each page and block is checked before its first use by this process, or each time it is read, so a flipped
 //! bit is [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt), never a wrong answer, and what is sound beside it stays readable.
 
@@ -82,10 +82,11 @@ enum Content {
 const LET_GO: usize = 256;
 
 /// One entry of the index.
-struct IndexEntry<'a> {
+struct IndexEntry {
     at: Range<usize>,
     checksum: u32,
-    prefix: &'a [u8],
+    /// As a number of which the first byte is the highest: one comparison orders two.
+    prefix: u128,
 }
 
 impl Run {
@@ -242,9 +243,7 @@ impl Run {
 
     /// The last block whose first key is not greater than `key`; only it can hold the key.
     fn block_of(&self, key: &[u8]) -> Result<Option<usize>> {
-        let mut prefix = [0; INDEX_PREFIX];
-        let length = key.len().min(INDEX_PREFIX);
-        prefix[..length].copy_from_slice(&key[..length]);
+        let prefix = number(key);
         let (mut low, mut high) = (0, self.blocks);
         while low < high {
             let middle = low.midpoint(high);
@@ -291,14 +290,14 @@ impl Run {
 
     /// An entry of a checked index page.
     #[inline]
-    fn index_entry(&self, block: usize) -> Result<IndexEntry<'_>> {
+    fn index_entry(&self, block: usize) -> Result<IndexEntry> {
         let page = self.page(block / INDEX_ENTRIES)?;
         let entry = &page[block % INDEX_ENTRIES * INDEX_ENTRY..][..INDEX_ENTRY];
         let offset = narrow(u64_at(entry, 0));
         Ok(IndexEntry {
             at: offset..offset.saturating_add(u32_at(entry, 8) as usize),
             checksum: u32_at(entry, 12),
-            prefix: &entry[INDEX_ENTRY - INDEX_PREFIX..],
+            prefix: number(&entry[INDEX_ENTRY - INDEX_PREFIX..]),
         })
     }
 
@@ -347,4 +346,13 @@ impl Run {
     fn wrong<T>(&self, offset: usize) -> Result<T> {
         Err(Error::damage(&self.name, wide(offset), "the checksum does not match"))
     }
+}
+
+/// The first bytes of a key, filled up with zeros, as one number.
+#[inline]
+fn number(key: &[u8]) -> u128 {
+    let mut prefix = [0; INDEX_PREFIX];
+    let length = key.len().min(INDEX_PREFIX);
+    prefix[..length].copy_from_slice(&key[..length]);
+    u128::from_be_bytes(prefix)
 }
