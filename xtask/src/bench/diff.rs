@@ -58,11 +58,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let (program, from) = (oracle.display(), &trees.tree);
         let listing = format!("{program} -list {from} {other} >/dev/null");
         let theirs = ("containerd", &["sh", "-c", &listing][..]);
-        bench.beside(&mut report, what, &["compare", from, other], theirs, Goal::AtMost(1.0 / 3.0))?;
+        bench.beside(&mut report, what, &["compare", from, other], theirs, Goal::AtMost(0.33))?;
         let archive = format!("{program} {from} {other} >/dev/null");
         let theirs = ("containerd", &["sh", "-c", &archive][..]);
         let what = format!("{what}, as an archive");
-        bench.beside(&mut report, &what, &["between", from, other], theirs, Goal::AtMost(1.0 / 3.0))?;
+        bench.beside(&mut report, &what, &["between", from, other], theirs, Goal::AtMost(0.33))?;
     }
     report.finish()
 }
