@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use plyfs::Store;
 
 /// The names in the root of a store.
-const ROOT: [&str; 7] = ["blobs", "journal", "overlay2", "plyfs.toml", "staging", "tarsplit", "trash"];
+const ROOT: [&str; 8] = ["blobs", "journal", "kernel", "overlay2", "plyfs.toml", "staging", "tarsplit", "trash"];
 
 /// What may lie in the directory of a layer or of a container that is not mounted.
 const LAYER: [&str; 5] = ["committed", "diff", "link", "lower", "work"];
