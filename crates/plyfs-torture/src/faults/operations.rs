@@ -149,12 +149,17 @@ fn remove(dir: &Path, mounted: bool) -> Result<Ready> {
 fn remove_image(dir: &Path) -> Result<Ready> {
     let store = opened(dir)?;
     let image = store.image(&image(1).plain.name)?;
-    Ok(Box::new(move || Ok(store.remove_image(&image).map(done)?)))
+    Ok(Box::new(move || Ok(kept(&store.remove_image(&image)?))))
+}
+
+/// What a removal names as kept, because it could not be had.
+fn kept(pruned: &plyfs::Pruned) -> String {
+    pruned.kept.iter().map(|kept| format!("kept: {kept:?}; ")).collect()
 }
 
 fn prune(dir: &Path) -> Result<Ready> {
     let store = opened(dir)?;
-    Ok(Box::new(move || Ok(store.prune(PruneOptions::new().all(true)).map(done)?)))
+    Ok(Box::new(move || Ok(kept(&store.prune(PruneOptions::new().all(true))?))))
 }
 
 fn reap(dir: &Path) -> Result<Ready> {
