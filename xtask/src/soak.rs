@@ -1,6 +1,6 @@
 //! `cargo xtask soak`: what needs hours, part by part.
 //!
-//! Each part is a command of `cargo xtask` with the arguments that make it long. A failing part does not stop the
+//! Each part is a command of `cargo xtask`, or a set of tests, with what makes it long. A failing part does not stop the
 //! others; the last line sums up, and the exit code is zero only when all passed.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{command, stream};
+use crate::run::{cargo, command, stream};
 use crate::tree;
 
 /// One thing that takes long.
@@ -17,8 +17,16 @@ struct Part {
     name: &'static str,
     /// One line on what it shows.
     what: &'static str,
-    /// The arguments of `cargo xtask`, given how many minutes a part without an end of its own may take.
-    arguments: fn(minutes: u64) -> Vec<String>,
+    /// How it is run.
+    run: Run,
+}
+
+/// How a part is run.
+enum Run {
+    /// By `cargo xtask` with these arguments, given how many minutes a part without an end of its own may take.
+    Xtask(fn(minutes: u64) -> Vec<String>),
+    /// By the tests of this package that this filter names, with a variable set that makes them long.
+    Tests { package: &'static str, filter: &'static str, variable: (&'static str, &'static str) },
 }
 
 /// Every part; to add one, add a line.
@@ -26,28 +34,38 @@ const PARTS: &[Part] = &[
     Part {
         name: "faults",
         what: "every system call of every operation fails once with every errno, and does no harm",
-        arguments: |_| words(&["faults", "--all"]),
+        run: Run::Xtask(|_| words(&["faults", "--all"])),
     },
     Part {
         name: "torture",
         what: "processes killed at random instants lose and leave nothing",
-        arguments: |minutes| words(&["torture", "--minutes", &minutes.to_string(), "--seed", "11"]),
+        run: Run::Xtask(|minutes| words(&["torture", "--minutes", &minutes.to_string(), "--seed", "11"])),
     },
     Part {
         name: "model",
         what: "10,000 layers of random edits read everywhere as the kernel shows them",
-        arguments: |_| words(&["model", "--sequences", "10000", "--seed", "1000"]),
+        run: Run::Xtask(|_| words(&["model", "--sequences", "10000", "--seed", "1000"])),
     },
     Part {
         name: "powercut",
         what: "1,000 cuts of each file system lose nothing acknowledged",
-        arguments: |_| words(&["powercut", "--cuts", "1000", "--seed", "100"]),
+        run: Run::Xtask(|_| words(&["powercut", "--cuts", "1000", "--seed", "100"])),
     },
     Part {
         name: "fuzz",
         what: "no reader of foreign bytes breaks, each fuzzed for a share of the time",
         // Ten targets, two at a time.
-        arguments: |minutes| words(&["fuzz", "--seconds", &(minutes * 60 / 5).to_string()]),
+        run: Run::Xtask(|minutes| words(&["fuzz", "--seconds", &(minutes * 60 / 5).to_string()])),
+    },
+    Part {
+        name: "histories",
+        what: "long histories of two writers, a reader, cuts, kills and failing syncs lose no commit of the journal",
+        run: Run::Tests { package: "plyfs-journal", filter: "interleaved", variable: ("PLYFS_TEST_HISTORIES", "2000") },
+    },
+    Part {
+        name: "bombs",
+        what: "archives as large as they can be made cost bounded memory",
+        run: Run::Tests { package: "plyfs-diff", filter: "bombs", variable: ("PLYFS_TEST_GIANT", "1") },
     },
 ];
 
@@ -94,8 +112,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Runs one part; what it said last is its result.
 fn run_part(part: &Part, minutes: u64) -> Result<String> {
-    let mut it = command(std::env::current_exe().context("the path of this program")?);
-    it.args((part.arguments)(minutes));
+    let mut it = match &part.run {
+        Run::Xtask(arguments) => {
+            let mut xtask = command(std::env::current_exe().context("the path of this program")?);
+            xtask.args(arguments(minutes));
+            xtask
+        }
+        Run::Tests { package, filter, variable } => {
+            let mut tests = cargo();
+            // The last line that is not empty is then the result.
+            tests.args(["test", "--quiet", "--package", package, "--test", "it", filter]).env(variable.0, variable.1);
+            tests
+        }
+    };
     let last = Arc::new(Mutex::new(String::new()));
     let said = Arc::clone(&last);
     let each = move |line: &str| {
@@ -122,7 +151,8 @@ mod tests {
     #[test]
     fn every_part_is_a_command_line_that_parses() {
         for part in PARTS {
-            let line = std::iter::once("cargo xtask".to_owned()).chain((part.arguments)(60));
+            let Run::Xtask(arguments) = &part.run else { continue };
+            let line = std::iter::once("cargo xtask".to_owned()).chain(arguments(60));
             <crate::Cli as clap::Parser>::try_parse_from(line).unwrap_or_else(|e| panic!("{}: {e}", part.name));
         }
     }
