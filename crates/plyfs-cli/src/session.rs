@@ -9,6 +9,7 @@ use plyfs::{Container, ErrorKind, Image, Inspected, Store};
 use crate::cli::Common;
 use crate::exit::{Failure, Hinted, Result};
 use crate::output::Output;
+use crate::words;
 
 /// Where root's store is.
 const SYSTEM_ROOT: &str = "/var/lib/plyfs";
@@ -33,7 +34,13 @@ impl Session {
     pub(crate) fn open(&self) -> Result<Store> {
         let root = self.root()?;
         let hint = "`plyfs load` and `plyfs import` make a store; --root and PLYFS_ROOT name another one";
-        self.remember(Store::open(&root).hint_on(ErrorKind::NotFound, hint))
+        match Store::open(&root) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => match sound_part(&root) {
+                Some(store) => self.remember(Ok(store)),
+                None => Err(error.into()),
+            },
+            store => self.remember(store.hint_on(ErrorKind::NotFound, hint)),
+        }
     }
 
     /// The store, made if there is none.
@@ -65,6 +72,21 @@ impl Session {
         default_root(is_root, variable("XDG_DATA_HOME"), variable("HOME"))
             .ok_or_else(|| Failure::usage("no home directory to keep a store in: --root or PLYFS_ROOT names one"))
     }
+}
+
+/// How many damaged places are told one by one.
+const TOLD: usize = 5;
+
+/// What can be read of a store whose journal is damaged, with a warning that says so.
+fn sound_part(root: &Path) -> Option<Store> {
+    let store = Store::options().salvage(true).open(root).ok()?;
+    let damage = store.damage();
+    if damage.is_empty() {
+        return None;
+    }
+    damage.iter().take(TOLD).for_each(|place| words::warning(place));
+    words::warning("the journal is damaged: what is sound is shown, nothing can be changed; see `plyfs fsck`");
+    Some(store)
 }
 
 /// Where a user's store is: the XDG specification ignores relative paths.

@@ -71,6 +71,7 @@ mod prune;
 mod publish;
 mod rebuild;
 mod record;
+mod records;
 mod recover;
 mod store;
 mod sweep;

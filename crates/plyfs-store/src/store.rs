@@ -14,6 +14,7 @@ use rustix::fs::{Access, AtFlags, Mode};
 
 use crate::durability::{Durability, sync_tree};
 use crate::format::Format;
+use crate::records::Records;
 use crate::workers::FreeWorkers;
 use crate::{Error, ErrorKind, LeaseId, Result, ground, layout};
 
@@ -26,6 +27,7 @@ pub struct StoreOptions {
     threads: Option<usize>,
     refused: Option<Feature>,
     hook: Option<fn(&'static str)>,
+    salvage: bool,
 }
 
 impl StoreOptions {
@@ -45,6 +47,15 @@ impl StoreOptions {
     /// the default is one for each core. With none everything happens on the caller's thread.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
+        self
+    }
+
+    /// Opens a store whose journal is damaged as well, for reading what is sound of it.
+    ///
+    /// [`Store::damage`] says what is not. Such a store takes no change: that is [`ErrorKind::Corrupt`], naming the file and
+    /// the place. What is missing from it may be lost, and what is there may be older than what was lost.
+    pub fn salvage(mut self, salvage: bool) -> Self {
+        self.salvage = salvage;
         self
     }
 
@@ -225,7 +236,7 @@ pub(crate) struct Inner {
     pub(crate) tar_split: OwnedFd,
     pub(crate) staging: OwnedFd,
     pub(crate) trash: OwnedFd,
-    pub(crate) journal: Journal,
+    records: Records,
     pub(crate) format: Format,
     pub(crate) durability: Durability,
     pub(crate) workers: FreeWorkers,
@@ -258,6 +269,7 @@ impl Inner {
         // The path may have been relative, and the caller's directory may change.
         let path = std::fs::read_link(fs::proc_path(&root))
             .map_err(|e| Error::new(ErrorKind::Io, "its own path").because(e))?;
+        let records = Records::open(disk, journal_options, options.salvage)?;
         Ok(Self {
             path,
             links: ground::open_part(&home, plyfs_link::LINK_DIR, writable)
@@ -267,10 +279,10 @@ impl Inner {
             tar_split: part(layout::TAR_SPLIT)?,
             staging: part(layout::STAGING)?,
             trash: part(layout::TRASH)?,
-            journal: Journal::open(Arc::new(DirDisk::new(disk)), journal_options)?,
+            writable: writable && records.damage().is_empty(),
+            records,
             durability: options.durability.on(&root).map_err(|e| Error::call("file system", e))?,
             workers: FreeWorkers::new(options.threads),
-            writable,
             refused: options.refused,
             hook: options.hook,
             features: OnceLock::new(),
@@ -323,6 +335,13 @@ impl Store {
         }
     }
 
+    /// The damaged places of the journal, each naming the file and the offset; none unless the store was opened with
+    /// [`StoreOptions::salvage`] and needed it.
+    #[must_use]
+    pub fn damage(&self) -> &[String] {
+        self.0.records.damage()
+    }
+
     /// Says whether changes are possible.
     #[must_use]
     pub fn is_writable(&self) -> bool {
@@ -331,18 +350,25 @@ impl Store {
 
     /// One consistent, durable state of all records.
     pub(crate) fn snapshot(&self) -> Result<Snapshot> {
-        Ok(self.0.journal.snapshot()?)
+        self.0.records.snapshot()
     }
 
     /// Changes records: all that `change` does, or nothing. Durable on return.
     pub(crate) fn commit<T>(&self, change: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
         self.require_writable()?;
-        self.0.journal.write(change).map_err(|e| self.explain_full(e))
+        match &self.0.records {
+            Records::Journal(journal) => journal.write(change).map_err(|e| self.explain_full(e)),
+            Records::Salvaged { .. } => unreachable!("such a store is not writable"),
+        }
     }
 
     pub(crate) fn require_writable(&self) -> Result<()> {
         if self.0.writable {
             return Ok(());
+        }
+        if let Some(damage) = self.damage().first() {
+            let message = format!("store {} takes no change: {damage}", self.0.path.display());
+            return Err(Error::new(ErrorKind::Corrupt, message));
         }
         let message = format!("store {} is open for reading alone", self.0.path.display());
         Err(Error::new(ErrorKind::ReadOnly, message))

@@ -224,6 +224,11 @@ fn root_fsck_repairs_rebuilds_and_ends_as_fsck_does() {
 
     let name = bench.ok(["create", "app:1", "web-1"]);
     fs::write(bench.store().join("journal/head"), "garbage").expect("damaged");
+    let images = bench.run(["images"]).success();
+    assert!(images.text().contains("app:1"), "what is sound is shown: {}", images.text());
+    assert!(images.words().contains("journal is damaged"), "and the damage told: {}", images.words());
+    let refused = bench.run(["tag", "app:1", "other:1"]).code(8);
+    assert!(refused.words().contains("head"), "no change is taken: {}", refused.words());
     let ran = bench.run(["--json", "fsck"]).code(4);
     assert!(ran.text().contains(r#""kind": "journal-damaged""#), "{}", ran.text());
     assert!(ran.words().contains("fsck --rebuild"), "{}", ran.words());

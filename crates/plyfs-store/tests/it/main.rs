@@ -13,6 +13,7 @@ mod mounts;
 mod rebuild;
 mod refusals;
 mod removal;
+mod salvage;
 mod small_disks;
 mod trash;
 
