@@ -65,8 +65,7 @@ impl Store {
         }
         for record in container_records(&snapshot) {
             let container = Container { store: self.clone(), record: record? };
-            // One whose tree a crash took or a bad disk mangled adds nothing; it must not hide the others (rule 80).
-            let own = if measure { container.usage().unwrap_or_default() } else { Usage::default() };
+            let own = if measure { own_usage(&container)? } else { Usage::default() };
             usage.containers += 1;
             usage.containers_own += own;
             usage.as_copies += own;
@@ -83,6 +82,17 @@ impl Store {
         (usage.total_bytes, usage.free_bytes) = (status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize);
         (usage.total_inodes, usage.free_inodes) = (status.f_files, status.f_favail);
         Ok(usage)
+    }
+}
+
+/// What a container's own tree takes. One that a crash took or a bad disk mangled adds nothing: it must not hide the
+/// others (rule 80). One that cannot be looked at now is an error: a sum without it would be a wrong answer.
+fn own_usage(container: &Container) -> Result<Usage> {
+    match container.usage() {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::InvalidInput) => {
+            Ok(Usage::default())
+        }
+        usage => usage,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The same tree gives the same bytes: the walk is lexical, names compare bytewise, and nothing of the machine, the
 //! moment or the file system enters. The archive is complete or the export is an error: what changes under the reader
-//! is [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), what no archive can hold is in [`Exported::skipped`], and what a
+//! is [`ErrorKind::Conflict`], what no archive can hold is in [`Exported::skipped`], and what a
 //! mount with `redirect_dir` or `metacopy` left in the chain is read from there.
 
 pub(crate) mod attributes;
@@ -99,14 +99,14 @@ pub struct Exported {
 ///   [is unknown](Chain::unknown) (rules 13, 14).
 /// - A directory that was renamed without its content, or a file that was copied up without it, is archived with what the
 ///   chain has for it (rule 25); where the chain cannot be looked at, it is
-///   [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) and named.
+///   [`ErrorKind::Unsupported`] and named.
 /// - `user.*` attributes and file capabilities are kept byte for byte, OverlayFS' own and security labels never leave
 ///   (rules 19, 22, 23); other attributes, names that begin with `.wh.`, and sockets are reported as skipped.
 ///
 /// With [`Style::Containerd`] the whole of both trees is walked, and the rules above give way to that differ's.
 ///
 /// Nothing is synced; `out` is flushed. The upper must not be written to meanwhile: what changes under the reader is
-/// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the path (rule 28).
+/// [`ErrorKind::Conflict`], naming the path (rule 28).
 #[doc(alias = "Diff")]
 pub fn export(upper: impl AsFd, chain: &Chain, out: impl Write, options: &ExportOptions) -> Result<Exported> {
     if options.style == Style::Containerd {

@@ -45,7 +45,7 @@ impl Unpacked {
     pub const SKIPPED_MOST: usize = 10_000;
 }
 
-/// How [`ViewEntry::copy_to`] writes.
+/// How [`View::copy_to`] writes.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CopyOptions {
