@@ -14,7 +14,7 @@ pub(super) struct Machine(Vec<(String, String)>);
 
 impl Machine {
     /// This machine now, with the first line of what these programs say of their version.
-    pub(super) fn now(programs: &[(&str, &str)]) -> Result<Self> {
+    pub(super) fn now(programs: &[(&str, &[&str])]) -> Result<Self> {
         let mut facts = vec![
             ("date".to_owned(), output(command("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?),
             ("kernel".to_owned(), read("/proc/sys/kernel/osrelease")?),
@@ -22,8 +22,8 @@ impl Machine {
             ("rust".to_owned(), output(command("rustc").arg("--version"))?),
             ("plyfs".to_owned(), plyfs()),
         ];
-        for (program, argument) in programs {
-            facts.push(((*program).to_owned(), first_line(&output(command(program).arg(argument))?)));
+        for (program, arguments) in programs {
+            facts.push(((*program).to_owned(), first_line(&output(command(program).args(*arguments))?)));
         }
         Ok(Self(facts.into_iter().map(|(name, fact)| (name, fact.trim().to_owned())).collect()))
     }

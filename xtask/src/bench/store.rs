@@ -39,7 +39,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     setup::also(&["containers-storage", "containerd", "e2fsprogs"])?;
     let program = harness::build("plyfs-store", "store")?;
     check(cargo().args(["build", "--quiet", "--release", "--locked", "-p", "plyfs-cli"]))?;
-    let mut report = Report::new("store", Machine::now(&[("ctr", "--version"), ("containers-storage", "--version")])?);
+    let mut report = Report::new(
+        "store",
+        Machine::now(&[("ctr", &["--version"]), ("dpkg-query", &["--show", "containers-storage"])])?,
+    );
     let disk = Disk::ext4("store", 8 << 30)?;
     let (rounds, layers) = (args.rounds.to_string(), args.layers.to_string());
     let life = harness::samples(&program, &["life", disk.path(), &rounds, &layers])?;
