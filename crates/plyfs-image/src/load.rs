@@ -90,34 +90,34 @@ fn layers(
     progress: Progress<'_>,
 ) -> Result<HashMap<ChainId, Known>> {
     let mut known = HashMap::new();
-    let mut missing: Vec<(ChainId, &IncomingLayer, &Incoming)> = Vec::new();
+    let mut absent: Vec<(ChainId, &IncomingLayer, &Incoming)> = Vec::new();
     for image in images {
         let mut below = None;
         for (layer, chain) in image.layers.iter().zip(chains(image)) {
-            if !known.contains_key(&chain) && missing.iter().all(|(other, ..)| *other != chain) {
+            if !known.contains_key(&chain) && absent.iter().all(|(other, ..)| *other != chain) {
                 let found = operation.reuse(below.as_ref(), &layer.diff_id);
                 match found.map_err(|error| Error::store("stage", error))? {
                     Some(there) => drop(known.insert(chain, Known::There(there))),
-                    None => missing.push((chain, layer, image)),
+                    None => absent.push((chain, layer, image)),
                 }
             }
             below = Some(chain);
         }
     }
     // A single one is unpacked upon its parent, which is there by then.
-    if missing.len() > 1 {
+    if absent.len() > 1 {
         let size = |layer: &IncomingLayer| Ok(members.open(&layer.member)?.map_or(0, |member| member.size()));
-        let sizes = missing.iter().map(|(_, layer, _)| size(layer)).collect::<Result<Vec<_>>>()?;
+        let sizes = absent.iter().map(|(_, layer, _)| size(layer)).collect::<Result<Vec<_>>>()?;
         let staged = &*operation;
         let unpacked = unpack_at_once(staged, &sizes, &|number, decompression, stop| {
-            let (_, layer, image) = missing[number];
+            let (_, layer, image) = absent[number];
             let unpacked = read_layer(members, layer, Some(stop), decompression, progress, |archive| {
                 let unpacked = staged.unpack_aside(archive, Some(&layer.diff_id));
                 unpacked.map_err(|error| Error::store("unpack", error))
             });
             unpacked.map_err(|error| Error::wrap(image.label(), error))
         })?;
-        known.extend(missing.iter().map(|(chain, ..)| *chain).zip(unpacked.into_iter().map(Known::Unpacked)));
+        known.extend(absent.iter().map(|(chain, ..)| *chain).zip(unpacked.into_iter().map(Known::Unpacked)));
     }
     Ok(known)
 }

@@ -2,9 +2,10 @@
 //!
 //! Creating a container syncs its record and nothing else, so a power cut may take its directories. Nothing that a program
 //! synced inside can be gone with them: an fsync makes the directories above durable too. The other way a directory vanishes,
-//! by damage or by hand, must not pass as that: then the container's short link is still there. The link is made last,
-//! and file systems keep the order of names they were given, so *a link without its directory is damage*, and is
-//! reported, while *neither* is a container that a crash took and that follows from its record.
+//! by damage or by hand, must not pass as that: then the container's short link is still there. The link is made last, and
+//! ext4 and xfs keep the order of names they were given. btrfs does unless `l/` itself is synced, which only
+//! [`Durability::Files`](crate::Durability::Files) would do and therefore does not there. So *a link without its directory is
+//! damage*, and is reported, while *neither* is a container that a crash took and that follows from its record.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

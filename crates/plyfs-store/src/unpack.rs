@@ -29,14 +29,6 @@ pub struct UnpackedLayer {
     applied: Applied,
 }
 
-impl UnpackedLayer {
-    /// The digest of the uncompressed archive.
-    #[must_use]
-    pub fn diff_id(&self) -> DiffId {
-        self.applied.diff_id
-    }
-}
-
 impl Operation {
     /// Unpacks a changeset into a new layer upon `parent`, which is published or staged in this operation.
     ///
