@@ -1,4 +1,4 @@
-//! How much a store holds, from its records alone.
+//! How much a store holds, from its records; containers' own trees alone have to be walked.
 
 use plyfs_diff::Usage;
 use plyfs_journal::Snapshot;

@@ -1,9 +1,9 @@
 //! `df`: what is stored once, what is shared, and what copies would have cost.
 
-use plyfs::{Container, Store, StoreUsage, Usage};
+use plyfs::{Container, ErrorKind, Store, StoreUsage, Usage};
 use serde::Serialize;
 
-use crate::commands::shapes::{ContainerShape, Takes, own_usage};
+use crate::commands::shapes::{ContainerShape, Takes};
 use crate::exit::Result;
 use crate::human;
 use crate::output::Columns;
@@ -40,7 +40,7 @@ struct Row {
 
 impl Row {
     fn of(store: &Store, container: &Container) -> Result<Self> {
-        let own = own_usage(container)?;
+        let own = counted(container)?;
         let parent = container.parent().map(|parent| store.layer(&parent.to_string())).transpose()?;
         let copy = own + parent.map(|parent| parent.chain_usage()).unwrap_or_default();
         let shape = ContainerShape::of(container)?;
@@ -49,11 +49,27 @@ impl Row {
     }
 }
 
+/// What a container's own layer takes; one that is mangled is told and counts as nothing, so that the others are seen.
+fn counted(container: &Container) -> Result<Usage> {
+    match container.usage() {
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::InvalidInput) => {
+            words::warning(&format!("{} is counted as nothing: {}", container.name(), plyfs::report(&error)));
+            Ok(Usage::default())
+        }
+        // A crash took its directories, which the next mount makes again.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Usage::default()),
+        usage => Ok(usage?),
+    }
+}
+
 /// Shows what a store holds.
 pub(crate) fn df(session: &mut Session) -> Result<()> {
     let store = session.open()?;
-    let usage = store.usage()?;
+    let mut usage = store.recorded_usage()?;
     let rows = store.containers()?.iter().map(|container| Row::of(&store, container)).collect::<Result<Vec<_>>>()?;
+    // Each container is walked once, for its row and for the sum.
+    usage.containers_own = rows.iter().map(|row| row.sizes.0).sum();
+    usage.as_copies += usage.containers_own;
     if let Some(warning) = scarce_inodes(&usage) {
         words::warning(&warning);
     }

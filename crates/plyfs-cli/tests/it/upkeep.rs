@@ -82,3 +82,34 @@ fn root_what_an_interrupted_load_staged_goes_with_the_next_command_of_any_kind()
     }
     assert_eq!(bench.ok(["fsck"]), "");
 }
+
+#[test]
+fn root_df_sums_what_its_rows_say_and_a_mangled_container_hides_no_other() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    for name in ["whole", "mangled"] {
+        bench.ok(["create", "app:1", name]);
+        let merged = bench.ok(["mount", name]);
+        fs::write(format!("{merged}/big"), vec![7; 100_000]).expect("written");
+        bench.ok(["umount", name]);
+    }
+    let df = || -> Value { serde_json::from_str(&bench.ok(["--json", "df"])).expect("JSON") };
+    let sum = |df: &Value, field: &str| -> u64 {
+        let rows = df["containers"].as_array().expect("a list").iter();
+        rows.map(|row| row[field]["allocated_bytes"].as_u64().expect("a number")).sum()
+    };
+    let before = df();
+    assert!(sum(&before, "own") >= 200_000, "{before}");
+    for (field, total) in [("own", "containers_own"), ("as_copy", "as_copies")] {
+        assert_eq!(before[total]["allocated_bytes"].as_u64(), Some(sum(&before, field)), "{before}");
+    }
+
+    let id: Value = serde_json::from_str(&bench.ok(["inspect", "mangled"])).expect("JSON");
+    let diff = bench.store().join("overlay2").join(id["Id"].as_str().expect("an id")).join("diff");
+    fs::remove_dir_all(&diff).expect("damaged");
+    fs::write(&diff, "no directory").expect("damaged");
+    let ran = bench.run(["--json", "df"]).success();
+    assert!(ran.words().contains("mangled is counted as nothing"), "{}", ran.words());
+    let after: Value = serde_json::from_str(&ran.text()).expect("JSON");
+    assert_eq!(after["containers_own"]["allocated_bytes"].as_u64(), Some(sum(&before, "own") / 2), "{after}");
+}
