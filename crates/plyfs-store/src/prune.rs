@@ -1,12 +1,16 @@
 //! Removing images, and layers that nothing stands on: what may go, and what stays for which reason.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod forecast;
+mod unused;
+
+use std::collections::BTreeSet;
 use std::fmt;
 
 use plyfs_diff::Usage;
-use plyfs_journal::{Snapshot, Transaction};
+use plyfs_journal::Transaction;
 use plyfs_link::LayerId;
 
+use self::unused::{Candidate, unused_images, unused_layers};
 use crate::sweep::Reach;
 use crate::{Digest, Error, ErrorKind, Image, ImageId, Layer, LeaseId, Result, Store, User, key};
 
@@ -19,6 +23,9 @@ const BATCH: usize = 64;
 #[must_use = "options do nothing until `prune`"]
 pub struct PruneOptions {
     all: bool,
+    added_before: Option<u64>,
+    only: Option<BTreeSet<ImageId>>,
+    dry_run: bool,
 }
 
 impl PruneOptions {
@@ -31,6 +38,41 @@ impl PruneOptions {
     pub fn all(mut self, all: bool) -> Self {
         self.all = all;
         self
+    }
+
+    /// Only what came into the store before this time, in seconds since the epoch.
+    pub fn added_before(mut self, unix: u64) -> Self {
+        self.added_before = Some(unix);
+        self
+    }
+
+    /// Of the images without a name only these, and of the layers only those they stood on.
+    pub fn only(mut self, images: impl IntoIterator<Item = ImageId>) -> Self {
+        self.only = Some(images.into_iter().collect());
+        self
+    }
+
+    /// Nothing is removed: the answer is what would be. What is read or built upon at that time is not known and counts
+    /// as removed.
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+
+    fn takes_images(&self) -> bool {
+        self.all || self.only.is_some()
+    }
+
+    fn takes_image(&self, image: &ImageId, added: Option<u64>) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(image)) && self.is_old_enough(added)
+    }
+
+    /// What cannot tell when it came is tried, and named with its reason.
+    fn is_old_enough(&self, added: Option<u64>) -> bool {
+        match (self.added_before, added) {
+            (Some(before), Some(added)) => added < before,
+            _ => true,
+        }
     }
 }
 
@@ -175,15 +217,19 @@ impl Store {
     ///
     /// A crash leaves what is retracted to the next open, and the rest to the next prune.
     pub fn prune(&self, options: PruneOptions) -> Result<Pruned> {
+        if options.dry_run {
+            return self.forecast(&options);
+        }
         self.require_root("pruning")?;
         let mut pruned = self.sweep(|_, _| Ok(()))?;
-        if options.all {
-            let unused = unused_images(&self.snapshot()?, &mut pruned)?;
-            for images in unused.chunks(BATCH) {
-                pruned.add(self.prune_images(images)?);
-            }
+        let images = unused_images(&self.snapshot()?, &options, &|_| true, &mut pruned)?;
+        for images in images.chunks(BATCH) {
+            pruned.add(self.prune_images(images)?);
         }
-        let mut next = unused_layers(&self.snapshot()?, &mut pruned)?;
+        let mut next = match options.only {
+            Some(_) => images.iter().filter_map(|image| image.top).collect::<BTreeSet<_>>().into_iter().collect(),
+            None => unused_layers(&self.snapshot()?, &options, &|_| true, &mut pruned)?,
+        };
         while !next.is_empty() {
             let batch = next.split_off(next.len().saturating_sub(BATCH));
             let mut left = Vec::new();
@@ -199,12 +245,12 @@ impl Store {
     }
 
     /// Removes these images and leaves their layers to the prune.
-    fn prune_images(&self, images: &[Digest]) -> Result<Pruned> {
+    fn prune_images(&self, images: &[Candidate]) -> Result<Pruned> {
         self.sweep(|records, sweep| {
             for image in images {
                 // It may have got a name, a container or a lease since it was marked.
-                if !is_image_used(records, image)? {
-                    sweep.image(records, image, 0)?;
+                if !is_image_used(records, &image.id)? {
+                    sweep.image(records, &image.id, 0)?;
                 }
             }
             Ok(())
@@ -253,45 +299,4 @@ fn is_image_used(records: &Transaction<'_>, image: &Digest) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// The images without a name or container; those that a lease keeps are noted as kept.
-fn unused_images(snapshot: &Snapshot, pruned: &mut Pruned) -> Result<Vec<Digest>> {
-    let mut used = ids(snapshot, key::IMAGE_NAMES)?;
-    used.extend(ids(snapshot, key::IMAGE_CONTAINERS)?);
-    let unused = ids(snapshot, key::IMAGES)?.into_iter().filter(|id| !used.contains(id)).map(Digest::from_bytes);
-    let mut free = Vec::new();
-    for image in unused {
-        match snapshot.scan(&key::image_leases(&image)).next() {
-            Some(entry) => {
-                let reason = Reason::Leased(key::lease_behind(&entry?.0)?);
-                pruned.kept.push(Kept { subject: Subject::Image(image), reason });
-            }
-            None => free.push(image),
-        }
-    }
-    Ok(free)
-}
-
-/// The layers nothing stands on; those that only a lease keeps are noted as kept.
-fn unused_layers(snapshot: &Snapshot, pruned: &mut Pruned) -> Result<Vec<LayerId>> {
-    let (mut used, mut leased) = (BTreeSet::new(), BTreeMap::new());
-    for entry in snapshot.scan(key::USERS) {
-        let key = entry?.0;
-        let layer = key::id(&key)?;
-        match key::parse_user(&key)? {
-            User::Lease(lease) => drop(leased.entry(layer).or_insert(lease)),
-            _ => drop(used.insert(layer)),
-        }
-    }
-    leased.retain(|layer, _| !used.contains(layer));
-    let unused = ids(snapshot, key::LAYERS)?.into_iter().filter(|id| !used.contains(id));
-    let (kept, free): (Vec<_>, Vec<_>) = unused.partition(|id| leased.contains_key(id));
-    pruned.kept.extend(kept.iter().map(|id| Kept::layer(LayerId::from_bytes(*id), Reason::Leased(leased[id]))));
-    Ok(free.into_iter().map(LayerId::from_bytes).collect())
-}
-
-/// The first ids of all keys of a kind.
-fn ids(snapshot: &Snapshot, kind: &[u8]) -> Result<BTreeSet<[u8; 32]>> {
-    snapshot.scan(kind).map(|entry| key::id(&entry?.0)).collect()
 }

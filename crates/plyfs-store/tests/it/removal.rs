@@ -184,3 +184,60 @@ fn root_one_layer_that_cannot_go_does_not_keep_the_others_and_the_next_prune_tak
     let left: Vec<_> = fixture.names().into_iter().filter(|name| name.contains('/')).collect();
     assert_eq!(left, ["blobs/sha256", "overlay2/l"]);
 }
+
+#[test]
+fn root_a_dry_run_says_what_a_prune_then_takes_and_touches_nothing() {
+    require_root!();
+    let fixture = Fixture::new();
+    let base = fixture.layer(None, &[("a", "1")]);
+    let named = fixture.layer(Some(&base), &[("b", "2")]);
+    let (lower, upper) = (fixture.layer(Some(&base), &[("c", "3")]), fixture.layer(None, &[("d", "4")]));
+    let top = fixture.layer(Some(&lower), &[("e", "5")]);
+    fixture.image("{\"n\":1}", Some(&named), &["svc:1"]);
+    let nameless = fixture.image("{\"n\":2}", Some(&top), &[]);
+    let lease = fixture.store.lease(std::time::Duration::from_secs(60)).expect("a lease");
+    let leased = fixture.layer(None, &[("f", "6")]);
+    lease.hold(&leased).expect("held");
+    let before = fixture.names();
+
+    for all in [false, true] {
+        let told = fixture.store.prune(PruneOptions::new().all(all).dry_run(true)).expect("told");
+        assert_eq!(fixture.names(), before);
+        assert_eq!(told.kept.len(), 1, "the leased layer: {:?}", told.kept);
+        if !all {
+            assert_eq!((&told.layers[..], &told.images[..]), (&[upper.id()][..], &[][..]));
+            continue;
+        }
+        let mut taken = fixture.store.prune(PruneOptions::new().all(true)).expect("pruned");
+        let mut told = told;
+        told.layers.sort();
+        taken.layers.sort();
+        assert_eq!(told, taken);
+        assert_eq!((taken.layers.len(), &taken.images[..]), (3, &[nameless.id()][..]));
+    }
+}
+
+#[test]
+fn root_a_prune_takes_only_what_is_old_enough_or_what_was_chosen() {
+    require_root!();
+    let fixture = Fixture::new();
+    let base = fixture.layer(None, &[("a", "1")]);
+    let loose = fixture.layer(None, &[("b", "2")]);
+    let (one, other) = (fixture.layer(Some(&base), &[("c", "3")]), fixture.layer(Some(&base), &[("d", "4")]));
+    let one_image = fixture.image("{\"n\":1}", Some(&one), &[]);
+    let other_image = fixture.image("{\"n\":2}", Some(&other), &[]);
+
+    let young = PruneOptions::new().all(true).added_before(loose.created_unix());
+    let pruned = fixture.store.prune(young).expect("pruned");
+    assert_eq!(pruned, plyfs_store::Pruned::default(), "nothing came before");
+
+    let pruned = fixture.store.prune(PruneOptions::new().only([one_image.id()])).expect("pruned");
+    assert_eq!((&pruned.images[..], &pruned.layers[..]), (&[one_image.id()][..], &[one.id()][..]));
+
+    let old = PruneOptions::new().all(true).added_before(other_image.added_unix() + 1);
+    let mut pruned = fixture.store.prune(old).expect("pruned");
+    pruned.layers.sort();
+    let mut rest = vec![base.id(), loose.id(), other.id()];
+    rest.sort();
+    assert_eq!((&pruned.images[..], pruned.layers), (&[other_image.id()][..], rest));
+}
