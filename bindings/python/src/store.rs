@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use plyfs::prelude::*;
 use plyfs::{
-    Archive, CheckOptions, Compression, ContainerName, ContainerOptions, Durability, Format, Inspected, Parent,
-    PruneOptions, Reference,
+    Archive, CheckOptions, Compression, ContainerName, ContainerOptions, Durability, Format, ImportOptions, Inspected,
+    Parent, PruneOptions, Reference,
 };
 use pyo3::prelude::*;
 
@@ -114,7 +114,7 @@ impl Store {
         let parent = parent.as_ref().map(|image| &image.0);
         let image = input.watched(py, progress, |source, progress| {
             let name = name.map(str::parse::<Reference>).transpose()?;
-            Ok(self.0.import(source, name.as_ref(), parent, progress)?)
+            Ok(self.0.import(source, ImportOptions::new().name(name).parent(parent), progress)?)
         });
         image.map(Image)
     }

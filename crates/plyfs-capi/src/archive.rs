@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::path::Path;
 
 use plyfs::prelude::*;
-use plyfs::{Archive, Compression, Image, Progress, Reference, Source};
+use plyfs::{Archive, Compression, Image, ImportOptions, Progress, Reference, Source};
 
 use crate::error::plyfs_error;
 use crate::guard::{Failure, Outcome, guard};
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn plyfs_store_import_path(
         let name = name.map(str::parse::<Reference>).transpose()?;
         let source = Source::path(path)?;
         reporting(progress, user, |progress| {
-            let image = store.store.import(source, name.as_ref(), parent, progress)?;
+            let image = store.store.import(source, ImportOptions::new().name(name).parent(parent), progress)?;
             place.give(plyfs_image::new(image, Vec::new()))
         })
     })

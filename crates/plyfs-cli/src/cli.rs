@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Make an image of a tar archive or a directory as one layer; print its id
     Import(Import),
     /// List images
-    Images,
+    Images(Images),
     /// List layers
     Layers,
     /// List containers
@@ -125,9 +125,12 @@ pub(crate) enum Command {
     /// Remove images
     ///
     /// One of several names is only taken from its image. The last name, or an id, removes the image with the
-    /// layers that nothing else stands on.
+    /// layers that nothing else stands on. An image that containers were made of is not removed.
     Rmi(Rmi),
     /// Remove layers that nothing uses; print the bytes reclaimed
+    ///
+    /// Filters: until=24h, until=2026-01-31 or until=UNIXTIME for what came into the store before then; label=KEY,
+    /// label=KEY=VALUE and label!=… for images without a name whose labels are so, and the layers that only they stood on.
     Prune(Prune),
     /// Show what is stored, what is shared, what each container adds
     Df,
@@ -240,6 +243,20 @@ pub(crate) struct Import {
     /// Put the layer upon those of this image
     #[arg(long, value_name = "IMAGE")]
     pub(crate) parent: Option<String>,
+    /// Say where it comes from, in the image's history
+    #[arg(short, long, value_name = "M")]
+    pub(crate) message: Option<String>,
+    /// Change the image's config by this Dockerfile instruction; may be given several times
+    #[arg(short, long = "change", value_name = "INSTRUCTION")]
+    pub(crate) changes: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Images {
+    /// List only images that this fits: reference=PATTERN, label=KEY[=VALUE], before=IMAGE, since=IMAGE,
+    /// dangling=true|false; may be given several times
+    #[arg(short, long = "filter", value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -438,6 +455,9 @@ pub(crate) struct Rmi {
     /// Names or ids of images
     #[arg(value_name = "IMAGE", required = true)]
     pub(crate) images: Vec<String>,
+    /// Take the names also from an image that containers were made of; it stays until they are gone
+    #[arg(short, long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -445,6 +465,12 @@ pub(crate) struct Prune {
     /// Remove also images without a name that no container uses
     #[arg(short, long)]
     pub(crate) all: bool,
+    /// Remove only what this fits; may be given several times
+    #[arg(long = "filter", value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+    /// Remove nothing and say what would be
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -33,7 +33,7 @@ pub(crate) fn run(session: &mut Session, command: Command) -> Result<u8> {
         Command::Load(args) => transfer::load(session, &args),
         Command::Save(args) => transfer::save(session, &args),
         Command::Import(args) => transfer::import(session, &args),
-        Command::Images => images::images(session),
+        Command::Images(args) => images::images(session, &args),
         Command::Tag(args) => images::tag(session, &args),
         Command::History(args) => history::history(session, &args),
         Command::Layers => layers::layers(session),

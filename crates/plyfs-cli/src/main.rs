@@ -6,6 +6,7 @@
 mod cli;
 mod commands;
 mod exit;
+mod filter;
 mod glob;
 mod human;
 mod outfile;

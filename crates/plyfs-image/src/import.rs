@@ -7,34 +7,74 @@ use plyfs_store::{AppliedLayer, Image, Layer, LayerId, Operation, Progress, Refe
 
 use crate::error::{Error, Result};
 use crate::flow::pump;
+use crate::instruction::Instruction;
 use crate::publish::{Base, Words, publish, publish_image};
 use crate::source::{Source, Tree};
 use crate::unpack::unpack;
 
-/// Makes an image of one layer more than `parent` has, or of one layer, from a tar archive or a directory.
+/// What is said of an image that a tree or a changeset becomes.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+#[must_use]
+pub struct ImportOptions {
+    name: Option<Reference>,
+    parent: Option<Image>,
+    message: Option<String>,
+    changes: Vec<Instruction>,
+}
+
+impl ImportOptions {
+    /// No name, upon nothing, with a message that says where it came from.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the name, which is taken from the image that has it.
+    pub fn name(mut self, name: impl Into<Option<Reference>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Puts the layer upon those of this image, whose config is continued.
+    pub fn parent<'a>(mut self, parent: impl Into<Option<&'a Image>>) -> Self {
+        self.parent = parent.into().cloned();
+        self
+    }
+
+    /// Sets the message kept in the image's history.
+    pub fn message(mut self, message: impl Into<String>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    /// Changes what the image's config says of its containers: entrypoint, environment, labels and the like.
+    ///
+    /// May be called again; instructions are followed in the order they were given.
+    pub fn change(mut self, instruction: Instruction) -> Self {
+        self.changes.push(instruction);
+        self
+    }
+}
+
+/// Makes an image of one layer more than its parent has, or of one layer, from a tar archive or a directory.
 ///
 /// The archive may be compressed, and is a changeset: upon a parent its whiteouts delete. A directory is taken
 /// as it is, and without root only as far as it can be read. Durable on return.
-pub fn import(
-    store: &Store,
-    source: Source<'_>,
-    name: Option<&Reference>,
-    parent: Option<&Image>,
-    progress: Progress<'_>,
-) -> Result<Image> {
+pub fn import(store: &Store, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Image> {
     let from = source.name().to_owned();
     let run = || {
         let mut operation = store.operation().map_err(|error| Error::store("stage", error))?;
+        let parent = options.parent.as_ref();
         let top = stage(&mut operation, source, parent.and_then(Image::top), progress)?;
         let base = parent.map_or_else(|| Ok(Base::Layers(Vec::new())), Base::image)?;
-        let comment = format!("Imported from {from}");
+        let comment = options.message.unwrap_or_else(|| format!("Imported from {from}"));
         let words = Words {
             created_by: "plyfs import",
             author: None,
             comment: Some(&comment),
             created: jiff::Timestamp::now(),
-            name,
-            changes: &[],
+            name: options.name.as_ref(),
+            changes: &options.changes,
         };
         publish_image(store, operation, &base, &top, &words, progress)
     };

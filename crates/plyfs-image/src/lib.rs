@@ -84,7 +84,7 @@ pub use commit::{CommitOptions, commit};
 pub use compression::Compression;
 pub use error::{Error, ErrorKind, Result};
 pub use history::{HistoryEntry, history};
-pub use import::{apply, import};
+pub use import::{ImportOptions, apply, import};
 pub use instruction::Instruction;
 pub use load::{Loaded, load};
 pub use platform::Platform;

@@ -67,7 +67,7 @@ mod verbs;
 pub use error::{Error, ErrorKind, Result, report};
 pub use plyfs_diff::{Chain, CopyOptions, Dialect, ExportOptions, Unpacked};
 pub use plyfs_image::{
-    Archive, CommitOptions, Compression, Format, HistoryEntry, Instruction, Loaded, Platform, Source,
+    Archive, CommitOptions, Compression, Format, HistoryEntry, ImportOptions, Instruction, Loaded, Platform, Source,
 };
 pub use plyfs_store::{
     Act, AppliedLayer, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName, ContainerOptions, Digest,

@@ -2,8 +2,8 @@
 
 use std::io::Read;
 
-use plyfs_image::{Archive, CommitOptions, HistoryEntry, Loaded, Source};
-use plyfs_store::{Container, Image, Layer, Progress, Rebuilt, Reference, Store, StoreOptions};
+use plyfs_image::{Archive, CommitOptions, HistoryEntry, ImportOptions, Loaded, Source};
+use plyfs_store::{Container, Image, Layer, Progress, Rebuilt, Store, StoreOptions};
 
 use crate::Result;
 
@@ -19,15 +19,9 @@ pub trait Images {
     #[doc(alias = "ApplyDiff")]
     fn apply(&self, archive: impl Read + Send, parent: Option<&Layer>, progress: Progress<'_>) -> Result<Layer>;
 
-    /// Makes a tar archive or a directory one layer, upon `parent` or nothing, and an image of it.
+    /// Makes a tar archive or a directory one layer, upon a parent or nothing, and an image of it.
     /// Durable on return.
-    fn import(
-        &self,
-        source: Source<'_>,
-        name: Option<&Reference>,
-        parent: Option<&Image>,
-        progress: Progress<'_>,
-    ) -> Result<Image>;
+    fn import(&self, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Image>;
 }
 
 impl Images for Store {
@@ -43,14 +37,8 @@ impl Images for Store {
         Ok(plyfs_image::apply(self, archive, parent, progress)?)
     }
 
-    fn import(
-        &self,
-        source: Source<'_>,
-        name: Option<&Reference>,
-        parent: Option<&Image>,
-        progress: Progress<'_>,
-    ) -> Result<Image> {
-        Ok(plyfs_image::import(self, source, name, parent, progress)?)
+    fn import(&self, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Image> {
+        Ok(plyfs_image::import(self, source, options, progress)?)
     }
 }
 

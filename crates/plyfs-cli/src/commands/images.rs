@@ -1,16 +1,25 @@
 //! `images` and `tag`.
 
-use crate::cli::Tag;
+use crate::cli::{Images, Tag};
 use crate::commands::shapes::ImageShape;
 use crate::exit::Result;
+use crate::filter::ImageFilter;
 use crate::human;
 use crate::output::Columns;
 use crate::session::{self, Session};
 
-/// Lists images, a row for each name.
-pub(crate) fn images(session: &mut Session) -> Result<()> {
-    let images = session.open()?.images()?;
-    let shapes = images.iter().map(ImageShape::of).collect::<Result<Vec<_>>>()?;
+/// Lists the images that the filters take, a row for each name.
+pub(crate) fn images(session: &mut Session, args: &Images) -> Result<()> {
+    let store = session.open()?;
+    let filter = ImageFilter::new(&store, &args.filters)?;
+    let mut shapes = Vec::new();
+    for image in store.images()? {
+        if filter.takes(&image)? {
+            let mut shape = ImageShape::of(&image)?;
+            shape.names.retain(|name| filter.takes_name(name));
+            shapes.push(shape);
+        }
+    }
     session.out.listing(&shapes, |image| image.id.clone(), table)
 }
 

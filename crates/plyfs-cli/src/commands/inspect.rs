@@ -48,6 +48,8 @@ fn container_shape(store: &Store, container: &Container) -> Result<Value> {
         "Image": container.image().map(|id| id.to_string()),
         "Parent": container.parent().map(|id| id.to_string()),
         "Config": { "Image": container.image_name(), "Labels": container.labels() },
+        "Driver": DRIVER,
+        "Platform": "linux",
         "HostConfig": { "ReadonlyRootfs": container.is_read_only() },
         "GraphDriver": { "Name": DRIVER, "Data": data },
         "MountedAt": container.mounted_at()?.map(|path| path_text(&path)),
@@ -71,13 +73,17 @@ fn image_shape(image: &Image) -> Result<Value> {
     Ok(json!({
         "Id": image.id().to_string(),
         "RepoTags": image.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "RepoDigests": [],
+        "Parent": "",
         "ManifestDigest": image.manifest_digest().map(|digest| digest.to_string()),
-        "Comment": last.map_or("", |entry| entry["comment"].as_str().unwrap_or_default()),
+        "Comment": text(&config["comment"]).or_else(|| text(&last?["comment"])).unwrap_or_default(),
         "Created": image.created(),
         "Loaded": human::rfc3339(image.added_unix()),
-        "Author": config["author"].as_str().unwrap_or_default(),
+        "DockerVersion": text(&config["docker_version"]).unwrap_or_default(),
+        "Author": text(&config["author"]).unwrap_or_default(),
         "Config": config["config"],
         "Architecture": image.architecture(),
+        "Variant": text(&config["variant"]),
         "Os": image.os(),
         "Size": image.usage()?.allocated,
         "GraphDriver": { "Name": DRIVER, "Data": data },
@@ -111,6 +117,11 @@ fn layer_shape(layer: &Layer) -> Result<Value> {
             "Leases": of(|user| match user { User::Lease(id) => Some(id.to_string()), _ => None }),
         },
     }))
+}
+
+/// A text that says something.
+fn text(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| !text.is_empty())
 }
 
 /// The names of containers given by the ids of their own layers.

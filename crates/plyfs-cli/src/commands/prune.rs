@@ -5,12 +5,15 @@ use serde::Serialize;
 
 use crate::cli::Prune;
 use crate::exit::Result;
+use crate::filter::PruneFilter;
 use crate::human::{self, count};
 use crate::session::Session;
 use crate::words;
 
 #[derive(Debug, Serialize)]
 struct PrunedShape {
+    /// Whether it only would be so.
+    dry_run: bool,
     images: Vec<String>,
     layers: Vec<String>,
     reclaimed_bytes: u64,
@@ -39,8 +42,12 @@ impl From<&Kept> for KeptShape {
 
 /// Removes what nothing uses and prints the bytes reclaimed.
 pub(crate) fn prune(session: &mut Session, args: &Prune) -> Result<()> {
-    let pruned = session.open()?.prune(PruneOptions::new().all(args.all))?;
+    let store = session.open()?;
+    let filter = PruneFilter::new(&args.filters)?;
+    let options = filter.options(&store, PruneOptions::new().all(args.all).dry_run(args.dry_run))?;
+    let pruned = store.prune(options)?;
     let shape = PrunedShape {
+        dry_run: args.dry_run,
         images: pruned.images.iter().map(ToString::to_string).collect(),
         layers: pruned.layers.iter().map(ToString::to_string).collect(),
         reclaimed_bytes: pruned.reclaimed.allocated,
@@ -50,7 +57,8 @@ pub(crate) fn prune(session: &mut Session, args: &Prune) -> Result<()> {
     if !session.out.is_quiet() && !session.out.is_json() {
         let images = count(shape.images.len() as u64, "image");
         let layers = count(shape.layers.len() as u64, "layer");
-        words::note(&format!("removed {images} and {layers}, {}", human::bytes(shape.reclaimed_bytes)));
+        let done = if shape.dry_run { "would remove" } else { "removed" };
+        words::note(&format!("{done} {images} and {layers}, {}", human::bytes(shape.reclaimed_bytes)));
     }
     for kept in &pruned.kept {
         words::warning(&kept.to_string());

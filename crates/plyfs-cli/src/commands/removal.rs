@@ -61,6 +61,14 @@ struct Removed {
     deleted: Vec<String>,
     layers: Vec<String>,
     reclaimed_bytes: u64,
+    /// Images whose names went and that stay for their containers.
+    kept: Vec<KeptImage>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeptImage {
+    id: String,
+    reason: String,
 }
 
 impl Removed {
@@ -77,7 +85,10 @@ pub(crate) fn rmi(session: &mut Session, args: &Rmi) -> Result<u8> {
     let mut failed = Failed::default();
     let mut removed = Removed::default();
     for name in &args.images {
-        failed.note(remove_image(&store, name, &mut removed));
+        failed.note(remove_image(&store, name, args.force, &mut removed));
+    }
+    for image in &removed.kept {
+        words::warning(&format!("image {} stays: {}", image.id, image.reason));
     }
     if session.out.is_json() {
         session.out.json(&removed)?;
@@ -120,7 +131,9 @@ fn take_name(store: &Store, given: &str) -> Result<String> {
 }
 
 /// Removes one of several names alone; the last one, or an id, removes the image.
-fn remove_image(store: &Store, given: &str, removed: &mut Removed) -> Result<()> {
+///
+/// By force, an image that has to stay for a container loses its names, all or the one given.
+fn remove_image(store: &Store, given: &str, force: bool, removed: &mut Removed) -> Result<()> {
     let image = session::image(store, given)?;
     if let (Some(name), 2..) = (name_given(&image, given), image.names().len()) {
         store.untag(name)?;
@@ -128,7 +141,17 @@ fn remove_image(store: &Store, given: &str, removed: &mut Removed) -> Result<()>
         return Ok(());
     }
     let hint = "`plyfs tree` shows what uses it; `plyfs rm` removes containers";
-    let pruned = store.remove_image(&image).hint_on(ErrorKind::InUse, hint)?;
+    let pruned = match store.remove_image(&image) {
+        Err(error) if force && error.kind() == ErrorKind::InUse => {
+            for name in image.names() {
+                store.untag(name)?;
+                removed.untagged.push(name.to_string());
+            }
+            removed.kept.push(KeptImage { id: image.id().to_string(), reason: plyfs::report(&error) });
+            return Ok(());
+        }
+        pruned => pruned.hint_on(ErrorKind::InUse, hint)?,
+    };
     removed.untagged.extend(image.names().iter().map(ToString::to_string));
     removed.add(&pruned);
     Ok(())

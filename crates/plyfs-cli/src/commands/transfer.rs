@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use plyfs::prelude::*;
-use plyfs::{Archive, Compression, Format, Image, Loaded, Source, Store};
+use plyfs::{Archive, Compression, Format, Image, ImportOptions, Instruction, Loaded, Reference, Source, Store};
 use serde::Serialize;
 
 use crate::cli::{Import, Load, Save};
@@ -58,12 +58,16 @@ pub(crate) fn load(session: &mut Session, args: &Load) -> Result<()> {
 
 /// Makes an image of a tree and prints its id.
 pub(crate) fn import(session: &mut Session, args: &Import) -> Result<()> {
-    let name = args.image.parse()?;
+    let name: Reference = args.image.parse()?;
+    let changes: Vec<Instruction> =
+        args.changes.iter().map(|change| change.parse()).collect::<plyfs::Result<_, _>>()?;
     let source = source(&args.source)?;
     let store = session.ensure()?;
     let parent = args.parent.as_deref().map(|parent| session::image(&store, parent)).transpose()?;
-    let image =
-        with_bar(session.out.is_quiet(), |progress| store.import(source, Some(&name), parent.as_ref(), progress))?;
+    let options = ImportOptions::new().name(name).parent(parent.as_ref());
+    let options = args.message.iter().fold(options, ImportOptions::message);
+    let options = changes.into_iter().fold(options, ImportOptions::change);
+    let image = with_bar(session.out.is_quiet(), |progress| store.import(source, options, progress))?;
     let shape = ImageShape::of(&image)?;
     session.out.answer(&shape.id, &shape)
 }

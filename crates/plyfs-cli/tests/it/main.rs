@@ -2,8 +2,10 @@
 
 mod bench;
 mod copy;
+mod filters;
 mod help;
 mod images;
+mod inspect;
 mod json;
 mod life;
 mod look;

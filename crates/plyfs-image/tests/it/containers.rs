@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use plyfs_image::{CommitOptions, Compression, ErrorKind, Format, Source};
+use plyfs_image::{CommitOptions, Compression, ErrorKind, Format, ImportOptions, Source};
 use plyfs_store::{ContainerOptions, Image, MountOptions, Parent, Progress};
 use plyfs_testkit::images::many_layers;
 use plyfs_testkit::oci::{Compression as Packed, LayerTar};
@@ -24,9 +24,10 @@ fn root_a_directory_becomes_an_image_with_the_same_tree() {
     std::fs::write(tree.join("etc/hosts"), "127.0.0.1").expect("written");
     std::os::unix::fs::symlink("etc/hosts", tree.join("link")).expect("linked");
     std::fs::hard_link(tree.join("etc/hosts"), tree.join("hard")).expect("linked");
-    let name = "localhost/tree".parse().expect("a name");
+    let name: plyfs_store::Reference = "localhost/tree".parse().expect("a name");
     let source = Source::path(&tree).expect("opened");
-    let image = plyfs_image::import(&place.store, source, Some(&name), None, Progress::none()).expect("imported");
+    let image = plyfs_image::import(&place.store, source, ImportOptions::new().name(name.clone()), Progress::none())
+        .expect("imported");
 
     let container = place.store.create(&image, ContainerOptions::new()).expect("created");
     let mount = container.mount(&MountOptions::new()).expect("mounted");
@@ -45,7 +46,8 @@ fn root_a_changeset_upon_a_parent_deletes_by_its_whiteouts() {
     for packed in [Packed::None, Packed::Gzip, Packed::Zstd] {
         let bytes = packed.apply(&changeset);
         let source = Source::reader(&bytes[..]);
-        let image = plyfs_image::import(&place.store, source, None, Some(&parent), Progress::none()).expect("imported");
+        let image = plyfs_image::import(&place.store, source, ImportOptions::new().parent(&parent), Progress::none())
+            .expect("imported");
         let container = place.store.create(&image, ContainerOptions::new()).expect("created");
         let mount = container.mount(&MountOptions::new()).expect("mounted");
         assert!(mount.path().join("new").exists() && !mount.path().join("layers/1").exists(), "{packed:?}");
@@ -63,7 +65,7 @@ fn root_a_changeset_that_is_bad_becomes_nothing() {
     let place = Place::new();
     let good = Packed::Gzip.apply(&LayerTar::new().file("file", vec![7; 100_000]).finish());
     let source = Source::reader(&good[..good.len() / 2]);
-    let error = plyfs_image::import(&place.store, source, None, None, Progress::none()).expect_err("cut off");
+    let error = plyfs_image::import(&place.store, source, ImportOptions::new(), Progress::none()).expect_err("cut off");
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", story(&error));
     assert!(story(&error).contains("gzip"), "{}", story(&error));
     place.assert_untouched();

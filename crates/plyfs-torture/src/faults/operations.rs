@@ -8,8 +8,8 @@ use std::path::Path;
 
 use plyfs::prelude::*;
 use plyfs::{
-    Archive, CheckOptions, CommitOptions, ContainerOptions, MountOptions, Progress, PruneOptions, Removal, Result,
-    Source, Store, Unmount,
+    Archive, CheckOptions, CommitOptions, ContainerOptions, ImportOptions, MountOptions, Progress, PruneOptions,
+    Reference, Removal, Result, Source, Store, Unmount,
 };
 use plyfs_testkit::oci::{LayerTar, sha256};
 
@@ -90,8 +90,10 @@ fn import(dir: &Path) -> Result<Ready> {
         let file = File::open(tree.join(path)).expect("it was just made");
         file.set_modified(std::time::UNIX_EPOCH).expect("it is ours");
     }
-    let name = "fault/imported:1".parse()?;
-    Ok(Box::new(move || store.import(Source::path(&tree)?, Some(&name), None, Progress::none()).map(done)))
+    let name: Reference = "fault/imported:1".parse()?;
+    Ok(Box::new(move || {
+        store.import(Source::path(&tree)?, ImportOptions::new().name(name.clone()), Progress::none()).map(done)
+    }))
 }
 
 fn create(dir: &Path) -> Result<Ready> {
