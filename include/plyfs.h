@@ -267,11 +267,11 @@ typedef struct plyfs_store_usage {
     struct plyfs_usage stored;
     /// Those layers that two or more images or containers stand on.
     struct plyfs_usage shared;
-    /// Those layers that no image and no container stands on.
+    /// Those layers that no image and no container stands on and no lease keeps.
     struct plyfs_usage reclaimable;
-    /// What the containers' own layers take.
+    /// What the containers' own layers take; zero unless they were measured.
     struct plyfs_usage containers_own;
-    /// What the containers would take if each were a full copy.
+    /// What the containers would take if each were a full copy; of unmeasured ones, what they stand on.
     struct plyfs_usage as_copies;
     /// Bytes of the file system.
     uint64_t total_bytes;
@@ -453,10 +453,15 @@ int32_t plyfs_store_reap(const struct plyfs_store *store,
                          struct plyfs_usage *freed,
                          struct plyfs_error **err);
 
-/// Adds up what the store's records say; only the containers' own trees are walked.
+/// Adds up what the store's records say; nothing is walked, and what the containers hold themselves is left out.
 int32_t plyfs_store_get_usage(const struct plyfs_store *store,
                               struct plyfs_store_usage *usage,
                               struct plyfs_error **err);
+
+/// The same with what the containers hold themselves: their own trees are walked, one after another.
+int32_t plyfs_store_measure(const struct plyfs_store *store,
+                            struct plyfs_store_usage *usage,
+                            struct plyfs_error **err);
 
 /// How many images a list has; 0 for NULL.
 size_t plyfs_images_count(const struct plyfs_images *images);

@@ -223,6 +223,10 @@ impl Store {
         detached(py, || Ok(self.0.usage()?.into()))
     }
 
+    fn measure(&self, py: Python<'_>) -> PyResult<StoreUsage> {
+        detached(py, || Ok(self.0.measure()?.into()))
+    }
+
     #[pyo3(signature = (*, all))]
     fn prune(&self, py: Python<'_>, all: bool) -> PyResult<Pruned> {
         detached(py, || Ok(self.0.prune(PruneOptions::new().all(all))?.into()))

@@ -240,4 +240,4 @@ def test_a_mount_spec_is_what_mount_takes(container: plyfs.Container) -> None:
 def test_a_store_shows_itself(store: plyfs.Store, container: plyfs.Container) -> None:
     html = store._repr_html_()
     assert str(store.path) in html
-    assert html.count("<tr>") == 7
+    assert html.count("<tr>") == 6

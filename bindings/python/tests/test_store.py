@@ -118,11 +118,13 @@ def test_a_changeset_becomes_a_layer(store: plyfs.Store, image: plyfs.Image, scr
 def test_usage_counts_layers_once(store: plyfs.Store, image: plyfs.Image) -> None:
     for n in range(3):
         store.create(image, name=f"c{n}")
-    usage = store.usage()
+    assert store.usage().containers_own is None
+    usage = store.measure()
     assert (usage.images, usage.layers, usage.containers) == (1, 2, 3)
     assert usage.stored == usage.shared == image.usage()
     assert usage.reclaimable == plyfs.Usage()
     assert usage.as_copies.apparent == 3 * image.size
+    assert usage.containers_own is not None
     assert usage.containers_own.inodes == 3
     assert 0 < usage.free_bytes < usage.total_bytes
 

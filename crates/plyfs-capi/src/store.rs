@@ -240,7 +240,7 @@ pub unsafe extern "C" fn plyfs_store_reap(
     })
 }
 
-/// Adds up what the store's records say; only the containers' own trees are walked.
+/// Adds up what the store's records say; nothing is walked, and what the containers hold themselves is left out.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn plyfs_store_get_usage(
     store: *const plyfs_store,
@@ -251,5 +251,19 @@ pub unsafe extern "C" fn plyfs_store_get_usage(
         // SAFETY: the header demands a live store and a structure of its stated size.
         let (store, place) = unsafe { (borrow(store)?, sized::output(usage)?) };
         place.give(&store.store.usage()?.into())
+    })
+}
+
+/// The same with what the containers hold themselves: their own trees are walked, one after another.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_store_measure(
+    store: *const plyfs_store,
+    usage: *mut plyfs_store_usage,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard(err, || {
+        // SAFETY: the header demands a live store and a structure of its stated size.
+        let (store, place) = unsafe { (borrow(store)?, sized::output(usage)?) };
+        place.give(&store.store.measure()?.into())
     })
 }

@@ -41,11 +41,11 @@ pub struct plyfs_store_usage {
     pub stored: plyfs_usage,
     /// Those layers that two or more images or containers stand on.
     pub shared: plyfs_usage,
-    /// Those layers that no image and no container stands on.
+    /// Those layers that no image and no container stands on and no lease keeps.
     pub reclaimable: plyfs_usage,
-    /// What the containers' own layers take.
+    /// What the containers' own layers take; zero unless they were measured.
     pub containers_own: plyfs_usage,
-    /// What the containers would take if each were a full copy.
+    /// What the containers would take if each were a full copy; of unmeasured ones, what they stand on.
     pub as_copies: plyfs_usage,
     /// Bytes of the file system.
     pub total_bytes: u64,
@@ -68,7 +68,7 @@ impl From<StoreUsage> for plyfs_store_usage {
             stored: usage.stored.into(),
             shared: usage.shared.into(),
             reclaimable: usage.reclaimable.into(),
-            containers_own: usage.containers_own.into(),
+            containers_own: usage.containers_own.unwrap_or_default().into(),
             as_copies: usage.as_copies.into(),
             total_bytes: usage.total_bytes,
             free_bytes: usage.free_bytes,

@@ -132,8 +132,11 @@ pub(crate) enum Command {
     /// Filters: until=24h, until=2026-01-31 or until=UNIXTIME for what came into the store before then; label=KEY,
     /// label=KEY=VALUE and label!=… for images without a name whose labels are so, and the layers that only they stood on.
     Prune(Prune),
-    /// Show what is stored, what is shared, what each container adds
-    Df,
+    /// Show what is stored, what is shared, what can be reclaimed
+    ///
+    /// Adds up what was recorded when layers were made, so it takes no longer for large ones. What containers hold
+    /// themselves changes all the time and is recorded nowhere: --measure walks their own trees and says what each adds.
+    Df(Df),
     /// Show the store, its file system and what the kernel can do
     Info,
     /// Draw the layers and who uses them
@@ -153,6 +156,13 @@ pub(crate) enum Command {
     /// Changes nothing unless asked to. Exit codes: 0 no errors, 1 errors repaired, 4 errors left, 8 the check itself
     /// failed, 16 wrong command line, 32 interrupted. Notes and warnings alone are no errors.
     Fsck(Fsck),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Df {
+    /// Also walk what each container holds itself
+    #[arg(long)]
+    pub(crate) measure: bool,
 }
 
 #[derive(Debug, Args)]

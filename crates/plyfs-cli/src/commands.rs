@@ -53,7 +53,7 @@ pub(crate) fn run(session: &mut Session, command: Command) -> Result<u8> {
         Command::Export(args) => whole::export(session, &args),
         Command::Unpack(args) => whole::unpack(session, &args),
         Command::Prune(args) => prune::prune(session, &args),
-        Command::Df => df::df(session),
+        Command::Df(args) => df::df(session, &args),
         Command::Info => info::info(session),
         Command::Tree(args) => tree::tree(session, &args),
         Command::Inspect(args) => inspect::inspect(session, &args),

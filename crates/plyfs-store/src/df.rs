@@ -1,4 +1,4 @@
-//! How much a store holds, from its records; containers' own trees alone have to be walked.
+//! How much a store holds, by its records alone; what containers hold themselves is measured only when asked.
 
 use plyfs_diff::Usage;
 use plyfs_journal::Snapshot;
@@ -24,11 +24,11 @@ pub struct StoreUsage {
     pub stored: Usage,
     /// Those layers that two or more images or containers stand on.
     pub shared: Usage,
-    /// Those layers that no image and no container stands on.
+    /// Those layers that no image and no container stands on and no lease keeps.
     pub reclaimable: Usage,
-    /// What the containers' own layers take.
-    pub containers_own: Usage,
-    /// What the containers would take if each were a full copy.
+    /// What the containers' own layers take; `None` unless they were measured.
+    pub containers_own: Option<Usage>,
+    /// What the containers would take if each were a full copy; of unmeasured ones, what they stand on.
     pub as_copies: Usage,
     /// Bytes of the file system, and those left to unprivileged users.
     pub total_bytes: u64,
@@ -41,19 +41,21 @@ pub struct StoreUsage {
 }
 
 impl Store {
-    /// Adds up what the records say, and measures the containers' own trees, which change all the time: they alone are
-    /// walked.
+    /// Adds up what the records say: no directory is looked at, so it costs the same for any tree. What the containers
+    /// hold themselves stands in no record, since it changes all the time, and is left out.
     pub fn usage(&self) -> Result<StoreUsage> {
-        self.add_up(true)
+        self.add_up(|_| Ok(None))
     }
 
-    /// Adds up what the records say and nothing else: no directory is looked at, so it costs the same for any tree. What
-    /// the containers themselves hold is not in it.
-    pub fn recorded_usage(&self) -> Result<StoreUsage> {
-        self.add_up(false)
+    /// The same, and what the containers hold themselves: their own trees are walked, one after another.
+    pub fn measure(&self) -> Result<StoreUsage> {
+        let mut usage = self.add_up(|container| own_usage(container).map(Some))?;
+        // Without a container there was nothing to measure, which is a measure too.
+        usage.containers_own.get_or_insert_default();
+        Ok(usage)
     }
 
-    fn add_up(&self, measure: bool) -> Result<StoreUsage> {
+    fn add_up(&self, own: impl Fn(&Container) -> Result<Option<Usage>>) -> Result<StoreUsage> {
         let snapshot = self.snapshot()?;
         let mut layers = Layers::read(layer_records(&snapshot))?;
         let mut usage = StoreUsage { layers: layers.ids.len() as u64, ..StoreUsage::default() };
@@ -65,16 +67,24 @@ impl Store {
         }
         for record in container_records(&snapshot) {
             let container = Container { store: self.clone(), record: record? };
-            let own = if measure { own_usage(&container)? } else { Usage::default() };
             usage.containers += 1;
-            usage.containers_own += own;
-            usage.as_copies += own;
+            if let Some(own) = own(&container)? {
+                *usage.containers_own.get_or_insert_default() += own;
+                usage.as_copies += own;
+            }
             if let Some(parent) = container.parent() {
                 layers.add_user(parent);
                 usage.as_copies += match layer_record(&snapshot, parent) {
                     Err(error) if error.kind() == ErrorKind::NotFound => Usage::default(),
                     below => below?.chain,
                 };
+            }
+        }
+        for lease in self.leases_in(&snapshot)? {
+            for entry in snapshot.scan(&key::leased(lease.id)) {
+                if let key::Leased::Layer(layer) = key::parse_leased(&entry?.0)?.1 {
+                    layers.lease(layer);
+                }
             }
         }
         usage.add_layers(layers);
@@ -109,6 +119,8 @@ struct Facts {
     own: Usage,
     depth: u32,
     users: u32,
+    /// A lease keeps it, or a layer above it.
+    is_leased: bool,
 }
 
 impl Layers {
@@ -118,13 +130,19 @@ impl Layers {
             let record = record?;
             layers.ids.push(record.id);
             let depth = u32::try_from(record.depth).unwrap_or(u32::MAX);
-            layers.facts.push(Facts { parent: record.parent, own: record.own, depth, users: 0 });
+            layers.facts.push(Facts { parent: record.parent, own: record.own, depth, users: 0, is_leased: false });
         }
         Ok(layers)
     }
 
     fn add_user(&mut self, layer: LayerId) {
         self.add_users(layer, 1);
+    }
+
+    fn lease(&mut self, layer: LayerId) {
+        if let Ok(at) = self.ids.binary_search(&layer) {
+            self.facts[at].is_leased = true;
+        }
     }
 
     fn add_users(&mut self, layer: LayerId, count: u32) {
@@ -145,17 +163,21 @@ impl StoreUsage {
         self.total_inodes > 0 && inodes < 100 && inodes < bytes
     }
 
-    /// Passes every layer's users down to its parent, deepest chains first, and sorts the layers by them.
+    /// Passes every layer's users and leases down to its parent, deepest chains first, and sorts the layers by them.
     fn add_layers(&mut self, mut layers: Layers) {
         let mut order: Vec<_> = (0..layers.ids.len()).collect();
         order.sort_unstable_by_key(|&at| std::cmp::Reverse(layers.facts[at].depth));
         for at in order {
-            let Facts { parent, own, users, .. } = layers.facts[at];
+            let Facts { parent, own, users, is_leased, .. } = layers.facts[at];
             if let Some(parent) = parent {
                 layers.add_users(parent, users);
+                if is_leased {
+                    layers.lease(parent);
+                }
             }
             self.stored += own;
             match users {
+                0 if is_leased => {}
                 0 => self.reclaimable += own,
                 1 => {}
                 _ => self.shared += own,
@@ -210,5 +232,21 @@ mod tests {
         assert_eq!(usage.stored.apparent, 1111);
         assert_eq!(usage.shared.apparent, 100);
         assert_eq!(usage.reclaimable.apparent, 1000);
+    }
+
+    #[test]
+    fn what_a_lease_keeps_is_not_reclaimable_nor_is_anything_below_it() {
+        let base = layer(None, 100);
+        let (kept, free) = (layer(Some(&base), 10), layer(Some(&base), 1));
+        let leased = kept.id;
+        let mut sorted = vec![base, kept, free];
+        sorted.sort_by_key(|layer| layer.id);
+        let mut layers = Layers::read(sorted.into_iter().map(Ok)).expect("records");
+        layers.lease(leased);
+        let mut usage = StoreUsage::default();
+
+        usage.add_layers(layers);
+
+        assert_eq!((usage.stored.apparent, usage.shared.apparent, usage.reclaimable.apparent), (111, 0, 1));
     }
 }

@@ -13,7 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use plyfs_journal::Transaction;
+use plyfs_journal::{Snapshot, Transaction};
 use plyfs_link::{LayerId, LinkId};
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
@@ -147,8 +147,12 @@ impl Store {
 
     /// All leases that have not ended, sorted by id.
     pub fn leases(&self) -> Result<Vec<LeaseInfo>> {
+        self.leases_in(&self.snapshot()?)
+    }
+
+    pub(crate) fn leases_in(&self, snapshot: &Snapshot) -> Result<Vec<LeaseInfo>> {
         let mut leases = Vec::new();
-        for entry in self.snapshot()?.scan(key::LEASES) {
+        for entry in snapshot.scan(key::LEASES) {
             let (key, value) = entry?;
             let id = key::lease_id(&key)?;
             let record = LeaseRecord::decode(id, &value)?;

@@ -139,7 +139,7 @@ fn name_range(containers: &[Container]) -> String {
     }
 }
 
-/// What `plyfs df` says.
+/// What `plyfs df --measure` says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Added {
     pub(super) objects: [u64; 3],
@@ -153,7 +153,7 @@ pub(super) struct Added {
 
 impl Added {
     pub(super) fn measure(store: &Plyfs) -> Result<Self> {
-        Self::read(&store.json(&["df"])?)
+        Self::read(&store.json(&["df", "--measure"])?)
     }
 
     fn read(df: &Value) -> Result<Self> {

@@ -199,8 +199,12 @@ class Store:
                 return Layer(native)
 
     def usage(self) -> StoreUsage:
-        """Adds up what the store holds; only the containers' own layers are walked."""
+        """Adds up what the store's records say; what the containers hold themselves is left out."""
         return StoreUsage._of(self._native.usage())
+
+    def measure(self) -> StoreUsage:
+        """Does the same with what the containers hold themselves: their own layers are walked."""
+        return StoreUsage._of(self._native.measure())
 
     def prune(self, *, all: bool = False) -> Pruned:
         """Removes layers that nothing uses; with `all`, images without a name and a container too.
@@ -239,7 +243,6 @@ class Store:
                 ("layers", usage.layers),
                 ("containers", usage.containers),
                 ("stored once", size(usage.stored.allocated)),
-                ("added by containers", size(usage.containers_own.allocated)),
                 ("as copies", size(usage.as_copies.allocated)),
             ]
         )

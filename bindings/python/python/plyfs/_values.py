@@ -83,8 +83,9 @@ class StoreUsage:
     """What a store holds, what it shares, and what copies would have cost.
 
     `stored` counts every layer once, `shared` those that two or more images or containers stand on, `reclaimable`
-    those that none does. `containers_own` is what the containers' own layers take, `as_copies` what the containers
-    would take if each were a full copy.
+    those that none does and no lease keeps. `containers_own` is what the containers' own layers take, or `None` unless
+    they were measured; `as_copies` is what the containers would take if each were a full copy, and of unmeasured ones
+    what they stand on.
     """
 
     images: int
@@ -93,7 +94,7 @@ class StoreUsage:
     stored: Usage
     shared: Usage
     reclaimable: Usage
-    containers_own: Usage
+    containers_own: Usage | None
     as_copies: Usage
     total_bytes: int
     free_bytes: int
@@ -102,6 +103,7 @@ class StoreUsage:
 
     @classmethod
     def _of(cls, native: "_native._StoreUsage") -> Self:
+        own = native["containers_own"]
         return cls(
             images=native["images"],
             layers=native["layers"],
@@ -109,7 +111,7 @@ class StoreUsage:
             stored=Usage(*native["stored"]),
             shared=Usage(*native["shared"]),
             reclaimable=Usage(*native["reclaimable"]),
-            containers_own=Usage(*native["containers_own"]),
+            containers_own=None if own is None else Usage(*own),
             as_copies=Usage(*native["as_copies"]),
             total_bytes=native["total_bytes"],
             free_bytes=native["free_bytes"],

@@ -421,7 +421,9 @@ fn root_images_are_named_counted_and_removed() {
         let mut usage = plyfs_store_usage::from(plyfs::StoreUsage::default());
         ok(|err| plyfs_store_get_usage(ground.store, &mut usage, err));
         assert_eq!((usage.images, usage.layers, usage.containers), (2, 3, 1));
-        assert_eq!(usage.containers_own, own);
+        assert_eq!(usage.containers_own, plyfs_usage::default(), "the records do not know it");
+        ok(|err| plyfs_store_measure(ground.store, &mut usage, err));
+        assert_eq!((usage.containers, usage.containers_own), (1, own));
 
         let mut pruned = plyfs_pruned::from(&plyfs::Pruned::default());
         ok(|err| plyfs_store_remove_image(ground.store, imported, &mut pruned, err));

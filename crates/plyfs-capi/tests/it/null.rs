@@ -50,6 +50,7 @@ fn functions_that_need_something_refuse_null() {
         refuses(|err| plyfs_store_prune(null(), 0, null_mut(), err));
         refuses(|err| plyfs_store_reap(null(), null_mut(), err));
         refuses(|err| plyfs_store_get_usage(null(), null_mut(), err));
+        refuses(|err| plyfs_store_measure(null(), null_mut(), err));
         refuses(|err| plyfs_store_load_path(null(), null(), None, null_mut(), null_mut(), err));
         refuses(|err| plyfs_store_load_fd(null(), 0, None, null_mut(), null_mut(), err));
         refuses(|err| plyfs_store_import_path(null(), null(), null(), null(), None, null_mut(), null_mut(), err));
@@ -154,6 +155,7 @@ fn behind_a_store_each_needed_pointer_is_checked_by_itself() {
         refuses(|err| plyfs_store_untag(store, null(), err));
         refuses(|err| plyfs_store_remove_image(store, null(), null_mut(), err));
         refuses(|err| plyfs_store_get_usage(store, null_mut(), err));
+        refuses(|err| plyfs_store_measure(store, null_mut(), err));
         refuses(|err| plyfs_store_load_path(store, null(), None, null_mut(), &mut images, err));
         refuses(|err| plyfs_store_load_path(store, nowhere, None, null_mut(), null_mut(), err));
         refuses(|err| plyfs_store_load_fd(store, 0, None, null_mut(), null_mut(), err));

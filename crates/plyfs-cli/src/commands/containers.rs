@@ -23,7 +23,7 @@ fn table(containers: &[ContainerShape]) -> Columns {
     for container in containers {
         columns.row([
             container.name.clone(),
-            container.stands_on(),
+            container.stands_on.clone(),
             human::ago(container.created_unix),
             container.mounted_at.clone().unwrap_or_default(),
         ]);

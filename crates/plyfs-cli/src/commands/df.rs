@@ -1,9 +1,10 @@
-//! `df`: what is stored once, what is shared, and what copies would have cost.
+//! `df`: what is stored once, what is shared, and what copies would have cost, by the records alone unless asked to measure.
 
 use plyfs::{Container, ErrorKind, Store, StoreUsage, Usage};
 use serde::Serialize;
 
-use crate::commands::shapes::{ContainerShape, Takes};
+use crate::cli::Df;
+use crate::commands::shapes::{Takes, stands_on};
 use crate::exit::Result;
 use crate::human;
 use crate::output::Columns;
@@ -17,7 +18,8 @@ struct DfShape {
     stored: Takes,
     shared: Takes,
     reclaimable: Takes,
-    containers_own: Takes,
+    /// `null` unless measured, here and in each row.
+    containers_own: Option<Takes>,
     as_copies: Takes,
     total_bytes: u64,
     free_bytes: u64,
@@ -32,20 +34,19 @@ struct Row {
     name: String,
     #[serde(skip)]
     stands_on: String,
-    own: Takes,
+    own: Option<Takes>,
     as_copy: Takes,
     #[serde(skip)]
-    sizes: (Usage, Usage),
+    sizes: (Option<Usage>, Usage),
 }
 
 impl Row {
-    fn of(store: &Store, container: &Container) -> Result<Self> {
-        let own = counted(container)?;
+    fn of(store: &Store, container: &Container, measure: bool) -> Result<Self> {
+        let own = measure.then(|| counted(container)).transpose()?;
         let parent = container.parent().map(|parent| store.layer(&parent.to_string())).transpose()?;
-        let copy = own + parent.map(|parent| parent.chain_usage()).unwrap_or_default();
-        let shape = ContainerShape::of(container)?;
-        let stands_on = shape.stands_on();
-        Ok(Self { name: shape.name, stands_on, own: own.into(), as_copy: copy.into(), sizes: (own, copy) })
+        let copy = own.unwrap_or_default() + parent.map(|parent| parent.chain_usage()).unwrap_or_default();
+        let (name, stands_on) = (container.name().to_string(), stands_on(container));
+        Ok(Self { name, stands_on, own: own.map(Takes::from), as_copy: copy.into(), sizes: (own, copy) })
     }
 }
 
@@ -63,13 +64,17 @@ fn counted(container: &Container) -> Result<Usage> {
 }
 
 /// Shows what a store holds.
-pub(crate) fn df(session: &mut Session) -> Result<()> {
+pub(crate) fn df(session: &mut Session, args: &Df) -> Result<()> {
     let store = session.open()?;
-    let mut usage = store.recorded_usage()?;
-    let rows = store.containers()?.iter().map(|container| Row::of(&store, container)).collect::<Result<Vec<_>>>()?;
-    // Each container is walked once, for its row and for the sum.
-    usage.containers_own = rows.iter().map(|row| row.sizes.0).sum();
-    usage.as_copies += usage.containers_own;
+    let mut usage = store.usage()?;
+    let containers = store.containers()?;
+    let rows = containers.iter().map(|it| Row::of(&store, it, args.measure)).collect::<Result<Vec<_>>>()?;
+    if args.measure {
+        // Each container is walked once, for its row and for the sum.
+        let own = rows.iter().filter_map(|row| row.sizes.0).sum();
+        usage.containers_own = Some(own);
+        usage.as_copies += own;
+    }
     if let Some(warning) = scarce_inodes(&usage) {
         words::warning(&warning);
     }
@@ -80,7 +85,7 @@ pub(crate) fn df(session: &mut Session) -> Result<()> {
             stored: usage.stored.into(),
             shared: usage.shared.into(),
             reclaimable: usage.reclaimable.into(),
-            containers_own: usage.containers_own.into(),
+            containers_own: usage.containers_own.map(Takes::from),
             as_copies: usage.as_copies.into(),
             total_bytes: usage.total_bytes,
             free_bytes: usage.free_bytes,
@@ -95,39 +100,45 @@ pub(crate) fn df(session: &mut Session) -> Result<()> {
         return Ok(());
     }
     session.out.line("")?;
-    session.out.table(containers(&rows))
+    session.out.table(table(&rows))
 }
 
 fn summary(usage: &StoreUsage) -> Columns {
     let mut columns = Columns::new(["", "SIZE>", "INODES>", ""]);
     let stored = format!("{} of {}", human::count(usage.layers, "layer"), human::count(usage.images, "image"));
-    let mut row = |what: &str, usage: Usage, note: String| {
-        columns.row([what.to_owned(), human::bytes(usage.allocated), usage.inodes.to_string(), note]);
+    let mut row = |what: &str, usage: Option<Usage>, note: String| {
+        let [bytes, inodes] = cells(usage);
+        columns.row([what.to_owned(), bytes, inodes, note]);
     };
-    row("stored once", usage.stored, stored);
-    row("shared", usage.shared, "layers that two or more images or containers stand on".to_owned());
-    row("added by containers", usage.containers_own, human::count(usage.containers, "container"));
-    row("as copies", usage.as_copies, "if each container were a full copy".to_owned());
-    row("reclaimable", usage.reclaimable, "layers that nothing stands on".to_owned());
+    row("stored once", Some(usage.stored), stored);
+    row("shared", Some(usage.shared), "layers that two or more images or containers stand on".to_owned());
+    let containers = human::count(usage.containers, "container");
+    let added = usage.containers_own.map_or_else(|| format!("{containers}, not measured"), |_| containers.clone());
+    row("added by containers", usage.containers_own, added);
+    row("as copies", Some(usage.as_copies), "if each container were a full copy".to_owned());
+    row("reclaimable", Some(usage.reclaimable), "layers that nothing needs".to_owned());
     let inodes = if usage.total_inodes == 0 { "-".to_owned() } else { usage.free_inodes.to_string() };
     let note = "on the file system".to_owned();
     columns.row(["free".to_owned(), human::bytes(usage.free_bytes), inodes, note]);
     columns
 }
 
-fn containers(rows: &[Row]) -> Columns {
+fn table(rows: &[Row]) -> Columns {
     let mut columns = Columns::new(["CONTAINER", "IMAGE", "ADDS>", "INODES>", "AS A COPY>"]);
     for row in rows {
         let (own, copy) = row.sizes;
-        columns.row([
-            row.name.clone(),
-            row.stands_on.clone(),
-            human::bytes(own.allocated),
-            own.inodes.to_string(),
-            human::bytes(copy.allocated),
-        ]);
+        let [bytes, inodes] = cells(own);
+        columns.row([row.name.clone(), row.stands_on.clone(), bytes, inodes, human::bytes(copy.allocated)]);
     }
     columns
+}
+
+/// Bytes and inodes; dashes where nobody measured.
+fn cells(usage: Option<Usage>) -> [String; 2] {
+    usage.map_or_else(
+        || ["-".to_owned(), "-".to_owned()],
+        |usage| [human::bytes(usage.allocated), usage.inodes.to_string()],
+    )
 }
 
 /// Says so when inodes run out before bytes do.

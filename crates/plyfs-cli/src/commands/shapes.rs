@@ -98,7 +98,9 @@ pub(crate) struct ContainerShape {
     pub(crate) name: String,
     id: String,
     image: Option<String>,
-    pub(crate) image_name: Option<String>,
+    image_name: Option<String>,
+    #[serde(skip)]
+    pub(crate) stands_on: String,
     parent: Option<String>,
     labels: BTreeMap<String, String>,
     read_only: bool,
@@ -113,6 +115,7 @@ impl ContainerShape {
             id: container.id().to_string(),
             image: container.image().map(|id| id.to_string()),
             image_name: container.image_name().map(str::to_owned),
+            stands_on: stands_on(container),
             parent: container.parent().map(|id| id.to_string()),
             labels: container.labels().clone(),
             read_only: container.is_read_only(),
@@ -120,12 +123,13 @@ impl ContainerShape {
             mounted_at: container.mounted_at()?.map(|path| path_text(&path)),
         })
     }
+}
 
-    /// The name its image was found by, else the beginning of its image's or layer's id.
-    pub(crate) fn stands_on(&self) -> String {
-        let id = || self.image.as_deref().or(self.parent.as_deref()).map(crate::human::short);
-        self.image_name.clone().or_else(id).unwrap_or_default()
-    }
+/// The name a container's image was found by, else the beginning of its image's or layer's id.
+pub(crate) fn stands_on(container: &Container) -> String {
+    let id = || container.image().map(|id| id.to_string()).or_else(|| container.parent().map(|id| id.to_string()));
+    let found_by = container.image_name().map(str::to_owned);
+    found_by.or_else(|| id().as_deref().map(crate::human::short)).unwrap_or_default()
 }
 
 /// What a container's own layer takes now; a crash may have taken its directories, which the next mount makes again.

@@ -61,6 +61,7 @@ fn root_every_listing_is_an_array_of_objects_with_stable_fields() {
         &["tree"],
         &["changes", "web-1"],
         &["df"],
+        &["df", "--measure"],
         &["info"],
         &["load", "app.tar"],
         &["create", "app:1", "web-2"],

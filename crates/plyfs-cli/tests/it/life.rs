@@ -53,7 +53,7 @@ fn root_a_container_lives_from_import_to_nothing() {
         let left: Vec<_> = fs::read_dir(bench.store().join(part)).expect("read").flatten().collect();
         assert!(left.is_empty(), "{part} still holds {left:?}");
     }
-    let summary = bench.ok(["df"]);
+    let summary = bench.ok(["df", "--measure"]);
     let used = summary.lines().filter(|line| !line.starts_with("free"));
     assert!(used.skip(1).all(|line| line.contains(" 0 B ")), "{summary}");
 }

@@ -62,7 +62,7 @@ fn root_a_store_that_may_be_read_is_read_by_anybody() {
         let ran = run(&mut as_nobody(&bench, ["--root", store].iter().chain(*args))).success();
         assert_eq!((ran.text(), ran.words()), (wanted, String::new()), "{args:?}");
     }
-    for args in [&["df"][..], &["info"], &["diff", "web-1"], &["save", "app:1", "-o", "-"]] {
+    for args in [&["df", "--measure"][..], &["info"], &["diff", "web-1"], &["save", "app:1", "-o", "-"]] {
         let ran = run(&mut as_nobody(&bench, ["--root", store].iter().chain(args))).success();
         assert!(!ran.stdout.is_empty(), "{args:?}");
         assert_eq!(ran.words(), "", "{args:?}");

@@ -93,7 +93,7 @@ fn root_df_sums_what_its_rows_say_and_a_mangled_container_hides_no_other() {
         fs::write(format!("{merged}/big"), vec![7; 100_000]).expect("written");
         bench.ok(["umount", name]);
     }
-    let df = || -> Value { serde_json::from_str(&bench.ok(["--json", "df"])).expect("JSON") };
+    let df = || -> Value { serde_json::from_str(&bench.ok(["--json", "df", "--measure"])).expect("JSON") };
     let sum = |df: &Value, field: &str| -> u64 {
         let rows = df["containers"].as_array().expect("a list").iter();
         rows.map(|row| row[field]["allocated_bytes"].as_u64().expect("a number")).sum()
@@ -108,7 +108,7 @@ fn root_df_sums_what_its_rows_say_and_a_mangled_container_hides_no_other() {
     let diff = bench.store().join("overlay2").join(id["Id"].as_str().expect("an id")).join("diff");
     fs::remove_dir_all(&diff).expect("damaged");
     fs::write(&diff, "no directory").expect("damaged");
-    let ran = bench.run(["--json", "df"]).success();
+    let ran = bench.run(["--json", "df", "--measure"]).success();
     assert!(ran.words().contains("mangled is counted as nothing"), "{}", ran.words());
     let after: Value = serde_json::from_str(&ran.text()).expect("JSON");
     assert_eq!(after["containers_own"]["allocated_bytes"].as_u64(), Some(sum(&before, "own") / 2), "{after}");

@@ -100,7 +100,7 @@ fn root_a_damaged_layer_fails_alone() {
     assert_eq!(store.layers().expect("listed").len(), 3);
     assert_eq!(store.images().expect("listed").len(), 2);
     assert_eq!(store.containers().expect("listed").len(), 3);
-    let usage = store.usage().expect("added up");
+    let usage = store.measure().expect("added up");
     assert_eq!((usage.layers, usage.images, usage.containers), (3, 2, 3));
     let mount = on_good.mount(&MountOptions::new()).expect("mounted");
     assert_eq!(fs::read_to_string(mount.path().join("a")).expect("read"), "1");

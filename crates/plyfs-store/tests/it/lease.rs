@@ -72,6 +72,24 @@ fn root_what_was_there_already_and_what_is_held_by_hand_stay_too() {
 }
 
 #[test]
+fn root_what_only_a_lease_keeps_is_stored_and_not_reclaimable_until_it_ends() {
+    require_root!();
+    let fixture = Fixture::new();
+    let loose = build(&fixture.store, None, "loose");
+    let lease = fixture.store.lease(HOUR).expect("a lease");
+    let base = build(lease.store(), None, "base");
+    let top = build(lease.store(), Some(&base), "top");
+    let leased = base.usage() + top.usage();
+
+    let usage = fixture.store.usage().expect("added up");
+    assert_eq!((usage.stored, usage.reclaimable), (leased + loose.usage(), loose.usage()));
+    assert_eq!(usage.reclaimable, prune(&fixture.store).reclaimed, "what is called reclaimable is what a prune takes");
+
+    lease.release().expect("released");
+    assert_eq!(fixture.store.usage().expect("added up").reclaimable, leased);
+}
+
+#[test]
 fn root_a_nameless_image_under_a_lease_stays() {
     require_root!();
     let fixture = Fixture::new();

@@ -50,7 +50,7 @@ pub(super) fn act(worker: &mut Worker, op: &Op) -> Result<Outcome> {
         Op::Prune { all } => drop(store.prune(PruneOptions::new().all(*all))?),
         Op::Reap => drop(store.reap()?),
         Op::Check => drop(store.check(CheckOptions::quick())?),
-        Op::Usage => drop(store.usage()?),
+        Op::Usage => drop(store.measure()?),
         // Nobody stands on it: a prune may take it before it is looked up.
         Op::Apply { seed } => return explained(apply(store, *seed), &[ErrorKind::NotFound]),
         Op::Reopen => worker.store = open(&worker.dir, worker.slot)?,

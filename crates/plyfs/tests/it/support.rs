@@ -93,7 +93,7 @@ pub(crate) fn chroot(root: &Path, script: &str) -> Command {
 /// What `df` says, without what the whole file system has left, which others change too.
 #[track_caller]
 pub(crate) fn usage(store: &Store) -> StoreUsage {
-    let mut usage = store.usage().expect("records can be added up");
+    let mut usage = store.measure().expect("records can be added up");
     (usage.total_bytes, usage.free_bytes, usage.total_inodes, usage.free_inodes) = (0, 0, 0, 0);
     usage
 }
