@@ -56,16 +56,25 @@ impl Container {
         Ok(lock)
     }
 
-    /// Takes the transition lock for a removal; `None` where something that is no directory stands in its place.
+    /// Takes the transition lock for a removal; `None` where something that is no directory stands in its place, or
+    /// where it is missing and a full disk has no room for it.
     pub(crate) fn claim_to_remove(&self) -> Result<Option<Lock>> {
         self.require_record()?;
-        match fs::ensure_dir_at(self.store.home(), self.id().to_string(), Mode::from_raw_mode(0o710)) {
-            // A full disk must not keep what takes space.
-            Err(error) if matches!(error.errno(), Errno::NOTDIR | Errno::LOOP | Errno::NOSPC | Errno::DQUOT) => {
-                Ok(None)
+        let (home, name) = (self.store.home(), self.id().to_string());
+        let there = match fs::open_dir_at(&home, &name) {
+            Err(error) if matches!(error.errno(), Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            Err(error) if error.is_not_found() => {
+                match fs::ensure_dir_at(&home, &name, Mode::from_raw_mode(0o710)) {
+                    // A full disk must not keep what takes space. Only here, where it is known to be missing: a
+                    // directory that cannot be opened for want of anything may be mounted.
+                    Err(error) if matches!(error.errno(), Errno::NOSPC | Errno::DQUOT) => return Ok(None),
+                    made => made,
+                }
             }
-            made => made.map_err(|e| self.failed(e)).and_then(|()| self.transition().map(Some)),
-        }
+            opened => opened.map(drop),
+        };
+        there.map_err(|e| self.failed(e))?;
+        self.transition().map(Some)
     }
 
     /// Takes back the directory that [`Self::claim_new`] or [`Self::claim_to_remove`] made for a container that is gone.
