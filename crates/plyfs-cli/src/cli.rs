@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -132,6 +133,14 @@ pub(crate) enum Command {
     /// Filters: until=24h, until=2026-01-31 or until=UNIXTIME for what came into the store before then; label=KEY,
     /// label=KEY=VALUE and label!=… for images without a name whose labels are so, and the layers that only they stood on.
     Prune(Prune),
+    /// Keep images or layers from removal for a time; print the lease's id
+    ///
+    /// What a lease keeps stays when its names and users go; no prune takes it until the lease ends.
+    Lease(Lease),
+    /// List leases and what they keep
+    Leases,
+    /// End leases; print each id
+    Release(Release),
     /// Show what is stored, what is shared, what can be reclaimed
     ///
     /// Adds up what was recorded when layers were made, so it takes no longer for large ones. What containers hold
@@ -156,6 +165,28 @@ pub(crate) enum Command {
     /// Changes nothing unless asked to. Exit codes: 0 no errors, 1 errors repaired, 4 errors left, 8 the check itself
     /// failed, 16 wrong command line, 32 interrupted. Notes and warnings alone are no errors.
     Fsck(Fsck),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lease {
+    /// Names or ids of images, or ids of layers
+    #[arg(value_name = "IMAGE|LAYER", required = true)]
+    pub(crate) what: Vec<String>,
+    /// How long, such as 90m or 36h
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "24h")]
+    pub(crate) lasts: Duration,
+}
+
+/// Reads how long a lease lasts.
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::filter::duration(text).ok_or_else(|| "numbers with h, m or s are needed".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    /// Ids of leases
+    #[arg(value_name = "LEASE", required = true)]
+    pub(crate) leases: Vec<String>,
 }
 
 #[derive(Debug, Args)]

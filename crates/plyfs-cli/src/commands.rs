@@ -10,6 +10,7 @@ mod images;
 mod info;
 mod inspect;
 mod layers;
+mod leases;
 mod look;
 mod mounts;
 mod prune;
@@ -29,6 +30,7 @@ pub(crate) fn run(session: &mut Session, command: Command) -> Result<u8> {
         Command::Rm(args) => return removal::rm(session, &args),
         Command::Rmi(args) => return removal::rmi(session, &args),
         Command::Untag(args) => return removal::untag(session, &args),
+        Command::Release(args) => return leases::release(session, &args),
         Command::Fsck(args) => return fsck::fsck(session, &args),
         Command::Load(args) => transfer::load(session, &args),
         Command::Save(args) => transfer::save(session, &args),
@@ -53,6 +55,8 @@ pub(crate) fn run(session: &mut Session, command: Command) -> Result<u8> {
         Command::Export(args) => whole::export(session, &args),
         Command::Unpack(args) => whole::unpack(session, &args),
         Command::Prune(args) => prune::prune(session, &args),
+        Command::Lease(args) => leases::lease(session, &args),
+        Command::Leases => leases::leases(session),
         Command::Df(args) => df::df(session, &args),
         Command::Info => info::info(session),
         Command::Tree(args) => tree::tree(session, &args),

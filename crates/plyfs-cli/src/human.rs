@@ -25,7 +25,16 @@ pub(crate) fn ago(unix: u64) -> String {
     age(now.saturating_sub(unix))
 }
 
+/// How far ahead of `now` a time is, both in seconds since the epoch, in its largest unit.
+pub(crate) fn ahead(unix: u64, now: u64) -> String {
+    format!("in {}", largest_unit(unix.saturating_sub(now)))
+}
+
 fn age(seconds: u64) -> String {
+    format!("{} ago", largest_unit(seconds))
+}
+
+fn largest_unit(seconds: u64) -> String {
     const UNITS: [(u64, &str); 6] = [
         (365 * 86400, "year"),
         (30 * 86400, "month"),
@@ -35,7 +44,7 @@ fn age(seconds: u64) -> String {
         (60, "minute"),
     ];
     let (size, name) = UNITS.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "second"));
-    format!("{} ago", count(seconds / size, name))
+    count(seconds / size, name)
 }
 
 /// A number and its noun: `1 layer`, `2 layers`.
@@ -164,6 +173,7 @@ mod tests {
         ] {
             assert_eq!(age(seconds), text);
         }
+        assert_eq!(ahead(7300, 100), "in 2 hours");
     }
 
     #[test]

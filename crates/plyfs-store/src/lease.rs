@@ -21,7 +21,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::record::LeaseRecord;
 use crate::store::now;
-use crate::{Digest, Error, ErrorKind, Layer, Result, Store, User, key, layout};
+use crate::{Digest, Error, ErrorKind, Image, Layer, Result, Store, Subject, User, key, layout};
 
 /// How often a lease's file is tried to lock: others lock it for an instant to see whether it is held.
 const ASKED: u32 = 8;
@@ -165,6 +165,18 @@ impl Store {
         Ok(leases)
     }
 
+    /// What a lease keeps in one state of the store: images, then layers, each sorted by id; nothing once it ended.
+    pub fn leased(&self, lease: LeaseId) -> Result<Vec<Subject>> {
+        let snapshot = self.snapshot()?;
+        let leased = snapshot.scan(&key::leased(lease)).map(|entry| {
+            Ok(match key::parse_leased(&entry?.0)?.1 {
+                key::Leased::Layer(layer) => Subject::Layer(layer),
+                key::Leased::Image(image) => Subject::Image(image),
+            })
+        });
+        leased.collect()
+    }
+
     /// Locks a lease's file, making it where it is missing; `None` when somebody holds it.
     fn hold_lease(&self, id: LeaseId) -> Result<Option<Lock>> {
         let failed = |e| self.explain(&format!("lease {id}"), e);
@@ -230,6 +242,17 @@ impl Lease {
     /// Keeps a published layer, and so all below it. Durable on return.
     pub fn hold(&self, layer: &Layer) -> Result<()> {
         self.store.commit(|records| hold(records, self.id, [layer.id()], []))
+    }
+
+    /// Keeps an image, which no prune takes then for want of a name, and its layers also when the image is removed.
+    /// Durable on return.
+    pub fn hold_image(&self, image: &Image) -> Result<()> {
+        self.store.commit(|records| {
+            if records.get(&key::image(&image.id()))?.is_none() {
+                return Err(Error::absent(format!("image {}", image.id())));
+            }
+            hold(records, self.id, image.top(), [image.id()])
+        })
     }
 
     /// Lets it last this long from now on. Durable on return.

@@ -10,10 +10,15 @@ use crate::words;
 
 /// Says why one argument failed; the exit code of the first such.
 #[derive(Debug, Default)]
-struct Failed(u8);
+pub(super) struct Failed(u8);
 
 impl Failed {
-    fn note<T>(&mut self, result: Result<T>) -> Option<T> {
+    /// The exit code so far.
+    pub(super) fn code(&self) -> u8 {
+        self.0
+    }
+
+    pub(super) fn note<T>(&mut self, result: Result<T>) -> Option<T> {
         let say = |failure: Failure| {
             words::failure(&failure);
             self.0 = if self.0 == 0 { failure.code() } else { self.0 };
@@ -42,7 +47,7 @@ pub(crate) fn rm(session: &mut Session, args: &Rm) -> Result<u8> {
     } else {
         removed.iter().try_for_each(|name| session.out.line(name))?;
     }
-    Ok(failed.0)
+    Ok(failed.code())
 }
 
 fn remove_container(store: &Store, name: &str, removal: Removal) -> Result<String> {
@@ -96,7 +101,7 @@ pub(crate) fn rmi(session: &mut Session, args: &Rmi) -> Result<u8> {
         removed.untagged.iter().try_for_each(|name| session.out.line(format!("Untagged: {name}")))?;
         removed.deleted.iter().try_for_each(|id| session.out.line(format!("Deleted: {id}")))?;
     }
-    Ok(failed.0)
+    Ok(failed.code())
 }
 
 #[derive(Debug, Serialize)]
@@ -117,7 +122,7 @@ pub(crate) fn untag(session: &mut Session, args: &Untag) -> Result<u8> {
     } else {
         untagged.iter().try_for_each(|name| session.out.line(name))?;
     }
-    Ok(failed.0)
+    Ok(failed.code())
 }
 
 fn take_name(store: &Store, given: &str) -> Result<String> {

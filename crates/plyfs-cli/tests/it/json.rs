@@ -62,6 +62,8 @@ fn root_every_listing_is_an_array_of_objects_with_stable_fields() {
         &["changes", "web-1"],
         &["df"],
         &["df", "--measure"],
+        &["lease", "app:1"],
+        &["leases"],
         &["info"],
         &["load", "app.tar"],
         &["create", "app:1", "web-2"],

@@ -7,6 +7,7 @@ mod help;
 mod images;
 mod inspect;
 mod json;
+mod leases;
 mod life;
 mod look;
 mod progress;
