@@ -11,7 +11,9 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Instant;
 
-use plyfs_diff::{ApplyOptions, Chain, Dialect, ExportOptions, Style, apply, changes, compare, export, export_between};
+use plyfs_diff::{
+    ApplyOptions, Chain, CompareOptions, Dialect, ExportOptions, Style, apply, changes, compare, export, export_between,
+};
 
 /// What a verb returns: any error ends the bench with its text.
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -45,7 +47,7 @@ fn run(arguments: &[&str]) -> Result<(&'static str, u64)> {
         }
         ["compare", lower, upper] => {
             let mut count = 0;
-            compare(&chain(&[lower])?, &chain(&[upper])?, |_| {
+            compare(&chain(&[lower])?, &chain(&[upper])?, &CompareOptions::new(), |_| {
                 count += 1;
                 Ok(())
             })?;

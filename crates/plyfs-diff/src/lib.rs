@@ -77,7 +77,7 @@ mod view;
 pub use apply::{Applied, ApplyOptions, Deferred, IdRange, Owners, Settled, apply, settle};
 pub use chain::{Chain, Entry, Found, Merged};
 pub use changes::{Change, ChangeKind, Changes, changes};
-pub use compare::{compare, export_between};
+pub use compare::{CompareOptions, compare, export_between};
 pub use dialect::Dialect;
 pub use digest::{Digest, DigestReader, DigestWriter};
 pub use error::{Error, ErrorKind, Result};

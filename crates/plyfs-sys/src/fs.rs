@@ -8,11 +8,12 @@ use std::path::Path;
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 
-use crate::{CallError, Result};
+use crate::{CallError, Result, listing};
 
 pub use rustix::fs::{FileType, Gid, Stat, StatVfs, Timespec, Timestamps, Uid};
 
 pub use crate::beneath::{open_beneath, open_in_root};
+pub use crate::listing::Listing;
 pub use crate::remove::{move_tree, remove_tree};
 
 /// How deep walks that keep a descriptor or a name a level may go before they refuse: a name costs a byte, `PATH_MAX`
@@ -243,18 +244,19 @@ pub struct DirEntry {
 
 /// The entries of an open directory but `.` and `..`, sorted bytewise.
 ///
-/// The descriptor's position is not used: the directory is opened anew.
+/// The descriptor's position is not used: the directory is opened anew. [`Listing`] does without.
 pub fn read_dir(dir: impl AsFd) -> Result<Vec<DirEntry>> {
-    let read = || fs::Dir::new(fs::openat(dir, ".", DIR, Mode::empty())?)?.collect::<rustix::io::Result<Vec<_>>>();
-    let mut entries: Vec<_> = named("getdents64", ".", read())?
-        .into_iter()
-        .filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
-        .map(|entry| DirEntry {
-            name: OsString::from_vec(entry.file_name().to_bytes().to_vec()),
-            kind: entry.file_type(),
-            inode: entry.ino(),
-        })
-        .collect();
+    let mut entries = Vec::new();
+    let push = |name: &[u8], kind, inode| {
+        entries.push(DirEntry { name: OsStr::from_bytes(name).to_owned(), kind, inode });
+        Ok(())
+    };
+    let read = fs::openat(dir, ".", DIR, Mode::empty()).and_then(|dir| match listing::for_each(dir, push) {
+        // It was removed since it was opened, and so is empty.
+        Err(Errno::NOENT) => Ok(()),
+        result => result,
+    });
+    named("getdents64", ".", read)?;
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
 }

@@ -33,6 +33,7 @@ mod call;
 pub mod descent;
 mod error;
 pub mod fs;
+mod listing;
 pub mod lock;
 mod remove;
 pub mod xattr;

@@ -65,7 +65,7 @@ mod error;
 mod verbs;
 
 pub use error::{Error, ErrorKind, Result, report};
-pub use plyfs_diff::{Chain, CopyOptions, Dialect, ExportOptions, Unpacked};
+pub use plyfs_diff::{Chain, CompareOptions, CopyOptions, Dialect, ExportOptions, Style, Unpacked};
 pub use plyfs_image::{
     Archive, CommitOptions, Compression, Format, HistoryEntry, ImportOptions, Instruction, Loaded, Platform, Source,
 };

@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 
 use plyfs_sys::fs::{FileType, Stat};
 use plyfs_sys::{CallError, xattr};
 
 use crate::Dialect;
-use crate::layout::{OPAQUE_VALUE, XWHITEOUTS_VALUE};
+use crate::layout::{CAPABILITY, OPAQUE_VALUE, XWHITEOUTS_VALUE};
 
 /// The marks of one directory of a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) struct DirMarks {
     pub(crate) has_xwhiteouts: bool,
     /// Its lower content lies under another name (rule 25).
     pub(crate) is_redirected: bool,
+    /// It carries file capabilities: no mark, but the same call tells it (rule 30).
+    pub(crate) has_capability: bool,
 }
 
 impl DirMarks {
@@ -32,6 +35,7 @@ impl DirMarks {
             is_opaque: opaque.as_deref() == Some(OPAQUE_VALUE),
             has_xwhiteouts: opaque.as_deref() == Some(XWHITEOUTS_VALUE),
             is_redirected: has(dialect.redirect()),
+            has_capability: names.iter().any(|name| name.as_bytes() == CAPABILITY),
         })
     }
 }

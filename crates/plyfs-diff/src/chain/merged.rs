@@ -6,16 +6,19 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plyfs_sys::CallError;
-use plyfs_sys::fs::{self, FileType, Stat};
+use plyfs_sys::fs::{self, FileType, Listing, Stat};
+use plyfs_sys::{CallError, xattr};
 
 use super::Entry;
 use super::marks::{DirMarks, is_whiteout};
+use super::names::Names;
 use super::search::{Hit, Part, Place, Search};
-use crate::{Dialect, Error, Result};
+use crate::layout::CAPABILITY;
+use crate::{Dialect, Error, Result, upper};
 
 /// A directory as the lowers of a chain show it together.
 ///
@@ -24,15 +27,6 @@ use crate::{Dialect, Error, Result};
 pub struct Merged {
     place: Place,
     path: PathBuf,
-}
-
-/// A name in a merged directory, and where it lies.
-#[derive(Debug)]
-pub(crate) struct Listed {
-    pub(crate) name: OsString,
-    pub(crate) kind: FileType,
-    /// Which of the directories that contribute has it.
-    pub(crate) part: usize,
 }
 
 /// What a name in a merged directory is.
@@ -104,6 +98,9 @@ impl Merged {
 
     /// The same where no lower above `first` has the name.
     pub(crate) fn lookup_from(&self, name: &OsStr, first: usize) -> Result<Option<Found>> {
+        if self.place.parts.is_empty() {
+            return Ok(None);
+        }
         let path = self.path.join(name);
         let hits = Search::new(&self.place, name, &path).merged(first)?;
         self.found(hits, path)
@@ -140,39 +137,56 @@ impl Merged {
         let mut names = BTreeMap::new();
         for part in self.place.parts.iter() {
             for entry in fs::read_dir(&part.fd).map_err(failed)? {
-                let is_shown = !self.hides(part, &entry).map_err(failed)?;
+                let is_shown = !self.hides(part, &entry.name, entry.kind).map_err(failed)?;
                 names.entry(entry.name).or_insert(is_shown.then_some(part.lower));
             }
         }
         Ok(names.into_iter().filter_map(|(name, lower)| Some((name, lower?))).collect())
     }
 
-    /// The names the merged view shows, sorted bytewise, with what the uppermost directory that has each says it is.
-    pub(crate) fn list(&self) -> Result<Vec<Listed>> {
-        let failed = |error| Error::call(format!("list {:?}", self.path), error);
-        let mut all: Vec<(Listed, bool)> = Vec::new();
-        for (index, part) in self.place.parts.iter().enumerate() {
-            for entry in fs::read_dir(&part.fd).map_err(failed)? {
-                let is_shown = !self.hides(part, &entry).map_err(failed)?;
-                let kind = match entry.kind {
-                    FileType::Unknown => {
-                        FileType::from_raw_mode(fs::stat_at(&part.fd, &entry.name).map_err(failed)?.st_mode)
-                    }
-                    kind => kind,
-                };
-                all.push((Listed { name: entry.name, kind, part: index }, is_shown));
-            }
+    /// The names the merged view shows, with what the uppermost directory that has each says it is.
+    pub(crate) fn names(&self) -> Result<Names> {
+        self.names_by(|fd| Listing::read_own(fs::open_dir_at(fd, ".")?))
+    }
+
+    /// The same of a directory that nobody else reads by these descriptors, so that none has to be opened anew.
+    pub(crate) fn own_names(&self) -> Result<Names> {
+        self.names_by(|fd| Listing::read_own(fd))
+    }
+
+    fn names_by(&self, read: impl Fn(&OwnedFd) -> Result<Listing, CallError>) -> Result<Names> {
+        let read = || {
+            let listings: Result<Vec<_>, _> = self.place.parts.iter().map(|part| read(&part.fd)).collect();
+            Names::merge(listings?, |part, name, kind| self.hides(&self.place.parts[part], name, kind))
+        };
+        read().map_err(|error| upper::failed(&self.path, error))
+    }
+
+    /// Finds the directory `name`, which the part of index `first` is the uppermost to have.
+    pub(crate) fn subdirectory(&self, name: &OsStr, first: usize) -> Result<Option<Self>> {
+        let path = self.path.join(name);
+        let first = self.place.parts[first].lower;
+        let hits = Search::new(&self.place, name, &path).below(FileType::Directory).merged(first)?;
+        match self.found(hits, path)? {
+            Some(Found::Directory(merged)) => Ok(Some(merged)),
+            _ => Ok(None),
         }
-        if self.place.parts.len() > 1 {
-            all.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name).then(a.part.cmp(&b.part)));
-            all.dedup_by(|(a, _), (b, _)| a.name == b.name);
-        }
-        Ok(all.into_iter().filter_map(|(listed, is_shown)| is_shown.then_some(listed)).collect())
     }
 
     /// The directory of index `part` that contributes.
-    pub(crate) fn part(&self, part: usize) -> BorrowedFd<'_> {
-        self.place.parts[part].fd.as_fd()
+    pub(crate) fn part(&self, part: usize) -> &Arc<OwnedFd> {
+        &self.place.parts[part].fd
+    }
+
+    /// The directory that [`Merged::uppermost`] borrows, to be held on to.
+    pub(crate) fn uppermost_shared(&self) -> Option<Arc<OwnedFd>> {
+        self.place.parts.first().map(|part| Arc::clone(&part.fd))
+    }
+
+    /// The file capabilities that the merged view shows.
+    pub(crate) fn capability(&self) -> Result<Option<Vec<u8>>, CallError> {
+        let Some(part) = self.place.parts.first().filter(|part| part.marks.has_capability) else { return Ok(None) };
+        xattr::get(&part.fd, OsStr::from_bytes(CAPABILITY))
     }
 
     /// Says whether both are made of the very same directories; where that cannot be told, they are not.
@@ -183,9 +197,9 @@ impl Merged {
         matches!((inodes(self), inodes(other)), (Ok(own), Ok(others)) if own == others)
     }
 
-    /// Says whether an entry is a whiteout, looking at its inode only where its type leaves that open.
-    fn hides(&self, part: &Part, entry: &fs::DirEntry) -> Result<bool, CallError> {
-        let may_hide = match entry.kind {
+    /// Says whether a name is a whiteout, looking at its inode only where its type leaves that open.
+    fn hides(&self, part: &Part, name: &OsStr, kind: FileType) -> Result<bool, CallError> {
+        let may_hide = match kind {
             FileType::CharacterDevice | FileType::Unknown => true,
             FileType::RegularFile => part.marks.has_xwhiteouts,
             _ => false,
@@ -193,8 +207,8 @@ impl Merged {
         if !may_hide {
             return Ok(false);
         }
-        let stat = fs::stat_at(&part.fd, &entry.name)?;
-        is_whiteout(&part.fd, &entry.name, &stat, part.marks, self.place.dialect)
+        let stat = fs::stat_at(&part.fd, name)?;
+        is_whiteout(&part.fd, name, &stat, part.marks, self.place.dialect)
     }
 
     fn found(&self, hits: Vec<Hit>, path: PathBuf) -> Result<Option<Found>> {

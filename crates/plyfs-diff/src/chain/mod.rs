@@ -12,6 +12,7 @@ mod attributes;
 mod entry;
 mod marks;
 mod merged;
+mod names;
 mod search;
 
 use std::os::fd::OwnedFd;
@@ -21,8 +22,8 @@ use std::sync::Arc;
 pub(crate) use attributes::{copy_directory_attributes, times_of};
 pub use entry::Entry;
 pub(crate) use marks::{DirMarks, is_metacopy, is_whiteout, is_whiteout_device};
-pub(crate) use merged::Listed;
 pub use merged::{Found, Merged};
+pub(crate) use names::Names;
 
 use crate::{Dialect, Error, ErrorKind, Result};
 

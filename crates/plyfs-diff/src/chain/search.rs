@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use plyfs_sys::fs::{self, FileType, Stat};
 use plyfs_sys::{CallError, xattr};
+use rustix::io::Errno;
 
 use super::marks::{DirMarks, is_whiteout};
 use crate::{Dialect, Error, ErrorKind, Result};
@@ -166,9 +167,12 @@ impl<'a> Search<'a> {
     fn component(&mut self, dir: &Part, index: usize) -> Result<Option<Hit>> {
         let name = self.components[index].clone();
         let is_last = index + 1 == self.components.len();
+        if !is_last || self.wanted == Some(FileType::Directory) {
+            return self.directory(dir, &name, index);
+        }
         let Some(stat) = fs::try_stat_at(&dir.fd, &name).map_err(|e| self.failed(e))? else { return Ok(None) };
         let kind = FileType::from_raw_mode(stat.st_mode);
-        let fits = if is_last { self.wanted.is_none_or(|wanted| wanted == kind) } else { kind == FileType::Directory };
+        let fits = self.wanted.is_none_or(|wanted| wanted == kind);
         if !fits || is_whiteout(&dir.fd, &name, &stat, dir.marks, self.dialect()).map_err(|e| self.failed(e))? {
             self.is_over = true;
             return Ok(None);
@@ -176,10 +180,21 @@ impl<'a> Search<'a> {
         if kind != FileType::Directory {
             return Ok(Some(Hit::Other(dir.clone(), name, stat)));
         }
-        if is_last {
-            self.wanted = Some(FileType::Directory);
-        }
-        let part = Part::open(dir, &name, self.dialect()).map_err(|e| self.failed(e))?;
+        self.wanted = Some(FileType::Directory);
+        self.directory(dir, &name, index)
+    }
+
+    /// Opens what has to be a directory, without looking first: whatever else is there hides the lowers that follow.
+    fn directory(&mut self, dir: &Part, name: &OsStr, index: usize) -> Result<Option<Hit>> {
+        let part = match Part::open(dir, name, self.dialect()) {
+            Ok(part) => part,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) if matches!(error.errno(), Errno::NOTDIR | Errno::LOOP) => {
+                self.is_over = true;
+                return Ok(None);
+            }
+            Err(error) => return Err(self.failed(error)),
+        };
         if part.marks.is_opaque {
             self.is_over = true;
         } else if part.marks.is_redirected && part.lower + 1 < self.place.roots.len() {

@@ -8,14 +8,15 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use plyfs_sys::fs::{self, FileType};
 use plyfs_sys::xattr;
 
-use super::walk::{Difference, Kind as Change, Node, Visit};
+use super::walk::{Difference, Kind as Change, Node};
 use crate::export::attributes;
 use crate::export::header::{Header, Kind};
 use crate::export::writer::Writer;
@@ -67,6 +68,14 @@ impl<'a, W: Write> Changeset<'a, W> {
         Ok(())
     }
 
+    /// Writes what the archive has to say of one difference.
+    pub(super) fn write_difference(&mut self, difference: Difference) -> Result<()> {
+        match &difference.now {
+            None => self.whiteout(&difference.path),
+            Some(node) => self.node(&difference.path, node, difference.kind),
+        }
+    }
+
     pub(super) fn finish(self) -> Result<Exported> {
         let (diff_id, size) = self.archive.finish()?;
         Ok(Exported { diff_id, size, skipped: self.skipped })
@@ -82,7 +91,7 @@ impl<'a, W: Write> Changeset<'a, W> {
         self.archive.header(&header)
     }
 
-    fn node(&mut self, path: &Path, node: &Node<'_>, change: Change) -> Result<()> {
+    fn node(&mut self, path: &Path, node: &Node, change: Change) -> Result<()> {
         let kind = FileType::from_raw_mode(node.stat.st_mode);
         if kind == FileType::Socket {
             return self.skip(path, SkipReason::Socket);
@@ -123,7 +132,7 @@ impl<'a, W: Write> Changeset<'a, W> {
     }
 
     /// The header of an inode, without its attributes.
-    fn describe(&self, path: &Path, node: &Node<'_>, kind: FileType) -> Result<Header> {
+    fn describe(&self, path: &Path, node: &Node, kind: FileType) -> Result<Header> {
         let mut name = path.as_os_str().as_bytes().to_vec();
         let of = match kind {
             FileType::RegularFile => Kind::File,
@@ -137,11 +146,11 @@ impl<'a, W: Write> Changeset<'a, W> {
         if of == Kind::Directory {
             name.push(b'/');
         }
-        let mut header = self.options.header(of, name, node.stat);
+        let mut header = self.options.header(of, name, &node.stat);
         match of {
             Kind::File => header.size = u64::try_from(node.stat.st_size).map_err(|_| changed(path))?,
             Kind::Symlink => {
-                let target = fs::read_link_at(node.dir, node.name).map_err(|error| failed(path, error))?;
+                let target = fs::read_link_at(&node.dir, name_of(path)).map_err(|error| failed(path, error))?;
                 header.link = target.as_bytes().to_vec();
             }
             Kind::CharacterDevice | Kind::BlockDevice => {
@@ -153,10 +162,10 @@ impl<'a, W: Write> Changeset<'a, W> {
     }
 
     /// Writes an entry with its attributes, and its content if it has one.
-    fn write(&mut self, path: &Path, node: &Node<'_>, header: &mut Header) -> Result<()> {
+    fn write(&mut self, path: &Path, node: &Node, header: &mut Header) -> Result<()> {
         let dialect = self.upper.dialect();
         let is_native = self.options.style == Style::Native;
-        if let Some(dir) = node.inner.and_then(Merged::uppermost) {
+        if let Some(dir) = &node.inner {
             header.xattrs = match is_native {
                 true => attributes::carried(dir, path, dialect, &mut self.skipped)?,
                 false => capability(xattr::get(dir, OsStr::from_bytes(CAPABILITY)), path)?,
@@ -166,14 +175,14 @@ impl<'a, W: Write> Changeset<'a, W> {
         }
         if header.kind != Kind::File {
             if is_native && header.kind != Kind::HardLink {
-                attributes::missed(node.dir, path, dialect, &mut self.skipped)?;
+                attributes::missed(node.dir.as_fd(), path, dialect, &mut self.skipped)?;
             } else if !is_native {
-                let value = xattr::get_at(node.dir, node.name, OsStr::from_bytes(CAPABILITY));
+                let value = xattr::get_at(&node.dir, name_of(path), OsStr::from_bytes(CAPABILITY));
                 header.xattrs = capability(value, path)?;
             }
             return self.archive.header(header);
         }
-        let file = File::from(upper::open(node.dir, path, node.stat)?);
+        let file = File::from(upper::open(node.dir.as_fd(), path, &node.stat)?);
         header.xattrs = match is_native {
             true => attributes::carried(&file, path, dialect, &mut self.skipped)?,
             false => capability(xattr::get(&file, OsStr::from_bytes(CAPABILITY)), path)?,
@@ -181,7 +190,7 @@ impl<'a, W: Write> Changeset<'a, W> {
         self.archive.header(header)?;
         let content = self.content(path, &file)?;
         self.archive.content(content.as_ref().map_or(&file, |content| content), path, header.size)?;
-        upper::ensure_unchanged(&file, path, node.stat)
+        upper::ensure_unchanged(&file, path, &node.stat)
     }
 
     /// The file that has the content, where another one has (rule 25).
@@ -203,16 +212,11 @@ impl<'a, W: Write> Changeset<'a, W> {
         }
         let Some(Found::Directory(merged)) = self.upper.lookup(parent)? else { return Err(changed(parent)) };
         let stat = merged.stat()?.ok_or_else(|| changed(parent))?;
-        let dir = self.own(&merged, parent)?;
-        let node = Node { dir: dir.as_fd(), name: OsStr::new("."), stat: &stat, inner: Some(&merged) };
+        let dir = merged.uppermost_shared().ok_or_else(|| changed(parent))?;
+        let node = Node { dir: Arc::clone(&dir), stat, inner: Some(dir) };
         self.parents(parent)?;
         let mut header = self.describe(parent, &node, FileType::Directory)?;
         self.write(parent, &node, &mut header)
-    }
-
-    fn own(&self, merged: &Merged, path: &Path) -> Result<OwnedFd> {
-        let dir = merged.uppermost().ok_or_else(|| changed(path))?;
-        fs::open_dir_at(dir, ".").map_err(|error| failed(path, error))
     }
 
     fn skip(&mut self, path: &Path, reason: SkipReason) -> Result<()> {
@@ -223,17 +227,9 @@ impl<'a, W: Write> Changeset<'a, W> {
     }
 }
 
-impl<W: Write> Visit for Changeset<'_, W> {
-    fn visit(&mut self, path: &Path, difference: &Difference<'_>) -> Result<()> {
-        match &difference.now {
-            None => self.whiteout(path),
-            Some(node) => self.node(path, node, difference.kind),
-        }
-    }
-
-    fn enter(&mut self, _: bool) {}
-
-    fn leave(&mut self) {}
+/// The last component of the path of anything but the root.
+fn name_of(path: &Path) -> &OsStr {
+    path.file_name().expect("the root is never described by its name")
 }
 
 /// A file capability as an attribute of an entry.

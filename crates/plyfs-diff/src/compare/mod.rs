@@ -5,15 +5,51 @@
 
 mod archive;
 mod same;
+mod share;
 mod walk;
 
 use std::io::Write;
-use std::path::Path;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::thread;
 
-use walk::{Difference, Kind, Visit};
+use walk::{Difference, Kind, Trees};
 
 use crate::export::{ExportOptions, Exported, Style};
 use crate::{Chain, Change, ChangeKind, Result};
+
+/// How many threads a comparison has at most, unless it is told otherwise.
+const THREADS: usize = 4;
+
+/// How to compare two trees.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CompareOptions {
+    pub(crate) threads: Option<NonZero<usize>>,
+}
+
+impl CompareOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how many threads walk the trees; the default is as many as the process has processors, at most four.
+    ///
+    /// They are started for the call and gone when it returns. With one, none is started: the caller's does everything.
+    /// What is found, and in which order, does not depend on it.
+    #[must_use]
+    pub fn threads(mut self, threads: NonZero<usize>) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    fn thread_count(&self) -> usize {
+        let processors = || thread::available_parallelism().map_or(1, NonZero::get).min(THREADS);
+        self.threads.map_or_else(processors, NonZero::get)
+    }
+}
 
 /// Lists what turns the tree `lower` into the tree `upper`, each change when it is found.
 ///
@@ -22,10 +58,16 @@ use crate::{Chain, Change, ChangeKind, Result};
 /// either has a fraction of a second; where neither has, their content decides. Parents of a change are listed as
 /// modified (rule 32), the root is not listed.
 ///
-/// An error of `each` ends the walk and is returned.
-pub fn compare(lower: &Chain, upper: &Chain, mut each: impl FnMut(Change) -> Result<()>) -> Result<()> {
-    let mut listed = Listed { each: &mut each, open: Vec::new() };
-    walk::walk(lower, upper, Style::Native, &mut listed)
+/// `each` is called on the caller's thread; an error of it ends the walk and is returned.
+pub fn compare(
+    lower: &Chain,
+    upper: &Chain,
+    options: &CompareOptions,
+    each: impl FnMut(Change) -> Result<()>,
+) -> Result<()> {
+    let mut listed = Listed { each, last: PathBuf::new() };
+    let trees = Trees { lower, upper, style: Style::Native };
+    share::run(&trees, options.thread_count(), change, |change| listed.list(change))
 }
 
 /// Writes the changeset that turns the tree `lower` into the tree `upper`.
@@ -35,47 +77,41 @@ pub fn compare(lower: &Chain, upper: &Chain, mut each: impl FnMut(Change) -> Res
 ///
 /// With [`Style::Containerd`] the bytes are those that containerd's differ writes for mounts of the two.
 pub fn export_between(lower: &Chain, upper: &Chain, out: impl Write, options: &ExportOptions) -> Result<Exported> {
+    let trees = Trees { lower, upper, style: options.style };
     let mut changeset = archive::Changeset::new(upper, out, options)?;
     changeset.root(lower)?;
-    walk::walk(lower, upper, options.style, &mut changeset)?;
+    let threads = options.compare.thread_count();
+    share::run(&trees, threads, Some, |difference| changeset.write_difference(difference))?;
     changeset.finish()
 }
 
+/// A difference as a list has it.
+fn change(difference: Difference) -> Option<Change> {
+    let kind = match difference.kind {
+        Kind::Added => ChangeKind::Added,
+        Kind::Modified => ChangeKind::Modified,
+        Kind::Deleted => ChangeKind::Deleted,
+        Kind::Unmodified => return None,
+    };
+    Some(Change { path: Path::new("/").join(difference.path), kind })
+}
+
 /// Changes as a list, with the directories they lie in.
-struct Listed<'a> {
-    each: &'a mut dyn FnMut(Change) -> Result<()>,
-    /// For each directory above the current one, whether it was listed.
-    open: Vec<bool>,
+struct Listed<F> {
+    each: F,
+    /// The change listed last; everything above it was listed.
+    last: PathBuf,
 }
 
-impl Listed<'_> {
-    fn list(&mut self, path: &Path, kind: ChangeKind) -> Result<()> {
-        (self.each)(Change { path: Path::new("/").join(path), kind })
-    }
-}
-
-impl Visit for Listed<'_> {
-    fn visit(&mut self, path: &Path, difference: &Difference<'_>) -> Result<()> {
-        let kind = match difference.kind {
-            Kind::Added => ChangeKind::Added,
-            Kind::Modified => ChangeKind::Modified,
-            Kind::Deleted => ChangeKind::Deleted,
-            Kind::Unmodified => return Ok(()),
-        };
-        let above: Vec<_> = path.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
-        for (depth, parent) in above.into_iter().rev().enumerate() {
-            if !std::mem::replace(&mut self.open[depth], true) {
-                self.list(parent, ChangeKind::Modified)?;
-            }
+impl<F: FnMut(Change) -> Result<()>> Listed<F> {
+    fn list(&mut self, change: Change) -> Result<()> {
+        // Of the directories above, those that are not above the last change too, or are that change.
+        let new = change.path.ancestors().skip(1).take_while(|above| !self.last.starts_with(above));
+        let new: Vec<_> = new.map(Path::to_owned).collect();
+        self.last.clone_from(&change.path);
+        for path in new.into_iter().rev().filter(|path| path.parent().is_some()) {
+            (self.each)(Change { path, kind: ChangeKind::Modified })?;
         }
-        self.list(path, kind)
-    }
-
-    fn enter(&mut self, is_changed: bool) {
-        self.open.push(is_changed);
-    }
-
-    fn leave(&mut self) {
-        self.open.pop();
+        (self.each)(change)
     }
 }

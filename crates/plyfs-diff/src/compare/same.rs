@@ -31,11 +31,11 @@ pub(super) fn is_same(was: &impl Inode, now: &impl Inode, style: Style, path: &P
     if was.directory().is_none() && inode(old) == inode(new) {
         return Ok(true);
     }
-    if facts(old) != facts(new) || capability(was, path)? != capability(now, path)? {
+    if facts(old) != facts(new) {
         return Ok(false);
     }
     if now.directory().is_some() {
-        return Ok(true);
+        return has_same_capability(was, now, path);
     }
     if old.st_size != new.st_size || old.st_mtime != new.st_mtime {
         return Ok(false);
@@ -45,8 +45,15 @@ pub(super) fn is_same(was: &impl Inode, now: &impl Inode, style: Style, path: &P
         Style::Native => fractions.0 != 0 && fractions.1 != 0,
         Style::Containerd => fractions != (0, 0),
     };
+    if times_decide && fractions.0 != fractions.1 {
+        return Ok(false);
+    }
+    // The status says nothing of attributes; they are read last, for that many calls.
+    if !has_same_capability(was, now, path)? {
+        return Ok(false);
+    }
     if times_decide {
-        return Ok(fractions.0 == fractions.1);
+        return Ok(true);
     }
     match FileType::from_raw_mode(new.st_mode) {
         FileType::Symlink => Ok(target(was, path)? == target(now, path)?),
@@ -55,13 +62,16 @@ pub(super) fn is_same(was: &impl Inode, now: &impl Inode, style: Style, path: &P
     }
 }
 
+fn has_same_capability(was: &impl Inode, now: &impl Inode, path: &Path) -> Result<bool> {
+    Ok(capability(was, path)? == capability(now, path)?)
+}
+
 fn capability(inode: &impl Inode, path: &Path) -> Result<Option<Vec<u8>>> {
-    let name = OsStr::from_bytes(CAPABILITY);
-    let value = match inode.directory().and_then(Merged::uppermost) {
-        Some(dir) => xattr::get(dir, name),
+    let value = match inode.directory() {
+        Some(dir) => dir.capability(),
         None => {
             let (dir, entry) = inode.place();
-            xattr::get_at(dir, entry, name)
+            xattr::get_at(dir, entry, OsStr::from_bytes(CAPABILITY))
         }
     };
     value.map_err(|error| upper::failed(path, error))

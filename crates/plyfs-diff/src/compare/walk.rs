@@ -1,14 +1,18 @@
 //! Two trees walked side by side.
+//!
+//! A walk is a stack of cursors, one for each directory it is in, so that what is left of it can be split: see
+//! [`share`](super::share).
 
-use std::cmp::Ordering;
 use std::ffi::OsStr;
-use std::os::fd::BorrowedFd;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use plyfs_sys::fs::{self, FileType, Stat};
 
 use super::same;
-use crate::chain::Listed;
+use crate::chain::Names;
 use crate::export::Style;
 use crate::{Chain, Error, ErrorKind, Found, Merged, Result, upper};
 
@@ -23,134 +27,240 @@ pub(super) enum Kind {
 }
 
 /// One path that differs.
-pub(super) struct Difference<'a> {
+pub(super) struct Difference {
+    /// Relative to the root.
+    pub(super) path: PathBuf,
     pub(super) kind: Kind,
     /// What is there now; `None` for what is gone.
-    pub(super) now: Option<Node<'a>>,
+    pub(super) now: Option<Node>,
 }
 
 /// An inode of a tree, by the place it lies in.
-pub(super) struct Node<'a> {
-    /// The directory of the layer that has it.
-    pub(super) dir: BorrowedFd<'a>,
-    pub(super) name: &'a OsStr,
-    pub(super) stat: &'a Stat,
+pub(super) struct Node {
+    /// The directory of the layer that has it under the name its path ends with.
+    pub(super) dir: Arc<OwnedFd>,
+    pub(super) stat: Stat,
     /// The directory itself, if it is one.
-    pub(super) inner: Option<&'a Merged>,
+    pub(super) inner: Option<Arc<OwnedFd>>,
 }
 
-/// Who is told what differs, parents first.
-pub(super) trait Visit {
-    fn visit(&mut self, path: &Path, difference: &Difference<'_>) -> Result<()>;
+/// Who is told what differs: a directory before what is in it, siblings sorted bytewise.
+pub(super) trait Tell {
+    fn tell(&mut self, difference: Difference) -> Result<()>;
 
-    /// What follows lies in the directory that was walked to last, which was visited or not.
-    fn enter(&mut self, is_changed: bool);
-
-    fn leave(&mut self);
+    /// Called before each name: what is left to do lies in `stack`, and some of it may be taken.
+    fn between(&mut self, stack: &mut [Cursor]) -> Result<()>;
 }
 
-pub(super) fn walk(lower: &Chain, upper: &Chain, style: Style, visit: &mut dyn Visit) -> Result<()> {
-    if !(lower.is_known() && upper.is_known()) {
-        return Err(Error::new(ErrorKind::InvalidInput, "only trees that are known can be compared"));
-    }
-    let (lower, upper) = (lower.root()?, upper.root()?);
-    let mut walk = Walk { style, visit, path: PathBuf::new() };
-    walk.directory(Some(&lower), &upper, 0)
+/// How many of the innermost directories of a walk stay open; those above them are opened anew on the way back.
+const OPEN: usize = 32;
+
+/// What is compared.
+pub(super) struct Trees<'a> {
+    pub(super) lower: &'a Chain,
+    pub(super) upper: &'a Chain,
+    pub(super) style: Style,
 }
 
-struct Walk<'a> {
-    style: Style,
-    visit: &'a mut dyn Visit,
+/// The names in one directory that both trees may have.
+struct Level {
+    was: Names,
+    now: Names,
     path: PathBuf,
+    depth: usize,
+}
+
+/// The directory itself.
+#[derive(Clone)]
+struct Pair {
+    lower: Option<Merged>,
+    upper: Merged,
+}
+
+/// The names of one directory that are still to be compared.
+pub(super) struct Cursor {
+    level: Arc<Level>,
+    /// `None` once given up for its descriptors.
+    dirs: Option<Pair>,
+    was: Range<usize>,
+    now: Range<usize>,
 }
 
 /// A name as one of the trees shows it.
 struct Side<'a> {
     dir: &'a Merged,
-    listed: &'a Listed,
+    part: usize,
+    name: &'a OsStr,
     stat: Stat,
     inner: Option<Merged>,
 }
 
-impl Walk<'_> {
-    fn directory(&mut self, lower: Option<&Merged>, upper: &Merged, depth: usize) -> Result<()> {
+/// Compares the names that `start` has left, and everything below them.
+pub(super) fn walk(trees: &Trees<'_>, start: Cursor, tell: &mut impl Tell) -> Result<()> {
+    let mut stack = vec![start];
+    loop {
+        tell.between(&mut stack)?;
+        let Some(cursor) = stack.last_mut() else { return Ok(()) };
+        let Some((was, now)) = cursor.next() else {
+            stack.pop();
+            continue;
+        };
+        let level = Arc::clone(&cursor.level);
+        let dirs = match &mut cursor.dirs {
+            Some(dirs) => dirs,
+            none => none.insert(trees.open(&level.path)?),
+        };
+        let Some(inner) = level.pair(dirs, was, now, trees.style, tell)? else { continue };
+        stack.push(inner);
+        if let Some(above) = stack.len().checked_sub(OPEN + 1) {
+            stack[above].dirs = None;
+        }
+    }
+}
+
+impl Trees<'_> {
+    /// Where the walk begins.
+    pub(super) fn root(&self) -> Result<Cursor> {
+        if !(self.lower.is_known() && self.upper.is_known()) {
+            return Err(Error::new(ErrorKind::InvalidInput, "only trees that are known can be compared"));
+        }
+        let (lower, upper) = (self.lower.root()?, self.upper.root()?);
+        // The descriptors of the roots are the caller's, who may read by them too.
+        let (was, now) = (lower.names()?, upper.names()?);
+        let level = Level { was, now, path: PathBuf::new(), depth: 0 };
+        Ok(Cursor::new(level, Pair { lower: Some(lower), upper }))
+    }
+
+    /// Finds a directory again.
+    fn open(&self, path: &Path) -> Result<Pair> {
+        let directory = |chain: &Chain| match chain.lookup(path)? {
+            Some(Found::Directory(merged)) => Ok(Some(merged)),
+            _ => Ok::<_, Error>(None),
+        };
+        let upper = directory(self.upper)?.ok_or_else(|| upper::changed(path))?;
+        Ok(Pair { lower: directory(self.lower)?, upper })
+    }
+}
+
+impl Cursor {
+    fn new(level: Level, dirs: Pair) -> Self {
+        let (was, now) = (0..level.was.len(), 0..level.now.len());
+        Self { level: Arc::new(level), dirs: Some(dirs), was, now }
+    }
+
+    /// Says whether any name is left.
+    pub(super) fn has_more(&self) -> bool {
+        !(self.was.is_empty() && self.now.is_empty())
+    }
+
+    /// Gives away the latter half of what is left.
+    pub(super) fn split(&mut self) -> Self {
+        let Level { was, now, .. } = &*self.level;
+        let half = |range: &Range<usize>| range.start + range.len() / 2;
+        let (old, new) = if self.now.len() > self.was.len() {
+            let new = half(&self.now);
+            (was.position(now.name(new)).clamp(self.was.start, self.was.end), new)
+        } else {
+            let old = half(&self.was);
+            (old, now.position(was.name(old)).clamp(self.now.start, self.now.end))
+        };
+        let (was, now) = (old..self.was.end, new..self.now.end);
+        let given = Self { level: Arc::clone(&self.level), dirs: self.dirs.clone(), was, now };
+        (self.was.end, self.now.end) = (old, new);
+        given
+    }
+
+    /// The position of the next name in the one, the other, or both.
+    fn next(&mut self) -> Option<(Option<usize>, Option<usize>)> {
+        let Level { was, now, .. } = &*self.level;
+        let order = match (self.was.is_empty(), self.now.is_empty()) {
+            (true, true) => return None,
+            (false, true) => std::cmp::Ordering::Less,
+            (true, false) => std::cmp::Ordering::Greater,
+            (false, false) => was.name(self.was.start).cmp(now.name(self.now.start)),
+        };
+        let old = if order.is_le() { self.was.next() } else { None };
+        let new = if order.is_ge() { self.now.next() } else { None };
+        Some((old, new))
+    }
+}
+
+impl Level {
+    /// Compares one name, and returns what is below it where that is to be compared too.
+    fn pair(
+        &self,
+        dirs: &Pair,
+        was: Option<usize>,
+        now: Option<usize>,
+        style: Style,
+        tell: &mut impl Tell,
+    ) -> Result<Option<Cursor>> {
+        let name = now.map(|now| self.now.name(now)).or_else(|| was.map(|was| self.was.name(was)));
+        let path = self.path.join(name.unwrap_or_default());
+        let Some(now) = now else {
+            tell.tell(Difference { path, kind: Kind::Deleted, now: None })?;
+            return Ok(None);
+        };
+        let now = Side::open(&dirs.upper, &self.now, now, &path)?;
+        let was = dirs.lower.as_ref().zip(was);
+        let was = was.map(|(dir, was)| Side::open(dir, &self.was, was, &path)).transpose()?;
+        let kind = match &was {
+            None => Some(Kind::Added),
+            Some(was) if !same::is_same(was, &now, style, &path)? => Some(Kind::Modified),
+            Some(_) => (now.inner.is_none() && now.stat.st_nlink > 1).then_some(Kind::Unmodified),
+        };
+        if let Some(kind) = kind {
+            tell.tell(Difference { path: path.clone(), kind, now: Some(now.node()) })?;
+        }
+        if now.inner.is_none() || (style == Style::Native && was.as_ref().is_some_and(|was| was.is_one_with(&now))) {
+            return Ok(None);
+        }
+        let (Some(upper), lower) = (now.inner, was.and_then(|was| was.inner)) else { return Ok(None) };
+        Pair { lower, upper }.names(path, self.depth + 1).map(Some)
+    }
+}
+
+impl Pair {
+    /// Lists a directory that was opened for this walk.
+    fn names(self, path: PathBuf, depth: usize) -> Result<Cursor> {
         if depth > fs::MAX_DEPTH {
             let limit = format!("the tree is more than {} directories deep", fs::MAX_DEPTH);
             return Err(Error::new(ErrorKind::InvalidInput, limit));
         }
-        let below = lower.map(Merged::list).transpose()?.unwrap_or_default();
-        let above = upper.list()?;
-        let (mut below, mut above) = (below.iter().peekable(), above.iter().peekable());
-        loop {
-            let order = match (below.peek(), above.peek()) {
-                (None, None) => return Ok(()),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(was), Some(now)) => was.name.cmp(&now.name),
-            };
-            let was = if order.is_le() { below.next() } else { None };
-            let now = if order.is_ge() { above.next() } else { None };
-            let name = was.or(now).map(|listed| listed.name.as_os_str()).unwrap_or_default();
-            self.path.push(name);
-            self.pair(lower.zip(was), now.map(|now| (upper, now)), depth)?;
-            self.path.pop();
-        }
-    }
-
-    fn pair(&mut self, was: Option<(&Merged, &Listed)>, now: Option<(&Merged, &Listed)>, depth: usize) -> Result<()> {
-        let Some((dir, listed)) = now else {
-            return self.visit.visit(&self.path, &Difference { kind: Kind::Deleted, now: None });
-        };
-        let now = Side::open(dir, listed, &self.path)?;
-        let was = was.map(|(dir, listed)| Side::open(dir, listed, &self.path)).transpose()?;
-        let kind = match &was {
-            None => Some(Kind::Added),
-            Some(was) => self.compare(was, &now)?,
-        };
-        if let Some(kind) = kind {
-            self.visit.visit(&self.path, &Difference { kind, now: Some(now.node()) })?;
-        }
-        let Some(inner) = &now.inner else { return Ok(()) };
-        let was = was.as_ref().and_then(|was| was.inner.as_ref());
-        if self.style == Style::Native && was.is_some_and(|was| was.is_same(inner)) {
-            return Ok(());
-        }
-        self.visit.enter(kind.is_some());
-        self.directory(was, inner, depth + 1)?;
-        self.visit.leave();
-        Ok(())
-    }
-
-    /// What became of a path that both trees have; `None` where nothing is to be said of it.
-    fn compare(&self, was: &Side<'_>, now: &Side<'_>) -> Result<Option<Kind>> {
-        if !same::is_same(was, now, self.style, &self.path)? {
-            return Ok(Some(Kind::Modified));
-        }
-        let has_names = now.inner.is_none() && now.stat.st_nlink > 1;
-        Ok(has_names.then_some(Kind::Unmodified))
+        let was = self.lower.as_ref().map(Merged::own_names).transpose()?.unwrap_or_default();
+        let now = self.upper.own_names()?;
+        Ok(Cursor::new(Level { was, now, path, depth }, self))
     }
 }
 
 impl<'a> Side<'a> {
-    fn open(dir: &'a Merged, listed: &'a Listed, path: &Path) -> Result<Self> {
-        if listed.kind != FileType::Directory {
-            let stat = fs::stat_at(dir.part(listed.part), &listed.name).map_err(|error| upper::failed(path, error))?;
-            return Ok(Self { dir, listed, stat, inner: None });
+    fn open(dir: &'a Merged, names: &'a Names, index: usize, path: &Path) -> Result<Self> {
+        let (part, name) = (names.part(index), names.name(index));
+        let mut side = None;
+        if names.kind(index) != FileType::Directory {
+            let stat = fs::stat_at(dir.part(part), name).map_err(|error| upper::failed(path, error))?;
+            side = Some(Self { dir, part, name, stat, inner: None });
         }
-        let Some(Found::Directory(inner)) = dir.lookup(&listed.name)? else { return Err(upper::changed(path)) };
-        let stat = inner.stat()?.ok_or_else(|| upper::changed(path))?;
-        Ok(Self { dir, listed, stat, inner: Some(inner) })
+        match side {
+            Some(side) if FileType::from_raw_mode(side.stat.st_mode) != FileType::Directory => Ok(side),
+            _ => {
+                let inner = dir.subdirectory(name, part)?.ok_or_else(|| upper::changed(path))?;
+                let stat = inner.stat()?.ok_or_else(|| upper::changed(path))?;
+                Ok(Self { dir, part, name, stat, inner: Some(inner) })
+            }
+        }
     }
 
-    fn node(&self) -> Node<'_> {
-        Node { dir: self.holder(), name: &self.listed.name, stat: &self.stat, inner: self.inner.as_ref() }
+    fn node(&self) -> Node {
+        let inner = self.inner.as_ref().and_then(Merged::uppermost_shared);
+        Node { dir: Arc::clone(self.dir.part(self.part)), stat: self.stat, inner }
     }
-}
 
-impl Side<'_> {
-    /// The directory of the layer that has the name.
-    fn holder(&self) -> BorrowedFd<'_> {
-        self.dir.part(self.listed.part)
+    /// Says whether both are one directory, so that what is below them cannot differ.
+    fn is_one_with(&self, other: &Self) -> bool {
+        let inode = |stat: &Stat| (stat.st_dev, stat.st_ino);
+        let both = self.inner.as_ref().zip(other.inner.as_ref());
+        inode(&self.stat) == inode(&other.stat) && both.is_some_and(|(own, other)| own.is_same(other))
     }
 }
 
@@ -164,7 +274,7 @@ impl same::Inode for Side<'_> {
     }
 
     fn place(&self) -> (BorrowedFd<'_>, &OsStr) {
-        (self.holder(), &self.listed.name)
+        (self.dir.part(self.part).as_fd(), self.name)
     }
 
     fn parent(&self) -> &Merged {

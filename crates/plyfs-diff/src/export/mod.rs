@@ -18,7 +18,7 @@ use std::os::fd::AsFd;
 use header::{Header, Kind};
 use plyfs_sys::fs::{self, Stat};
 
-use crate::{Chain, Digest, Error, ErrorKind, Result, Skipped, export_between};
+use crate::{Chain, CompareOptions, Digest, Error, ErrorKind, Result, Skipped, export_between};
 
 /// How to export; the default is the tree as it is.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,7 @@ use crate::{Chain, Digest, Error, ErrorKind, Result, Skipped, export_between};
 pub struct ExportOptions {
     clamp_mtime: Option<i64>,
     pub(crate) style: Style,
+    pub(crate) compare: CompareOptions,
 }
 
 /// Whose changesets an export looks like; every reader of OCI layers understands both.
@@ -61,6 +62,13 @@ impl ExportOptions {
     #[must_use]
     pub fn style(mut self, style: Style) -> Self {
         self.style = style;
+        self
+    }
+
+    /// Says how trees are compared, where two are: by [`export_between()`], and with [`Style::Containerd`].
+    #[must_use]
+    pub fn compare(mut self, options: CompareOptions) -> Self {
+        self.compare = options;
         self
     }
 

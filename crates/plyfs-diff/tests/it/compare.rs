@@ -1,12 +1,14 @@
 //! Two trees compared: with containerd's own differ and with Docker's rules as judges.
 
 use std::fs;
+use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 
 use plyfs_diff::{
-    ApplyOptions, Chain, Dialect, Error, ErrorKind, ExportOptions, Style, apply, compare, export, export_between,
+    ApplyOptions, Chain, CompareOptions, Dialect, Error, ErrorKind, ExportOptions, Style, apply, compare, export,
+    export_between,
 };
 use plyfs_sys::fs::{FileType, open_dir};
 use plyfs_testkit::require_root;
@@ -33,7 +35,7 @@ fn between(lower: &Chain, upper: &Chain, options: &ExportOptions) -> Vec<u8> {
 
 fn listed(lower: &Chain, upper: &Chain) -> Result<Vec<String>, Error> {
     let mut changes = Vec::new();
-    compare(lower, upper, |change| {
+    compare(lower, upper, &CompareOptions::new(), |change| {
         changes.push(change.to_string());
         Ok(())
     })?;
@@ -230,9 +232,110 @@ fn root_trees_that_cannot_be_looked_at_and_errors_of_the_caller_end_the_comparis
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 
     let mut calls = 0;
-    let error = compare(&Chain::empty(), &plain(&dir), |_| {
+    let error = compare(&Chain::empty(), &plain(&dir), &CompareOptions::new(), |_| {
         calls += 1;
         Err(plyfs_diff::Error::new(ErrorKind::Cancelled, "enough"))
     });
     assert_eq!((error.expect_err("ended").kind(), calls), (ErrorKind::Cancelled, 1));
+}
+
+/// Two trees of hundreds of directories, of which many differ, some in everything below them.
+fn many(temp: &TempDir) -> (PathBuf, PathBuf) {
+    let (lower, upper) = (temp.dir("lower"), temp.dir("upper"));
+    for number in 0..400 {
+        let name = format!("{}/{}/{number}", number % 7, number % 60);
+        for (root, text) in [(&lower, "a"), (&upper, if number % 5 == 0 { "changed" } else { "a" })] {
+            write(root.join(&name).join("file"), text);
+            touch(&root.join(&name).join("file"), 1_600_000_000, 1);
+        }
+        match number % 11 {
+            0 => write(upper.join(format!("new/{number}/in/it")), ""),
+            1 => write(lower.join(format!("old/{number}")), ""),
+            2 => fs::hard_link(upper.join(&name).join("file"), upper.join(format!("link-{number}"))).expect("a link"),
+            _ => {}
+        }
+    }
+    (lower, upper)
+}
+
+#[test]
+fn threads_change_neither_what_is_found_nor_its_order() {
+    let temp = TempDir::new();
+    let (lower, upper) = many(&temp);
+    let with = |threads| CompareOptions::new().threads(NonZero::new(threads).expect("some"));
+    let list = |threads| {
+        let mut changes = Vec::new();
+        let each = |change| {
+            changes.push(change);
+            Ok(())
+        };
+        compare(&plain(&lower), &plain(&upper), &with(threads), each).expect("compared");
+        changes
+    };
+    let alone = list(1);
+    assert!(alone.len() > 300, "{}", alone.len());
+    let archive = |threads, style| {
+        let options = ExportOptions::new().style(style).compare(with(threads));
+        between(&plain(&lower), &plain(&upper), &options)
+    };
+    let archives = [Style::Native, Style::Containerd].map(|style| archive(1, style));
+    for threads in [2, 3, 8] {
+        for _ in 0..10 {
+            assert!(list(threads) == alone, "{threads} threads");
+        }
+        for (style, alone) in [Style::Native, Style::Containerd].into_iter().zip(&archives) {
+            assert_same_bytes(&archive(threads, style), alone, &format!("{threads} threads"));
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_ends_or_panics_ends_the_threads_of_its_comparison() {
+    let temp = TempDir::new();
+    let (lower, upper) = many(&temp);
+    let options = CompareOptions::new().threads(NonZero::new(4).expect("some"));
+    for seen in [1, 40, 200] {
+        let mut left = seen;
+        let mut each = || {
+            left -= 1;
+            left > 0
+        };
+        let error = compare(&plain(&lower), &plain(&upper), &options, |_| {
+            if each() { Ok(()) } else { Err(Error::new(ErrorKind::Cancelled, "enough")) }
+        });
+        assert_eq!(error.expect_err("ended").to_string(), "enough");
+        let mut left = seen;
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            compare(&plain(&lower), &plain(&upper), &options, |_| {
+                left -= 1;
+                assert!(left > 0, "the reader's own");
+                Ok(())
+            })
+        }));
+        assert!(panic.is_err(), "the panic is the caller's");
+    }
+}
+
+#[test]
+fn an_error_in_one_part_of_the_trees_is_returned_after_everything_before_it() {
+    let temp = TempDir::new();
+    let (lower, upper) = many(&temp);
+    // Too deep to be walked, near the end of the order.
+    let mut dir = open_dir(&upper).expect("open");
+    for depth in 0..=plyfs_sys::fs::MAX_DEPTH + 1 {
+        let name = if depth == 0 { "zz" } else { "d" };
+        plyfs_sys::fs::make_dir_at(&dir, name, rustix::fs::Mode::RWXU).expect("made");
+        dir = plyfs_sys::fs::open_dir_at(&dir, name).expect("open");
+    }
+    for threads in [1, 4] {
+        let options = CompareOptions::new().threads(NonZero::new(threads).expect("some"));
+        let (mut last, mut count) = (PathBuf::new(), 0);
+        let error = compare(&plain(&lower), &plain(&upper), &options, |change| {
+            (last, count) = (change.path, count + 1);
+            Ok(())
+        });
+        let error = error.expect_err("too deep");
+        assert_eq!(error.to_string(), "the tree is more than 4096 directories deep", "{threads} threads");
+        assert!(last.starts_with("/zz") && count > 300, "{} of {count}", last.display());
+    }
 }
