@@ -5,7 +5,7 @@ use std::path::Path;
 use plyfs_store::{Document, Progress, Rebuilt, StoreOptions};
 
 use crate::config;
-use crate::manifest::Manifest;
+use crate::manifest::{Descriptor, Manifest};
 
 /// Makes the journal of the store at `path` anew from its directories and blobs; durable on return.
 ///
@@ -17,8 +17,10 @@ pub fn rebuild(options: StoreOptions, path: impl AsRef<Path>, progress: Progress
 /// What a blob is; `None` for one that is neither config nor manifest.
 fn document(bytes: &[u8]) -> Option<Document> {
     // A manifest has a config, a config has a root file system; neither has both.
-    if let Ok((_, config)) = Manifest::parse(bytes, "", "manifest") {
-        return Some(Document::Manifest { config: config.promise("config").ok()?.digest });
+    if let Ok((manifest, config)) = Manifest::parse(bytes, "", "manifest") {
+        let blob = |layer: &Descriptor| layer.promise("layer").ok().map(|promise| (promise.digest, promise.size));
+        let layers = manifest.layers.iter().map(blob).collect::<Option<_>>()?;
+        return Some(Document::Manifest { config: config.promise("config").ok()?.digest, layers });
     }
     let diff_ids = config::all_diff_ids(bytes).ok()?;
     let facts = config::facts(bytes).ok()?;
@@ -41,7 +43,7 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
-        assert!(matches!(document(manifest.as_bytes()), Some(Document::Manifest { config }) if config == digest));
+        assert!(matches!(document(manifest.as_bytes()), Some(Document::Manifest { config, .. }) if config == digest));
         for other in ["", "{}", "[]", r#"{"manifests":[]}"#] {
             assert!(document(other.as_bytes()).is_none(), "{other}");
         }

@@ -5,12 +5,14 @@
 //! | `directories.rs` | each layer's and container's record with its directory, its files and its short link |
 //! | `relations.rs` | the records with the look-ups and totals that follow from them |
 //! | `images.rs` | each image with its layers and blobs |
+//! | `blobs.rs` | each layer with the compressed forms it came in |
 //! | `strays.rs` | what lies in the store, and what is mounted of it, with the records |
 //! | `content.rs` | each layer's content with its DiffID |
 //! | `repair.rs` | nothing: it undoes what the others found |
 //!
 //! Nothing is judged a stray while a record could not be read: it might be the one that speaks of it.
 
+mod blobs;
 mod content;
 mod directories;
 mod finding;
@@ -74,6 +76,7 @@ impl Store {
         check.directories()?;
         check.relations()?;
         check.images()?;
+        check.blobs(options.data)?;
         check.strays()?;
         if options.data {
             check.content()?;

@@ -86,6 +86,7 @@ mod tests {
             depth: 2,
             archive_size: Some(1024),
             created: 7,
+            blobs: Vec::new(),
             rest: plyfs_journal::Record::default(),
         }
     }

@@ -1,5 +1,7 @@
 //! How much a store holds, by its records alone; what containers hold themselves is measured only when asked.
 
+use std::collections::BTreeMap;
+
 use plyfs_diff::Usage;
 use plyfs_journal::Snapshot;
 use plyfs_link::LayerId;
@@ -26,6 +28,8 @@ pub struct StoreUsage {
     pub shared: Usage,
     /// Those layers that no image and no container stands on and no lease keeps.
     pub reclaimable: Usage,
+    /// The compressed forms of layers that were kept, each counted once.
+    pub kept_blobs: Usage,
     /// What the containers' own layers take; `None` unless they were measured.
     pub containers_own: Option<Usage>,
     /// What the containers would take if each were a full copy; of unmeasured ones, what they stand on.
@@ -112,6 +116,8 @@ struct Layers {
     ids: Vec<LayerId>,
     /// The same layers in the same order.
     facts: Vec<Facts>,
+    /// The compressed forms they came in.
+    blobs: BTreeMap<Digest, Usage>,
 }
 
 struct Facts {
@@ -125,10 +131,11 @@ struct Facts {
 
 impl Layers {
     fn read(records: impl Iterator<Item = Result<LayerRecord>>) -> Result<Self> {
-        let mut layers = Self { ids: Vec::new(), facts: Vec::new() };
+        let mut layers = Self { ids: Vec::new(), facts: Vec::new(), blobs: BTreeMap::new() };
         for record in records {
             let record = record?;
             layers.ids.push(record.id);
+            layers.blobs.extend(record.blobs.iter().map(|blob| (blob.digest, blob.usage)));
             let depth = u32::try_from(record.depth).unwrap_or(u32::MAX);
             layers.facts.push(Facts { parent: record.parent, own: record.own, depth, users: 0, is_leased: false });
         }
@@ -165,6 +172,7 @@ impl StoreUsage {
 
     /// Passes every layer's users and leases down to its parent, deepest chains first, and sorts the layers by them.
     fn add_layers(&mut self, mut layers: Layers) {
+        self.kept_blobs = layers.blobs.values().copied().sum();
         let mut order: Vec<_> = (0..layers.ids.len()).collect();
         order.sort_unstable_by_key(|&at| std::cmp::Reverse(layers.facts[at].depth));
         for at in order {
@@ -210,6 +218,7 @@ mod tests {
             depth: 1 + parent.map_or(0, |parent| parent.depth),
             archive_size: None,
             created: 0,
+            blobs: Vec::new(),
             rest: plyfs_journal::Record::default(),
         }
     }

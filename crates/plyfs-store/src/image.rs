@@ -13,7 +13,7 @@ use crate::record::{ImageRecord, reference};
 use crate::{Digest, Error, ErrorKind, ImageId, Layer, Reference, Result, Store, key};
 
 /// The largest config or manifest that is read.
-const MAX_BLOB: u64 = 16 * 1024 * 1024;
+pub(crate) const MAX_BLOB: u64 = 16 * 1024 * 1024;
 
 /// An image as one state of the store knew it.
 #[derive(Clone)]

@@ -11,6 +11,7 @@
 //! | `t` reference | image id |
 //! | `g` image id, reference | empty: a name of the image |
 //! | `x` image id, container's layer id | empty: the container was made of the image |
+//! | `p` digest, layer id | empty: the layer came as this blob, which was kept |
 //! | `f` digest, image id | empty: the blob is the image's manifest |
 //! | `e` lease id | the lease's record |
 //! | `h` lease id, `l` layer id or `i` image id | empty: the lease keeps it |
@@ -42,6 +43,10 @@ pub(crate) const IMAGE_NAMES: &[u8] = b"g";
 pub(crate) const IMAGE_CONTAINERS: &[u8] = b"x";
 /// The leases that keep images, by image.
 pub(crate) const IMAGE_LEASES: &[u8] = b"z";
+/// The manifests of images, by blob.
+pub(crate) const MANIFESTS: &[u8] = b"f";
+/// The layers that came as blobs, by blob.
+pub(crate) const BLOB_LAYERS: &[u8] = b"p";
 pub(crate) const REMOVALS: &[u8] = b"r";
 pub(crate) const BLOB_REMOVALS: &[u8] = b"b";
 
@@ -139,11 +144,20 @@ pub(crate) fn image_container(image: &Digest, container: LayerId) -> Vec<u8> {
 
 /// The images whose manifest this blob is.
 pub(crate) fn manifest_images(blob: &Digest) -> Vec<u8> {
-    joined(&[b"f", blob.as_bytes()])
+    joined(&[MANIFESTS, blob.as_bytes()])
 }
 
 pub(crate) fn manifest_image(blob: &Digest, image: &Digest) -> Vec<u8> {
-    joined(&[b"f", blob.as_bytes(), image.as_bytes()])
+    joined(&[MANIFESTS, blob.as_bytes(), image.as_bytes()])
+}
+
+/// The layers that came as this blob.
+pub(crate) fn blob_layers(blob: &Digest) -> Vec<u8> {
+    joined(&[BLOB_LAYERS, blob.as_bytes()])
+}
+
+pub(crate) fn blob_layer(blob: &Digest, layer: LayerId) -> Vec<u8> {
+    joined(&[BLOB_LAYERS, blob.as_bytes(), layer.as_bytes()])
 }
 
 pub(crate) fn lease(id: LeaseId) -> Vec<u8> {

@@ -13,7 +13,7 @@ use rustix::io::retry_on_intr;
 use crate::cache::CacheKey;
 use crate::format::write_all;
 use crate::record::LayerRecord;
-use crate::{ChainId, DiffId, Digest, Error, Reference, Result, Store, chain_id, describe, key, layout};
+use crate::{ChainId, DiffId, Digest, Error, KeptBlob, Reference, Result, Store, chain_id, describe, key, layout};
 
 /// What an image's record will say; its config's bytes are staged by [`Operation::blob`].
 #[derive(Clone, Debug)]
@@ -60,6 +60,7 @@ pub struct Operation {
     pub(crate) blobs: BTreeSet<Digest>,
     pub(crate) images: Vec<NewImage>,
     pub(crate) cached: Vec<(CacheKey, LayerId)>,
+    pub(crate) kept: Vec<(LayerId, KeptBlob)>,
     claims: Vec<(Lock, String)>,
     pub(crate) is_published: bool,
 }
@@ -90,6 +91,7 @@ impl Store {
             blobs: BTreeSet::new(),
             images: Vec::new(),
             cached: Vec::new(),
+            kept: Vec::new(),
             claims: Vec::new(),
             is_published: false,
         })

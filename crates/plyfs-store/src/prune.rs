@@ -84,7 +84,7 @@ pub struct Pruned {
     pub images: Vec<ImageId>,
     /// Layers.
     pub layers: Vec<LayerId>,
-    /// What those layers took, as recorded when they were published.
+    /// What those layers took, as recorded when they were published, with the compressed forms that were kept of them.
     pub reclaimed: Usage,
     /// What nothing stands on and yet is there, each with its reason.
     pub kept: Vec<Kept>,

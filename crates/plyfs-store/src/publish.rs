@@ -8,7 +8,7 @@ use crate::operation::{NewImage, Operation};
 use crate::record::{ImageRecord, LayerRecord, id_value};
 use crate::recover::is_blob_used;
 use crate::store::now;
-use crate::{Digest, Error, ErrorKind, Reference, Result, User, cache, key, layout, lease, trash};
+use crate::{Digest, Error, ErrorKind, Reference, Result, User, cache, kept, key, layout, lease, trash};
 
 impl Operation {
     /// Makes everything staged visible at once; durable on return.
@@ -21,7 +21,8 @@ impl Operation {
     /// 4. One journal record: the moment they exist.
     /// 5. The staging entry goes.
     ///
-    /// An image that exists keeps its record and gains the names. A name that meant another image is moved.
+    /// An image that exists keeps its record and gains the names; where blobs are kept, its manifest becomes the one that
+    /// lists them. A name that meant another image is moved.
     pub fn publish(mut self) -> Result<()> {
         self.sync_staged()?;
         self.store().reached("publish 1");
@@ -35,8 +36,14 @@ impl Operation {
             for layer in &self.layers {
                 put_layer(records, layer)?;
             }
+            for (layer, blob) in &self.kept {
+                kept::put(records, *layer, *blob)?;
+            }
             for image in &self.images {
                 put_image(records, image)?;
+                if !self.kept.is_empty() {
+                    replace_manifest(records, image)?;
+                }
             }
             for (cached, layer) in &self.cached {
                 cache::put(records, *cached, *layer)?;
@@ -180,6 +187,24 @@ pub(crate) fn put_image(records: &mut Transaction<'_>, image: &NewImage) -> Resu
     }
     for name in &image.names {
         put_name(records, name, &image.id)?;
+    }
+    Ok(())
+}
+
+/// Gives an image that was there the manifest it came with this time.
+fn replace_manifest(records: &mut Transaction<'_>, image: &NewImage) -> Result<()> {
+    let Some(manifest) = image.manifest else { return Ok(()) };
+    let Some(bytes) = records.get(&key::image(&image.id))? else { return Ok(()) };
+    let mut record = ImageRecord::decode(image.id, &bytes)?;
+    let before = record.manifest.replace(manifest);
+    if before == Some(manifest) {
+        return Ok(());
+    }
+    records.put(&key::image(&image.id), &record.encode());
+    records.put(&key::manifest_image(&manifest, &image.id), &[]);
+    if let Some(before) = before {
+        records.delete(&key::manifest_image(&before, &image.id));
+        trash::retract_blob(records, &before);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use plyfs_diff::{Digest, Usage};
 use plyfs_journal::Record;
 use plyfs_link::{LayerId, LinkId};
 
-use crate::{ContainerName, Error, ErrorKind, LeaseId, Reference, Result};
+use crate::{ContainerName, Error, ErrorKind, KeptBlob, LeaseId, Reference, Result};
 
 mod tag {
     pub(super) const LINK: u16 = 1;
@@ -32,6 +32,7 @@ mod tag {
     pub(super) const OS: u16 = 18;
     pub(super) const EXPIRES: u16 = 19;
     pub(super) const SURVIVES: u16 = 20;
+    pub(super) const BLOBS: u16 = 21;
 }
 
 /// A layer: what it stands on, what it holds, how big it is.
@@ -50,6 +51,8 @@ pub(crate) struct LayerRecord {
     pub(crate) depth: u64,
     pub(crate) archive_size: Option<u64>,
     pub(crate) created: u64,
+    /// The compressed forms it came in and that were kept.
+    pub(crate) blobs: Vec<KeptBlob>,
     pub(crate) rest: Record,
 }
 
@@ -67,6 +70,10 @@ impl LayerRecord {
             record.set_u64(tag::ARCHIVE_SIZE, size);
         }
         record.set_u64(tag::CREATED, self.created);
+        match self.blobs.is_empty() {
+            true => record.remove(tag::BLOBS),
+            false => record.set_bytes(tag::BLOBS, &encode_blobs(&self.blobs)),
+        }
         record.encode()
     }
 
@@ -83,6 +90,8 @@ impl LayerRecord {
             depth: fields.number(tag::DEPTH)?,
             archive_size: fields.try_number(tag::ARCHIVE_SIZE)?,
             created: fields.number(tag::CREATED)?,
+            blobs: decode_blobs(fields.record.bytes(tag::BLOBS).unwrap_or_default())
+                .ok_or_else(|| fields.missing("blobs"))?,
             rest: fields.record,
         })
     }
@@ -291,6 +300,25 @@ fn set_usage(record: &mut Record, tag: u16, usage: Usage) {
     record.set_bytes(tag, &numbers.map(u64::to_le_bytes).concat());
 }
 
+/// Digest, size and allocated bytes of each, 48 bytes a blob.
+fn encode_blobs(blobs: &[KeptBlob]) -> Vec<u8> {
+    let blob = |blob: &KeptBlob| {
+        let numbers = [blob.usage.apparent, blob.usage.allocated].map(u64::to_le_bytes).concat();
+        [&blob.digest.as_bytes()[..], &numbers].concat()
+    };
+    blobs.iter().flat_map(blob).collect()
+}
+
+fn decode_blobs(bytes: &[u8]) -> Option<Vec<KeptBlob>> {
+    let (blobs, rest) = bytes.as_chunks::<48>();
+    let blob = |bytes: &[u8; 48]| {
+        let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes of 48"));
+        let digest = Digest::from_bytes(bytes[..32].try_into().expect("32 bytes of 48"));
+        KeptBlob { digest, usage: Usage { apparent: number(32), allocated: number(40), inodes: 1 } }
+    };
+    rest.is_empty().then(|| blobs.iter().map(blob).collect())
+}
+
 /// Keys and values in turn, each behind its length in four little-endian bytes.
 fn encode_labels(labels: &BTreeMap<String, String>) -> Vec<u8> {
     let texts = labels.iter().flat_map(|(key, value)| [key, value]);
@@ -346,6 +374,18 @@ mod tests {
         let back = ContainerRecord::decode(record.name.clone(), &record.encode()).expect("its own bytes");
         assert_eq!(back.rest.text(999).expect("text"), Some("from a later version"));
         assert_eq!(ContainerRecord { rest: record.rest.clone(), ..back }, record);
+    }
+
+    #[test]
+    fn the_blobs_of_a_layer_read_back_and_half_a_blob_is_damage() {
+        let blob = |text: &str, apparent| KeptBlob {
+            digest: Digest::of(text),
+            usage: Usage { apparent, allocated: apparent + 1, inodes: 1 },
+        };
+        let blobs = vec![blob("one", 1), blob("two", u64::MAX - 1)];
+        let bytes = encode_blobs(&blobs);
+        assert_eq!(decode_blobs(&bytes), Some(blobs));
+        assert_eq!(decode_blobs(&bytes[..60]), None);
     }
 
     #[test]

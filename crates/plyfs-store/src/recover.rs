@@ -112,7 +112,8 @@ impl Store {
             let durable = self.snapshot()?;
             let is_used = is_blob_used(records, blob)?
                 || durable.get(&key::image(blob))?.is_some()
-                || durable.scan(&key::manifest_images(blob)).next().transpose()?.is_some();
+                || durable.scan(&key::manifest_images(blob)).next().transpose()?.is_some()
+                || durable.scan(&key::blob_layers(blob)).next().transpose()?.is_some();
             if is_used { Ok(()) } else { remove_if_there(&self.0.blobs, &blob.hex()) }
         })
     }
@@ -134,12 +135,17 @@ impl Store {
     }
 }
 
-/// Says whether an image's config or manifest has this digest.
+/// Says whether an image's config or manifest has this digest, or a layer came as this blob.
 pub(crate) fn is_blob_used(records: &Transaction<'_>, digest: &Digest) -> Result<bool> {
     if records.get(&key::image(digest))?.is_some() {
         return Ok(true);
     }
-    Ok(records.scan(&key::manifest_images(digest)).next().transpose()?.is_some())
+    for users in [key::manifest_images(digest), key::blob_layers(digest)] {
+        if records.scan(&users).next().transpose()?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 pub(crate) fn remove_if_there(dir: impl AsFd, name: &str) -> Result<()> {

@@ -10,6 +10,7 @@ use plyfs_sys::lock::Lock;
 use crate::check::report;
 use crate::prune::{Kept, Pruned, Reason, Subject, first_user};
 use crate::record::{ImageRecord, LayerRecord};
+use crate::recover::is_blob_used;
 use crate::{Digest, Error, ErrorKind, Result, Store, User, cache, key, layout, trash};
 
 /// What one journal record will retract, put together before it is written.
@@ -132,6 +133,7 @@ impl Sweep<'_> {
             }
             let Some(layer) = self.take(id, &bytes) else { return Ok(None) };
             retract_layer(records, &layer)?;
+            self.blobs_of(records, &layer)?;
             self.pruned.layers.push(id);
             self.pruned.reclaimed += layer.own;
             self.links.push((id, layer.link));
@@ -157,6 +159,19 @@ impl Sweep<'_> {
             Err(error) => self.keep(id, Reason::Failed(report(&error))),
         }
         None
+    }
+
+    /// Retracts the compressed forms of a layer that goes, but for those that others came in too.
+    fn blobs_of(&mut self, records: &mut Transaction<'_>, layer: &LayerRecord) -> Result<()> {
+        for blob in &layer.blobs {
+            records.delete(&key::blob_layer(&blob.digest, layer.id));
+            if !is_blob_used(records, &blob.digest)? {
+                trash::retract_blob(records, &blob.digest);
+                self.blobs.push(blob.digest);
+                self.pruned.reclaimed += blob.usage;
+            }
+        }
+        Ok(())
     }
 
     fn keep(&mut self, layer: LayerId, reason: Reason) {

@@ -135,6 +135,7 @@ impl Operation {
             depth: 1 + below.map_or(0, |below| below.depth),
             archive_size: Some(applied.archive_size),
             created: now(),
+            blobs: Vec::new(),
             rest: plyfs_journal::Record::default(),
         };
         self.write_identity(&record, below)?;

@@ -46,7 +46,7 @@ pub enum FindingKind {
     TarSplitMissing,
     /// A layer that something stands on has no record.
     LayerMissing,
-    /// An image's config or manifest is missing.
+    /// An image's config or manifest, or the kept blob of a layer, is missing.
     BlobMissing,
     /// A blob has other bytes than its name says.
     BlobWrong,
@@ -64,7 +64,7 @@ pub enum FindingKind {
     ShortLinkStray,
     /// A tar-split record without a layer.
     TarSplitStray,
-    /// A file among the blobs whose name is no digest.
+    /// A file among the blobs that no record speaks of.
     BlobStray,
     /// What an operation that is dead staged, or something no operation stages.
     StagingStale,

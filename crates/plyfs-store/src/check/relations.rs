@@ -39,7 +39,7 @@ impl Check<'_> {
             }
         }
         if self.is_complete {
-            for letter in [&b"u"[..], b"c", b"d", b"g", b"x", b"t", b"k", b"y", b"f", b"h", b"z"] {
+            for letter in [&b"u"[..], b"c", b"d", b"g", b"x", b"t", b"k", b"y", b"f", b"p", b"h", b"z"] {
                 self.strays_below(letter, &expected)?;
             }
         }
@@ -58,6 +58,9 @@ impl Check<'_> {
             }
             if let Some(chain) = &layer.chain_id {
                 expect(key::chain(chain), layer.id.as_bytes(), &own, &subject);
+            }
+            for blob in &layer.blobs {
+                expect(key::blob_layer(&blob.digest, layer.id), &[], &own, &subject);
             }
         }
         for container in &self.containers {

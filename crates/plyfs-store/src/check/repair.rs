@@ -15,7 +15,8 @@ use super::{CheckOptions, Finding, Found, report};
 use crate::format::write_all;
 use crate::mark::Mark;
 use crate::progress::Progress;
-use crate::{Container, Error, Result, Store, key, layout};
+use crate::recover::is_blob_used;
+use crate::{Container, Digest, Error, Result, Store, kept, key, layout};
 
 /// A directory of the store that is listed as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(super) enum Fix {
     Committed(LayerId),
     /// Changes the journal, unless the record that was seen is another by now.
     Records { seen: (Vec<u8>, Option<Vec<u8>>), change: Change },
+    /// Takes a kept blob from a layer's record, and what is left of it aside.
+    ForgetBlob { layer: LayerId, blob: Digest },
     /// Moves into `aside/` what no record speaks of.
     MoveAside { place: Place, name: OsString },
     /// Does what opening does: takes back what dead operations staged.
@@ -143,6 +146,7 @@ impl Fix {
                 Ok(Some("marked again".to_owned()))
             }
             Self::Records { seen, change } => change.apply(store, seen),
+            Self::ForgetBlob { layer, blob } => forget_blob(store, *layer, blob),
             Self::MoveAside { place, name } => move_stray(store, *place, name),
             Self::Recover => {
                 store.recover()?;
@@ -180,6 +184,23 @@ fn point_link(store: &Store, layer: LayerId, link: LinkId) -> Result<Option<Stri
         let links = &store.0.links;
         links.remove(link).and_then(|()| links.ensure_link(link, layer)).map_err(|e| Error::link("repair", e))?;
         Ok(Some(format!("made l/{link} point to its layer")))
+    })
+}
+
+/// Takes a blob from a layer's record; with the last one it goes aside, unless it is gone.
+fn forget_blob(store: &Store, layer: LayerId, blob: &Digest) -> Result<Option<String>> {
+    store.commit(|records| {
+        if !kept::forget(records, layer, blob)? {
+            return Ok(None);
+        }
+        let (place, name) = (Place::Blobs, OsString::from(blob.hex()));
+        let is_there = fs::try_stat_at(&store.0.blobs, &name).is_ok_and(|stat| stat.is_some());
+        if is_blob_used(records, blob)? || !is_there {
+            return Ok(Some("forgotten: the layer is compressed anew when it is saved".to_owned()));
+        }
+        let label = format!("{}.{}", place.name().replace('/', "."), blob.hex());
+        let moved = store.move_aside(place.directory(store), &name, &label)?;
+        Ok(Some(format!("forgotten, and moved to {moved}: the layer is compressed anew when it is saved")))
     })
 }
 

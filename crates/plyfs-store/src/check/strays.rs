@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use plyfs_journal::Transaction;
+use plyfs_journal::{Snapshot, Transaction};
 use plyfs_link::{LayerId, LinkId};
 use plyfs_mount::mountinfo;
 use plyfs_sys::fs;
@@ -19,6 +19,7 @@ use super::repair::{Fix, Place};
 use crate::container::container_records;
 use crate::layer::layer_records;
 use crate::mark::Mark;
+use crate::recover::is_blob_used;
 use crate::{Container, Digest, Error, Result, Store, key, layout};
 
 /// Every name the records, the pending removals and the living operations account for.
@@ -26,6 +27,7 @@ pub(super) struct Accounted {
     directories: BTreeSet<LayerId>,
     layers: BTreeSet<LayerId>,
     links: BTreeSet<LinkId>,
+    blobs: BTreeSet<Digest>,
     /// Names in the directories of `staging`.
     staged: Vec<String>,
 }
@@ -33,8 +35,8 @@ pub(super) struct Accounted {
 impl Accounted {
     fn new(store: &Store, staged: Vec<String>) -> Result<Self> {
         let now = store.snapshot()?;
-        let mut accounted =
-            Self { directories: BTreeSet::new(), layers: BTreeSet::new(), links: BTreeSet::new(), staged };
+        let (directories, layers, links) = Default::default();
+        let mut accounted = Self { directories, layers, links, blobs: blobs(store, &now)?, staged };
         for layer in layer_records(&now) {
             let layer = layer?;
             accounted.layers.insert(layer.id);
@@ -60,16 +62,26 @@ impl Accounted {
             Place::Home => name.parse().is_ok_and(|id| self.directories.contains(&id)),
             Place::Links => name.parse().is_ok_and(|link| self.links.contains(&link)),
             Place::TarSplit => name.parse().is_ok_and(|id| self.layers.contains(&id)),
-            Place::Blobs => is_blob_name(name),
+            Place::Blobs => parse_blob(name).is_some_and(|blob| self.blobs.contains(&blob)),
             Place::Staging => false,
         };
         known || self.staged.iter().any(|staged| staged.contains(name))
     }
 }
 
-/// A manifest may be there that no image's record names: an image keeps the one it first came with.
-fn is_blob_name(name: &str) -> bool {
-    format!("sha256:{name}").parse::<Digest>().is_ok()
+fn parse_blob(name: &str) -> Option<Digest> {
+    format!("sha256:{name}").parse().ok()
+}
+
+/// The blobs that images, manifests and layers are, and those that are to go.
+fn blobs(store: &Store, now: &Snapshot) -> Result<BTreeSet<Digest>> {
+    let mut blobs: BTreeSet<_> = store.pending_blob_removals()?.into_iter().collect();
+    for kind in [key::IMAGES, key::MANIFESTS, key::BLOB_LAYERS] {
+        for entry in now.scan(kind) {
+            blobs.insert(Digest::from_bytes(key::id(&entry?.0)?));
+        }
+    }
+    Ok(blobs)
 }
 
 impl Place {
@@ -100,7 +112,10 @@ impl Place {
                 let Ok(Some(id)) = store.0.links.layer(link) else { return Ok(false) };
                 Ok(layer(id)? || records.contains(&key::container_directory(id))?)
             }
-            Self::Blobs => Ok(is_blob_name(name)),
+            Self::Blobs => {
+                let Some(blob) = parse_blob(name) else { return Ok(false) };
+                Ok(is_blob_used(records, &blob)? || records.contains(&key::blob_removal(&blob))?)
+            }
             Self::Staging => Ok(false),
         }
     }

@@ -1,7 +1,8 @@
 //! What a prune would remove: its marking and its walk down the chains, over one state of the records and without a trace.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use plyfs_diff::Usage;
 use plyfs_journal::Snapshot;
 use plyfs_link::LayerId;
 
@@ -25,10 +26,17 @@ impl Store {
         }
         pruned.images = images.iter().map(|image| image.id).collect();
         let images = images.iter().map(|image| image.id).collect();
-        let mut forecast = Forecast { snapshot: &snapshot, is_living: &is_living, gone: BTreeSet::new(), images };
+        let mut forecast = Forecast {
+            snapshot: &snapshot,
+            is_living: &is_living,
+            gone: BTreeSet::new(),
+            blobs: BTreeMap::new(),
+            images,
+        };
         for start in starts {
             forecast.chain(start, &mut pruned)?;
         }
+        pruned.reclaimed += forecast.blobs()?;
         Ok(pruned)
     }
 }
@@ -38,6 +46,8 @@ struct Forecast<'a> {
     snapshot: &'a Snapshot,
     is_living: IsLiving<'a>,
     gone: BTreeSet<LayerId>,
+    /// The compressed forms of those that are gone.
+    blobs: BTreeMap<Digest, Usage>,
     images: BTreeSet<Digest>,
 }
 
@@ -64,9 +74,23 @@ impl Forecast<'_> {
             self.gone.insert(id);
             pruned.layers.push(id);
             pruned.reclaimed += layer.own;
+            self.blobs.extend(layer.blobs.iter().map(|blob| (blob.digest, blob.usage)));
             next = layer.parent;
         }
         Ok(())
+    }
+
+    /// What the compressed forms take that no other layer came in.
+    fn blobs(&self) -> Result<Usage> {
+        let mut usage = Usage::default();
+        for (blob, takes) in &self.blobs {
+            let layers = self.snapshot.scan(&key::blob_layers(blob));
+            let layers = layers.map(|entry| Ok(LayerId::from_bytes(key::id_behind(&entry?.0)?)));
+            if layers.collect::<Result<Vec<_>>>()?.iter().all(|layer| self.gone.contains(layer)) {
+                usage += *takes;
+            }
+        }
+        Ok(usage)
     }
 
     /// Who would stand on a layer still: the first of those that do, or the first lease where nobody does.

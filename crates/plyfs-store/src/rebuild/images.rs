@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use plyfs_diff::Usage;
+use plyfs_link::LayerId;
 use plyfs_sys::fs;
 
 use super::{ReadDocument, Rebuilt};
 use crate::check::report;
+use crate::image::MAX_BLOB;
 use crate::operation::NewImage;
 use crate::progress::{Progress, Stage};
 use crate::publish::put_image;
-use crate::{ChainId, DiffId, Digest, Error, Result, Store, chain_id, layout};
+use crate::{ChainId, DiffId, Digest, Error, KeptBlob, Result, Store, chain_id, kept, layout};
 
 /// What a blob turned out to be.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub enum Document {
     Manifest {
         /// The digest of its config.
         config: Digest,
+        /// Digests and sizes of its layers' blobs, lowest first.
+        layers: Vec<(Digest, u64)>,
     },
 }
 
@@ -36,14 +41,23 @@ pub enum Document {
 pub(super) fn find(store: &Store, read: ReadDocument<'_>, progress: Progress<'_>, rebuilt: &mut Rebuilt) -> Result<()> {
     let mut configs = Vec::new();
     let mut manifests = BTreeMap::new();
+    // What is none of both, and why it could not be read.
+    let mut others = BTreeMap::new();
     for entry in fs::read_dir(&store.0.blobs).map_err(|e| Error::call(layout::BLOBS, e))? {
         let Ok(digest) = format!("sha256:{}", entry.name.display()).parse::<Digest>() else { continue };
         progress.report(Stage::Check, &digest.to_string(), 0, None)?;
+        let stat = fs::stat_at(&store.0.blobs, &entry.name).map_err(|e| Error::call(layout::BLOBS, e))?;
+        if u64::try_from(stat.st_size).is_ok_and(|size| size > MAX_BLOB) {
+            others.insert(digest, None);
+            continue;
+        }
         match store.blob(&digest).map(|bytes| read(&bytes)) {
-            Ok(Some(Document::Manifest { config })) => drop(manifests.entry(config).or_insert(digest)),
+            Ok(Some(Document::Manifest { config, layers })) => {
+                manifests.entry(config).or_insert((digest, layers));
+            }
             Ok(Some(config)) => configs.push((digest, config)),
-            Ok(None) => rebuilt.lost.push(format!("blob {digest}: it is no config and no manifest")),
-            Err(error) => rebuilt.lost.push(report(&error)),
+            Ok(None) => drop(others.insert(digest, None)),
+            Err(error) => drop(others.insert(digest, Some(report(&error)))),
         }
     }
     for (id, config) in configs {
@@ -53,13 +67,42 @@ pub(super) fn find(store: &Store, read: ReadDocument<'_>, progress: Progress<'_>
             continue;
         };
         let top = chain.map(|chain| store.chain(&chain)).transpose()?.flatten();
-        let manifest = manifests.get(&id).copied();
+        let manifest = manifests.get(&id).map(|(digest, _)| *digest);
         let image = NewImage { id, top, manifest, names: Vec::new(), built, architecture, os };
         store.commit(|records| put_image(records, &image))?;
+        if let Some((_, layers)) = manifests.get(&id) {
+            for blob in keep_blobs(store, top, layers)? {
+                others.remove(&blob);
+            }
+        }
         rebuilt.images.push(id);
         rebuilt.lost.push(format!("image {id}: its names"));
     }
+    for (digest, error) in others {
+        let why = format!("blob {digest}: it is no config, no manifest and no layer of one");
+        rebuilt.lost.push(error.unwrap_or(why));
+    }
     Ok(())
+}
+
+/// Writes which of a manifest's blobs are there as the compressed forms of the image's layers; those blobs.
+///
+/// A load that keeps blobs has held each to the DiffID, so the places in the manifest tell whose they are.
+fn keep_blobs(store: &Store, top: Option<LayerId>, blobs: &[(Digest, u64)]) -> Result<Vec<Digest>> {
+    let layers = store.ancestry(top)?;
+    let mut kept = Vec::new();
+    if layers.len() != blobs.len() {
+        return Ok(kept);
+    }
+    for (layer, (digest, size)) in layers.iter().rev().zip(blobs) {
+        let stat = fs::try_stat_at(&store.0.blobs, digest.hex()).map_err(|e| Error::call(layout::BLOBS, e))?;
+        let Some(stat) = stat.filter(|stat| u64::try_from(stat.st_size) == Ok(*size)) else { continue };
+        let allocated = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+        let blob = KeptBlob { digest: *digest, usage: Usage { apparent: *size, allocated, inodes: 1 } };
+        store.commit(|records| kept::put(records, layer.id, blob))?;
+        kept.push(*digest);
+    }
+    Ok(kept)
 }
 
 /// The chain of these layers, `None` inside for none of them; `None` when one is missing.

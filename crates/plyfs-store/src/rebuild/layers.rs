@@ -101,6 +101,8 @@ fn describe_layer(
         chain_id: chain,
         chain: layer.own + below.map(|below| below.chain).unwrap_or_default(),
         depth: 1 + below.map_or(0, |below| below.depth),
+        // Which blobs it came as, the manifests tell.
+        blobs: Vec::new(),
         ..layer
     })
 }
@@ -132,6 +134,7 @@ fn measure(store: &Store, id: LayerId, directory: &Directory, lost: &mut Vec<Str
         depth: 0,
         archive_size: archive.map(|(_, size)| size),
         created: u64::try_from(changed).unwrap_or_default(),
+        blobs: Vec::new(),
         rest: plyfs_journal::Record::default(),
     })
 }

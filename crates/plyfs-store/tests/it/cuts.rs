@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plyfs_store::{
-    CheckOptions, ContainerOptions, Durability, Layer, LeaseOptions, NewImage, PruneOptions, Removal, Store,
+    CheckOptions, ContainerOptions, Digest, Durability, Layer, LeaseOptions, NewImage, PruneOptions, Removal, Store,
 };
 use plyfs_testkit::process::{run, was_killed};
 use plyfs_testkit::require_root;
@@ -45,10 +45,14 @@ const OPERATIONS: [Operation; 13] = [
     ("release", release, &["release 1", "release 2"]),
 ];
 
-/// Publishes a config with these layers' uppermost as an image.
+/// Publishes a config with these layers' uppermost as an image, and keeps the form that one came in.
 fn image(operation: &mut plyfs_store::Operation, config: &[u8], top: plyfs_store::LayerId, name: &str) {
     let id = operation.blob(config).expect("staged");
     let manifest = Some(operation.blob(&[config, b"manifest"].concat()).expect("staged"));
+    let blob = [config, b"blob"].concat();
+    let file = operation.blob_file(&Digest::of(&blob)).expect("staged");
+    file.expect("it is the first").write_all(&blob).expect("written");
+    operation.keep_blob(top, Digest::of(&blob)).expect("kept");
     let names = vec![name.parse().expect("a name")];
     operation.image(NewImage { id, top: Some(top), manifest, names, built: None, architecture: None, os: None });
 }

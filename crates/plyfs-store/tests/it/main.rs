@@ -6,6 +6,7 @@ mod cuts;
 mod durability;
 mod fsck;
 mod holds;
+mod kept;
 mod kernel;
 mod lease;
 mod life;

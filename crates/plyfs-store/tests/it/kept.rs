@@ -1,0 +1,165 @@
+//! Compressed layers that are kept: counted, checked, collected with their layers, found again by a rebuild.
+
+use std::fs;
+use std::io::{Read, Write};
+
+use plyfs_store::{
+    AppliedLayer, CheckOptions, Digest, Document, ErrorKind, FindingKind, Layer, NewImage, Progress, PruneOptions,
+    Store,
+};
+use plyfs_testkit::require_root;
+
+use crate::{Fixture, archive};
+
+impl Fixture {
+    /// Publishes a layer and keeps `blob` as the form it came in.
+    fn kept(&self, files: &[(&str, &str)], parent: Option<&Layer>, blob: &[u8]) -> Layer {
+        let mut operation = self.store.operation().expect("an operation");
+        let applied = operation.apply(&mut archive(files).as_slice(), parent.map(Layer::id), None).expect("applied");
+        let digest = Digest::of(blob);
+        let mut file = operation.blob_file(&digest).expect("staged").expect("it is the first");
+        file.write_all(blob).expect("written");
+        assert!(operation.blob_file(&digest).expect("asked").is_none(), "it is staged once");
+        operation.keep_blob(applied.id, digest).expect("kept");
+        operation.publish().expect("published");
+        self.store.layer(&applied.id.to_string()).expect("the layer is there")
+    }
+
+    fn blob_path(&self, blob: &[u8]) -> std::path::PathBuf {
+        self.store.path().join("blobs/sha256").join(Digest::of(blob).hex())
+    }
+}
+
+fn read(layer: &Layer, blob: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    layer.blob(&Digest::of(blob))?.read_to_end(&mut bytes).map(|_| bytes)
+}
+
+#[test]
+fn root_a_kept_blob_is_read_back_counted_once_and_goes_with_the_last_layer_that_came_as_it() {
+    require_root!();
+    let fixture = Fixture::new();
+    let blob = [7; 5000];
+    let base = fixture.kept(&[("a", "1")], None, &blob);
+    let other = fixture.layer(None, &[("b", "2")]);
+    let again = fixture.kept(&[("a", "1")], Some(&other), &blob);
+    assert_eq!(read(&base, &blob).expect("read"), blob);
+    assert_eq!(base.blobs(), again.blobs());
+    let takes = base.blobs()[0].usage;
+    assert_eq!((takes.apparent, takes.inodes, takes.allocated >= 5000), (5000, 1, true));
+    assert_eq!(fixture.store.usage().expect("added up").kept_blobs, takes);
+    assert!(fixture.store.check(CheckOptions::data()).expect("checked").is_empty());
+
+    let pruned = fixture.store.remove_layer(&again).expect("removed");
+    assert_eq!(pruned.reclaimed, again.usage(), "the blob is the other's still");
+    assert!(fixture.blob_path(&blob).exists());
+    let told = fixture.store.prune(PruneOptions::new().dry_run(true)).expect("told");
+    let pruned = fixture.store.prune(PruneOptions::new()).expect("pruned");
+    assert_eq!(pruned.reclaimed, told.reclaimed);
+    assert_eq!(pruned.reclaimed, base.usage() + other.usage() + takes);
+    fixture.store.reap().expect("reaped");
+    let left: Vec<_> = fixture.names().into_iter().filter(|name| name.contains('/')).collect();
+    assert_eq!(left, ["blobs/sha256", "overlay2/l"]);
+    assert_eq!(base.blob(&Digest::of(blob)).expect_err("gone").kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn root_a_layer_gets_its_blob_later_and_the_image_the_manifest_that_lists_it() {
+    require_root!();
+    let fixture = Fixture::new();
+    let layer = fixture.layer(None, &[("a", "1")]);
+    let publish = |manifest: Option<&[u8]>, blob: Option<&[u8]>| {
+        let mut operation = fixture.store.operation().expect("an operation");
+        let chain = layer.chain_id().expect("it has one");
+        let AppliedLayer { id: top, .. } = operation.reuse(None, &chain).expect("asked").expect("it is there");
+        if let Some(blob) = blob {
+            let mut file = operation.blob_file(&Digest::of(blob)).expect("staged").expect("it is the first");
+            file.write_all(blob).expect("written");
+            operation.keep_blob(top, Digest::of(blob)).expect("kept");
+        }
+        let id = operation.blob(b"{}").expect("staged");
+        let manifest = manifest.map(|bytes| operation.blob(bytes).expect("staged"));
+        let (names, built, architecture, os) = Default::default();
+        operation.image(NewImage { id, top: Some(top), manifest, names, built, architecture, os });
+        operation.publish().expect("published");
+        fixture.store.image_by_id(&id).expect("it is there").manifest_digest()
+    };
+    assert_eq!(publish(None, None), None);
+    assert_eq!(publish(Some(b"one"), None), None, "an image keeps the manifest it came with");
+    assert_eq!(publish(Some(b"one"), Some(b"blob one")), Some(Digest::of(b"one")));
+    assert_eq!(publish(Some(b"two"), Some(b"blob two")), Some(Digest::of(b"two")));
+    fixture.store.reap().expect("reaped");
+    let blobs = fixture.store.layer(&layer.id().to_string()).expect("there").blobs().to_vec();
+    assert_eq!(blobs.len(), 2, "each form it came in");
+    assert!(!fixture.blob_path(b"one").exists(), "the manifest before is nobody's");
+    assert!(fixture.store.check(CheckOptions::data()).expect("checked").is_empty());
+
+    let mut operation = fixture.store.operation().expect("an operation");
+    let mut file = operation.blob_file(&Digest::of(b"three")).expect("staged").expect("it is the first");
+    file.write_all(b"three").expect("written");
+    operation.keep_blob(layer.id(), Digest::of(b"three")).expect("kept");
+    drop(operation);
+    assert!(!fixture.blob_path(b"three").exists(), "what is not published leaves nothing");
+}
+
+#[test]
+fn root_a_blob_that_is_missing_or_other_is_found_forgotten_and_compressed_anew() {
+    require_root!();
+    for (data, kind, spoil) in [
+        (false, FindingKind::BlobMissing, (|path| fs::remove_file(path)) as fn(&std::path::Path) -> _),
+        (false, FindingKind::BlobWrong, |path| fs::write(path, "short")),
+        (true, FindingKind::BlobWrong, |path| fs::write(path, "a bloc")),
+    ] {
+        let fixture = Fixture::new();
+        let layer = fixture.kept(&[("a", "1")], None, b"a blob");
+        spoil(&fixture.blob_path(b"a blob")).expect("spoilt");
+        let read = read(&layer, b"a blob").expect_err("it is not what was kept");
+        assert!(matches!(read.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::Other), "{read}");
+        let options = if data { CheckOptions::data() } else { CheckOptions::quick() };
+        let found = fixture.store.check(options.clone()).expect("checked");
+        assert_eq!(found.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [kind], "{found:?}");
+        assert!(found[0].subject.contains(&layer.id().to_string()), "{found:?}");
+        let repaired = fixture.store.repair(&options, Progress::none()).expect("repaired");
+        assert!(repaired.left.is_empty(), "{:?}", repaired.left);
+        assert!(fixture.store.layer(&layer.id().to_string()).expect("there").blobs().is_empty());
+    }
+    let fixture = Fixture::new();
+    fs::write(fixture.blob_path(b"nobody's"), "nobody's").expect("written");
+    let found = fixture.store.check(CheckOptions::quick()).expect("checked");
+    assert_eq!(found.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [FindingKind::BlobStray], "{found:?}");
+}
+
+#[test]
+fn root_a_rebuild_finds_kept_blobs_again_by_the_manifest() {
+    require_root!();
+    let fixture = Fixture::new();
+    let layer = fixture.kept(&[("a", "1")], None, b"a blob");
+    let mut operation = fixture.store.operation().expect("an operation");
+    let (id, manifest) = (operation.blob(b"config").expect("staged"), operation.blob(b"manifest").expect("staged"));
+    operation.reuse(None, &layer.diff_id().expect("it has one")).expect("asked").expect("it is there");
+    let (names, built, architecture, os) = Default::default();
+    let manifest = Some(manifest);
+    operation.image(NewImage { id, top: Some(layer.id()), manifest, names, built, architecture, os });
+    operation.publish().expect("published");
+    let path = fixture.store.path().to_owned();
+    let before = fixture.store.usage().expect("added up");
+    drop(fixture.store);
+    fs::remove_dir_all(path.join("journal")).expect("lost");
+
+    let diff_id = layer.diff_id().expect("it has one");
+    let read = |bytes: &[u8]| match bytes {
+        b"config" => Some(Document::Config { diff_ids: vec![diff_id], built: None, architecture: None, os: None }),
+        b"manifest" => Some(Document::Manifest { config: id, layers: vec![(Digest::of(b"a blob"), 6)] }),
+        _ => None,
+    };
+    let rebuilt = Store::options().rebuild_with(&path, &read, Progress::none()).expect("rebuilt");
+    assert!(!rebuilt.lost.iter().any(|lost| lost.contains("blob")), "{:?}", rebuilt.lost);
+    assert!(rebuilt.repaired.left.is_empty(), "{:?}", rebuilt.repaired.left);
+    let store = Store::open(&path).expect("opened");
+    assert_eq!(store.usage().expect("added up").kept_blobs, before.kept_blobs);
+    let layer = store.layer(&layer.id().to_string()).expect("there");
+    let mut bytes = Vec::new();
+    layer.blob(&Digest::of(b"a blob")).expect("kept").read_to_end(&mut bytes).expect("read");
+    assert_eq!(bytes, b"a blob");
+    assert_eq!(layer.blob(&Digest::of(b"other")).expect_err("not kept").kind(), ErrorKind::NotFound);
+}
