@@ -217,6 +217,9 @@ pub(crate) struct Load {
     /// Take the image for this platform where there are several [default: this machine's]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
+    /// Keep compressed layers as they came, so that they are saved as the same blobs; takes the space of both
+    #[arg(long)]
+    pub(crate) keep_blobs: bool,
 }
 
 #[derive(Debug, Args)]
@@ -230,7 +233,8 @@ pub(crate) struct Save {
     /// Choose the format; oci is a layout in a directory
     #[arg(long, value_name = "FORMAT", default_value = "docker-archive")]
     pub(crate) format: FormatName,
-    /// Choose how layers are compressed [default: none for docker-archive, gzip for oci and oci-archive]
+    /// Choose how layers are compressed [default: none for docker-archive; for oci and oci-archive as they came where
+    /// they were kept so, else gzip]
     #[arg(long, value_name = "HOW")]
     pub(crate) compression: Option<CompressionName>,
     /// Choose how hard it tries: 1 to 9 for gzip, 1 to 19 for zstd [default: 6 for gzip, 3 for zstd]

@@ -5,6 +5,7 @@
 
 mod docker;
 mod oci;
+mod received;
 mod sink;
 pub(crate) mod tar;
 
@@ -17,6 +18,7 @@ use plyfs_diff::Digest;
 use plyfs_store::Reference;
 
 use crate::compression::{Compression, Level};
+use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result, shown};
 use sink::Sink;
 
@@ -30,6 +32,16 @@ pub enum Format {
     OciArchive,
     /// An OCI layout in a directory.
     OciLayout,
+}
+
+impl Format {
+    /// How layers are compressed unless it is said.
+    fn compression(self) -> Compression {
+        match self {
+            Self::DockerArchive => Compression::None,
+            Self::OciArchive | Self::OciLayout => Compression::Gzip,
+        }
+    }
 }
 
 impl fmt::Display for Format {
@@ -56,13 +68,13 @@ impl std::str::FromStr for Format {
 
 /// Where images go, and how they are written there.
 ///
-/// Layers of a docker-archive are plain unless asked otherwise, those of the OCI formats gzip. Nothing is synced:
-/// what is written is as durable as the caller makes it.
+/// Layers of a docker-archive are plain unless asked otherwise, those of the OCI formats as they came where all of an
+/// image's blobs are there, else those that were kept and the others gzip. Nothing is synced: what is written is as durable as the caller makes it.
 #[must_use = "nothing is written before it is given to `save`"]
 pub struct Archive<'a> {
     target: Target<'a>,
     format: Format,
-    compression: Compression,
+    compression: Option<Compression>,
     level: Option<u32>,
 }
 
@@ -75,13 +87,13 @@ impl<'a> Archive<'a> {
     /// A docker-archive into `writer`.
     pub fn docker(writer: impl Write + Send + 'a) -> Self {
         let target = Target::Writer(Box::new(writer));
-        Self { target, format: Format::DockerArchive, compression: Compression::None, level: None }
+        Self { target, format: Format::DockerArchive, compression: None, level: None }
     }
 
     /// An OCI archive into `writer`.
     pub fn oci(writer: impl Write + Send + 'a) -> Self {
         let target = Target::Writer(Box::new(writer));
-        Self { target, format: Format::OciArchive, compression: Compression::Gzip, level: None }
+        Self { target, format: Format::OciArchive, compression: None, level: None }
     }
 
     /// An OCI layout in the directory at `path`, which is made when it is missing.
@@ -90,12 +102,12 @@ impl<'a> Archive<'a> {
     /// anything else is [`ErrorKind::Exists`].
     pub fn layout(path: impl AsRef<Path>) -> Self {
         let target = Target::Directory(path.as_ref().into());
-        Self { target, format: Format::OciLayout, compression: Compression::Gzip, level: None }
+        Self { target, format: Format::OciLayout, compression: None, level: None }
     }
 
-    /// Sets how layers are compressed.
+    /// Sets how layers are compressed, those too whose blobs were kept.
     pub fn compression(mut self, compression: Compression) -> Self {
-        self.compression = compression;
+        self.compression = Some(compression);
         self
     }
 
@@ -107,6 +119,11 @@ impl<'a> Archive<'a> {
         self
     }
 
+    /// Says whether layers go out as the blobs that were kept of them.
+    pub(crate) fn takes_kept(&self) -> bool {
+        self.format != Format::DockerArchive && self.compression.is_none() && self.level.is_none()
+    }
+
     /// The format.
     #[must_use]
     pub fn format(&self) -> Format {
@@ -116,7 +133,7 @@ impl<'a> Archive<'a> {
 
 impl fmt::Debug for Archive<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Archive({}, {})", self.format, self.compression)
+        write!(f, "Archive({}, {})", self.format, self.compression.unwrap_or_else(|| self.format.compression()))
     }
 }
 
@@ -126,6 +143,8 @@ pub(crate) struct Outgoing<'a> {
     pub id: Digest,
     /// The config as received.
     pub config: Vec<u8>,
+    /// The manifest as received.
+    pub manifest: Option<Vec<u8>>,
     /// All its names.
     pub names: Vec<Reference>,
     /// Its layers, lowest first.
@@ -140,20 +159,34 @@ pub(crate) struct OutgoingLayer<'a> {
     pub size: Option<u64>,
     /// Writes the plain archive and holds it to its digest.
     pub write: WriteLayer<'a>,
+    /// The compressed forms it came in and that were kept.
+    pub kept: Vec<KeptForm<'a>>,
 }
 
-/// Writes the plain archive of a layer; may be called again.
+/// The compressed form a layer came in.
+pub(crate) struct KeptForm<'a> {
+    /// Its digest and size.
+    pub promise: Promise,
+    /// What follows the media type of a plain layer, if that says how it is compressed.
+    pub suffix: Option<&'static str>,
+    /// Writes it and holds it to its digest.
+    pub write: WriteLayer<'a>,
+}
+
+/// Writes one form of a layer; may be called again.
 pub(crate) type WriteLayer<'a> = Box<dyn Fn(&mut dyn Write) -> Result<()> + 'a>;
 
 /// Gives files without a name for what must be kept for a while; `None` where nothing can be kept.
 pub(crate) type Scratch<'a> = dyn Fn() -> Result<Option<File>> + 'a;
 
-/// How layers are packed: by which compression, how hard, and by how many threads beside the caller's.
+/// How layers are packed: by which compression, how hard, by how many threads beside the caller's, and whether those that
+/// were kept as they came are written so.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packing {
     pub compression: Compression,
     pub level: Level,
     pub threads: usize,
+    pub takes_kept: bool,
 }
 
 /// Writes the images; those given twice are written once.
@@ -163,8 +196,10 @@ pub(crate) fn write(
     threads: usize,
     scratch: &Scratch<'_>,
 ) -> Result<()> {
+    let takes_kept = archive.takes_kept();
     let Archive { target, format, compression, level } = archive;
-    let packing = Packing { compression, level: Level::new(compression, level)?, threads };
+    let compression = compression.unwrap_or_else(|| format.compression());
+    let packing = Packing { compression, level: Level::new(compression, level)?, threads, takes_kept };
     let mut sink = match target {
         Target::Writer(writer) => Sink::archive(writer, scratch),
         Target::Directory(path) => Sink::directory(&path)?,

@@ -33,7 +33,7 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 #[cfg(feature = "xz")]
 const XZ_MEMORY: u64 = 96 << 20;
 /// The longest prefix that [`Content::of`] looks at.
-const MAGIC_LEN: usize = 6;
+pub(crate) const MAGIC_LEN: usize = 6;
 
 /// How layers are compressed on their way out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -137,6 +137,15 @@ impl Content {
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
             _ => Self::Plain,
         }
+    }
+}
+
+/// What follows the media type of a plain layer whose blob starts like this; `None` where no media type says it.
+pub(crate) fn suffix_of(start: &[u8]) -> Option<&'static str> {
+    match Content::of(start) {
+        Content::Gzip => Some(Compression::Gzip.suffix()),
+        Content::Zstd => Some(Compression::Zstd.suffix()),
+        Content::Plain | Content::Xz | Content::Bzip2 => None,
     }
 }
 

@@ -51,7 +51,8 @@
 //! - xz and bzip2 are read with the features of their names, else refused, as are encrypted layers, artifacts and
 //!   archives of docker before 1.10.
 //! - What can be read only once, or is compressed as a whole, is kept in the store's staging directory first.
-//! - The compressed form of a layer is not kept: saving compresses anew, so that a manifest has another digest.
+//! - The compressed form of a layer is kept only when a load is asked to, and of the OCI formats alone; otherwise saving
+//!   compresses anew, so that a manifest has another digest.
 
 mod archive;
 mod at_once;
@@ -68,6 +69,7 @@ mod history;
 mod import;
 mod incoming;
 mod instruction;
+mod kept;
 mod layout;
 mod load;
 mod manifest;

@@ -1,6 +1,7 @@
 //! Images from archives and layouts into a store.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
@@ -16,6 +17,7 @@ use crate::config;
 use crate::digest::Verified;
 use crate::error::{Error, ErrorKind, Result};
 use crate::incoming::{self, Incoming, IncomingLayer, missing};
+use crate::kept::{self, Copied, Tee};
 use crate::members::Members;
 use crate::source::Source;
 use crate::unpack::{Decompression, decompressed};
@@ -35,7 +37,8 @@ pub struct Loaded {
 /// Loads all images of an archive or layout, all or none; durable on return.
 ///
 /// Every digest is verified: of manifests and configs, of compressed layers as they are read, and of every
-/// unpacked layer against the config. A layer that the store has already, upon the same chain, is not read.
+/// unpacked layer against the config. A layer that the store has already, upon the same chain, is not read; unless its
+/// blob is to be kept and is not yet ([`Source::keep_blobs`]).
 /// Processes that load the same layers at once do the work once.
 #[doc(alias = "ApplyDiff")]
 pub fn load(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result<Vec<Loaded>> {
@@ -47,15 +50,25 @@ fn load_all(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result
     let staging = |error| Error::store("stage", error);
     let mut operation = store.operation().map_err(staging)?;
     let spool = operation.spool().map_err(staging)?;
-    let wanted = source.wanted();
+    let (wanted, keeps_blobs) = (source.wanted(), source.keeps_blobs());
     let members = source.members(spool.as_fd(), progress)?;
     let images = incoming::read(&members, &wanted)?;
     operation.claim(images.iter().flat_map(chains).collect::<BTreeSet<_>>()).map_err(staging)?;
-    let mut known = layers(&mut operation, &members, &images, progress)?;
+    let load = Load { members: &members, keeps_blobs, progress };
+    let mut known = load.layers(&mut operation, &images)?;
+    let copied = load.copied(&images, &known);
     let mut skipped = Vec::new();
     for image in &images {
-        let staged = stage(&mut operation, &members, image, &mut known, progress);
+        let staged = load.stage(&mut operation, image, &mut known);
         skipped.push(staged.map_err(|error| Error::wrap(image.label(), error))?);
+    }
+    if keeps_blobs {
+        let chained: Vec<_> = images.iter().map(|image| (image, chains(image))).collect();
+        let there = known.iter().filter_map(|(chain, known)| match known {
+            Known::There(layer) => Some((*chain, layer.id)),
+            Known::Unpacked(_) => None,
+        });
+        kept::keep(&mut operation, &members, &chained, &there.collect(), copied, progress)?;
     }
     crate::publish::publish(operation, progress)?;
     let loaded = images.into_iter().zip(skipped).map(|(image, skipped)| {
@@ -82,109 +95,137 @@ enum Known {
     Unpacked(UnpackedLayer),
 }
 
-/// Finds which layers are there, and unpacks the others at once where there are several.
-fn layers(
-    operation: &mut Operation,
-    members: &Members,
-    images: &[Incoming],
-    progress: Progress<'_>,
-) -> Result<HashMap<ChainId, Known>> {
-    let mut known = HashMap::new();
-    let mut absent: Vec<(ChainId, &IncomingLayer, &Incoming)> = Vec::new();
-    for image in images {
-        let mut below = None;
-        for (layer, chain) in image.layers.iter().zip(chains(image)) {
-            if !known.contains_key(&chain) && absent.iter().all(|(other, ..)| *other != chain) {
-                let found = operation.reuse(below.as_ref(), &layer.diff_id);
-                match found.map_err(|error| Error::store("stage", error))? {
-                    Some(there) => drop(known.insert(chain, Known::There(there))),
-                    None => absent.push((chain, layer, image)),
+/// One load: where it reads, and how.
+struct Load<'a> {
+    members: &'a Members,
+    keeps_blobs: bool,
+    progress: Progress<'a>,
+}
+
+impl Load<'_> {
+    /// Finds which layers are there, and unpacks the others at once where there are several.
+    fn layers(&self, operation: &mut Operation, images: &[Incoming]) -> Result<HashMap<ChainId, Known>> {
+        let mut known = HashMap::new();
+        let mut absent: Vec<(ChainId, &IncomingLayer, &Incoming)> = Vec::new();
+        for image in images {
+            let mut below = None;
+            for (layer, chain) in image.layers.iter().zip(chains(image)) {
+                if !known.contains_key(&chain) && absent.iter().all(|(other, ..)| *other != chain) {
+                    let found = operation.reuse(below.as_ref(), &layer.diff_id);
+                    match found.map_err(|error| Error::store("stage", error))? {
+                        Some(there) => drop(known.insert(chain, Known::There(there))),
+                        None => absent.push((chain, layer, image)),
+                    }
+                }
+                below = Some(chain);
+            }
+        }
+        // A single one is unpacked upon its parent, which is there by then.
+        if absent.len() > 1 {
+            let size = |layer: &IncomingLayer| Ok(self.members.open(&layer.member)?.map_or(0, |member| member.size()));
+            let sizes = absent.iter().map(|(_, layer, _)| size(layer)).collect::<Result<Vec<_>>>()?;
+            let staged = &*operation;
+            let unpacked = unpack_at_once(staged, &sizes, &|number, decompression, stop| {
+                let (_, layer, image) = absent[number];
+                let copy = self.copy(staged, layer)?;
+                let unpacked = self.read_layer(layer, copy, Some(stop), decompression, |archive| {
+                    let unpacked = staged.unpack_aside(archive, Some(&layer.diff_id));
+                    unpacked.map_err(|error| Error::store("unpack", error))
+                });
+                unpacked.map_err(|error| Error::wrap(image.label(), error))
+            })?;
+            known.extend(absent.iter().map(|(chain, ..)| *chain).zip(unpacked.into_iter().map(Known::Unpacked)));
+        }
+        Ok(known)
+    }
+
+    /// The blobs that are copied while their layers are unpacked: those of the first to bring a chain that is not there.
+    fn copied(&self, images: &[Incoming], known: &HashMap<ChainId, Known>) -> Copied {
+        let (mut seen, mut copied) = (BTreeSet::new(), Copied::new());
+        for image in images {
+            for (layer, chain) in image.layers.iter().zip(chains(image)) {
+                let is_there = matches!(known.get(&chain), Some(Known::There(_)));
+                if !is_there && seen.insert(chain) {
+                    copied.extend(kept::blob_of(layer).map(|blob| (blob.digest, layer.diff_id)));
                 }
             }
-            below = Some(chain);
         }
+        copied
     }
-    // A single one is unpacked upon its parent, which is there by then.
-    if absent.len() > 1 {
-        let size = |layer: &IncomingLayer| Ok(members.open(&layer.member)?.map_or(0, |member| member.size()));
-        let sizes = absent.iter().map(|(_, layer, _)| size(layer)).collect::<Result<Vec<_>>>()?;
-        let staged = &*operation;
-        let unpacked = unpack_at_once(staged, &sizes, &|number, decompression, stop| {
-            let (_, layer, image) = absent[number];
-            let unpacked = read_layer(members, layer, Some(stop), decompression, progress, |archive| {
-                let unpacked = staged.unpack_aside(archive, Some(&layer.diff_id));
-                unpacked.map_err(|error| Error::store("unpack", error))
-            });
-            unpacked.map_err(|error| Error::wrap(image.label(), error))
-        })?;
-        known.extend(absent.iter().map(|(chain, ..)| *chain).zip(unpacked.into_iter().map(Known::Unpacked)));
-    }
-    Ok(known)
-}
 
-/// Stages one image with what it lacks; says what its layers could not hold.
-fn stage(
-    operation: &mut Operation,
-    members: &Members,
-    image: &Incoming,
-    known: &mut HashMap<ChainId, Known>,
-    progress: Progress<'_>,
-) -> Result<Vec<String>> {
-    let staging = |error| Error::store("stage", error);
-    let mut skipped = image.notes.clone();
-    let mut below: Option<LayerId> = None;
-    for (layer, chain) in image.layers.iter().zip(chains(image)) {
-        let applied = match known.remove(&chain) {
-            Some(Known::There(there)) => there,
-            Some(Known::Unpacked(unpacked)) => operation.put(unpacked, below).map_err(staging)?,
-            None => read_layer(members, layer, None, Decompression::Aside, progress, |archive| {
-                let applied = operation.apply(archive, below, Some(&layer.diff_id));
-                applied.map_err(|error| Error::store("unpack", error))
-            })?,
+    /// Where the blob of a layer is copied to while it is read, if it is to be kept.
+    fn copy(&self, operation: &Operation, layer: &IncomingLayer) -> Result<Option<File>> {
+        let blob = kept::blob_of(layer).filter(|_| self.keeps_blobs);
+        let copy = blob.map(|blob| operation.blob_file(&blob.digest)).transpose();
+        copy.map(Option::flatten).map_err(|error| Error::store("stage", error))
+    }
+
+    /// Stages one image with what it lacks; says what its layers could not hold.
+    fn stage(
+        &self,
+        operation: &mut Operation,
+        image: &Incoming,
+        known: &mut HashMap<ChainId, Known>,
+    ) -> Result<Vec<String>> {
+        let staging = |error| Error::store("stage", error);
+        let mut skipped = image.notes.clone();
+        let mut below: Option<LayerId> = None;
+        for (layer, chain) in image.layers.iter().zip(chains(image)) {
+            let applied = match known.remove(&chain) {
+                Some(Known::There(there)) => there,
+                Some(Known::Unpacked(unpacked)) => operation.put(unpacked, below).map_err(staging)?,
+                None => {
+                    let copy = self.copy(operation, layer)?;
+                    self.read_layer(layer, copy, None, Decompression::Aside, |archive| {
+                        let applied = operation.apply(archive, below, Some(&layer.diff_id));
+                        applied.map_err(|error| Error::store("unpack", error))
+                    })?
+                }
+            };
+            skipped.extend(applied.skipped.iter().map(ToString::to_string));
+            below = Some(applied.id);
+            known.insert(chain, Known::There(applied));
+        }
+        let id = operation.blob(&image.config).map_err(staging)?;
+        let manifest = image.manifest.as_ref().map(|bytes| operation.blob(bytes)).transpose().map_err(staging)?;
+        let facts = config::facts(&image.config)?;
+        operation.image(NewImage {
+            id,
+            top: below,
+            manifest,
+            names: image.names.clone(),
+            built: facts.created,
+            architecture: facts.architecture,
+            os: facts.os,
+        });
+        Ok(skipped)
+    }
+
+    /// Hands the plain bytes of a layer to `apply`, and holds what was read to its descriptor.
+    fn read_layer<T>(
+        &self,
+        layer: &IncomingLayer,
+        copy: Option<File>,
+        stop: Option<&Stop>,
+        decompression: Decompression,
+        apply: impl FnOnce(&mut dyn Read) -> Result<T>,
+    ) -> Result<T> {
+        let member = self.members.open(&layer.member)?.ok_or_else(|| missing(&layer.member))?;
+        let size = member.size();
+        let never = Stop::default();
+        let member = stop.unwrap_or(&never).reader(member);
+        let member = self.progress.reader(member, Stage::Unpack, layer.diff_id.to_string(), Some(size));
+        let what = format!("layer {}", layer.diff_id);
+        let read = match kept::blob_of(layer) {
+            Some(promise) => {
+                let what = format!("{what}, blob {}", promise.digest);
+                decompressed(Tee::new(Verified::new(member, promise), copy), decompression, &what, apply)
+            }
+            // A blob with the DiffId for its digest is plain, and held to the DiffId anyway.
+            None => decompressed(member, decompression, &what, apply),
         };
-        skipped.extend(applied.skipped.iter().map(ToString::to_string));
-        below = Some(applied.id);
-        known.insert(chain, Known::There(applied));
+        read.map_err(|error| judge(error, self.members, layer))
     }
-    let id = operation.blob(&image.config).map_err(staging)?;
-    let manifest = image.manifest.as_ref().map(|bytes| operation.blob(bytes)).transpose().map_err(staging)?;
-    let facts = config::facts(&image.config)?;
-    operation.image(NewImage {
-        id,
-        top: below,
-        manifest,
-        names: image.names.clone(),
-        built: facts.created,
-        architecture: facts.architecture,
-        os: facts.os,
-    });
-    Ok(skipped)
-}
-
-/// Hands the plain bytes of a layer to `apply`, and holds what was read to its descriptor.
-fn read_layer<T>(
-    members: &Members,
-    layer: &IncomingLayer,
-    stop: Option<&Stop>,
-    decompression: Decompression,
-    progress: Progress<'_>,
-    apply: impl FnOnce(&mut dyn Read) -> Result<T>,
-) -> Result<T> {
-    let member = members.open(&layer.member)?.ok_or_else(|| missing(&layer.member))?;
-    let size = member.size();
-    let never = Stop::default();
-    let member = stop.unwrap_or(&never).reader(member);
-    let member = progress.reader(member, Stage::Unpack, layer.diff_id.to_string(), Some(size));
-    let what = format!("layer {}", layer.diff_id);
-    let read = match layer.promise {
-        // A blob with the DiffId for its digest is plain, and held to the DiffId anyway.
-        Some(promise) if promise.digest != layer.diff_id => {
-            let what = format!("{what}, blob {}", promise.digest);
-            decompressed(Verified::new(member, promise), decompression, &what, apply)
-        }
-        _ => decompressed(member, decompression, &what, apply),
-    };
-    read.map_err(|error| judge(error, members, layer))
 }
 
 /// Tells an archive that is malformed from one that only became so: bytes that are not those of the DiffId are

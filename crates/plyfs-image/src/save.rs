@@ -1,25 +1,32 @@
 //! Images out of a store, into archives and layouts.
 
 use std::cell::OnceCell;
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 
-use plyfs_store::{Image, Layer, Operation, Progress, Stage, Store};
+use plyfs_diff::Digest;
+use plyfs_store::{Image, KeptBlob, Layer, Operation, Progress, Stage, Store};
 
-use crate::archive::{self, Archive, Outgoing, OutgoingLayer};
+use crate::archive::{self, Archive, KeptForm, Outgoing, OutgoingLayer};
+use crate::compression::{MAGIC_LEN, suffix_of};
+use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::members::temporary_file;
 
 /// Writes images with all their names, layers they share once.
 ///
 /// Every layer is the archive that came in, byte for byte, and held to its DiffId while it is written; configs
-/// are the bytes received. The same images, format and compression give the same bytes. After an error what was
+/// are the bytes received. Into the OCI formats, layers whose blobs were kept go as those, held to their digests, and an
+/// image of which all layers were kept, or came plain, with the manifest it came with; unless a compression or a level is
+/// asked for. The same images, format and compression give the same bytes. After an error what was
 /// written is to be dropped. Durability is the caller's: nothing is synced.
 ///
 /// Compressed members are put together in the store's staging directory first, since an archive states sizes
 /// before content; in a store that may only be read they are compressed twice instead.
 pub fn save(store: &Store, images: &[&Image], archive: Archive<'_>, progress: Progress<'_>) -> Result<()> {
     let run = || {
-        let outgoing = images.iter().map(|image| outgoing(image, progress)).collect::<Result<Vec<_>>>()?;
+        let takes_kept = archive.takes_kept();
+        let outgoing = images.iter().map(|image| outgoing(image, takes_kept, progress)).collect::<Result<Vec<_>>>()?;
         let operation = OnceCell::new();
         let scratch = || {
             if operation.get().is_none() {
@@ -44,25 +51,50 @@ fn staging(store: &Store) -> Result<Option<Operation>> {
     }
 }
 
-fn outgoing<'a>(image: &Image, progress: Progress<'a>) -> Result<Outgoing<'a>> {
+fn outgoing<'a>(image: &Image, takes_kept: bool, progress: Progress<'a>) -> Result<Outgoing<'a>> {
     let named = |error| Error::store(format!("image {}", image.id()), error);
     let layers = image.layers().map_err(named)?;
-    let layers = layers.into_iter().rev().map(|layer| outgoing_layer(layer, progress));
+    // What would not be written is not looked at, and cannot keep an image from being saved.
+    let layers = layers.into_iter().rev().map(|layer| outgoing_layer(layer, takes_kept, progress));
     Ok(Outgoing {
         id: image.id(),
         config: image.config().map_err(named)?,
+        manifest: image
+            .manifest_digest()
+            .filter(|_| takes_kept)
+            .map(|digest| image.store().blob(&digest))
+            .transpose()
+            .map_err(named)?,
         names: image.names().to_vec(),
         layers: layers.collect::<Result<_>>()?,
     })
 }
 
-fn outgoing_layer(layer: Layer, progress: Progress<'_>) -> Result<OutgoingLayer<'_>> {
+fn outgoing_layer(layer: Layer, takes_kept: bool, progress: Progress<'_>) -> Result<OutgoingLayer<'_>> {
     let unknown = || Error::new(ErrorKind::Unsupported, format!("layer {} has no archive", layer.id()));
     let (diff_id, size) = (layer.diff_id().ok_or_else(unknown)?, layer.archive_size());
-    let write = move |out: &mut dyn std::io::Write| {
+    let blobs = if takes_kept { layer.blobs() } else { &[] };
+    let kept = blobs.iter().map(|blob| kept_form(&layer, diff_id, blob, progress)).collect::<Result<_>>()?;
+    let write = move |out: &mut dyn Write| {
         let out = progress.reader(out, Stage::Save, diff_id.to_string(), size);
         let written = layer.write_archive(out);
         written.map(drop).map_err(|error| Error::store(format!("layer {diff_id}"), error))
     };
-    Ok(OutgoingLayer { diff_id, size, write: Box::new(write) })
+    Ok(OutgoingLayer { diff_id, size, write: Box::new(write), kept })
+}
+
+/// A compressed form of a layer; what it starts with is read here, the rest when it is written.
+fn kept_form<'a>(layer: &Layer, diff_id: Digest, blob: &KeptBlob, progress: Progress<'a>) -> Result<KeptForm<'a>> {
+    let promise = Promise { digest: blob.digest, size: blob.usage.apparent };
+    let what = format!("layer {diff_id}");
+    let layer = layer.clone();
+    let open = move || layer.blob(&promise.digest).map_err(|error| Error::store(what.clone(), error));
+    let mut start = Vec::new();
+    let read = open()?.take(MAGIC_LEN as u64).read_to_end(&mut start);
+    read.map_err(|error| Error::io(format!("layer {diff_id}"), error))?;
+    let write = move |out: &mut dyn Write| {
+        let mut blob = progress.reader(open()?, Stage::Save, diff_id.to_string(), Some(promise.size));
+        io::copy(&mut blob, out).map(drop).map_err(|error| Error::io(format!("layer {diff_id}"), error))
+    };
+    Ok(KeptForm { promise, suffix: suffix_of(&start), write: Box::new(write) })
 }

@@ -22,6 +22,7 @@ pub struct Source<'a> {
     kind: Kind<'a>,
     name: String,
     platform: Option<Platform>,
+    keeps_blobs: bool,
 }
 
 enum Kind<'a> {
@@ -49,14 +50,19 @@ impl Source<'static> {
             () if kind.is_file() => Kind::File(file),
             () => Kind::Reader(Box::new(file)),
         };
-        Ok(Self { kind, name, platform: None })
+        Ok(Self { kind, name, platform: None, keeps_blobs: false })
     }
 }
 
 impl<'a> Source<'a> {
     /// Reads an archive from `reader`, to its end.
     pub fn reader(reader: impl Read + Send + 'a) -> Self {
-        Self { kind: Kind::Reader(Box::new(reader)), name: "the archive read".into(), platform: None }
+        Self {
+            kind: Kind::Reader(Box::new(reader)),
+            name: "the archive read".into(),
+            platform: None,
+            keeps_blobs: false,
+        }
     }
 
     /// Chooses the image for this platform where an index offers several; by default this machine's.
@@ -66,6 +72,21 @@ impl<'a> Source<'a> {
     pub fn platform(mut self, platform: Platform) -> Self {
         self.platform = Some(platform);
         self
+    }
+
+    /// Keeps compressed layers as they came, beside the trees they are unpacked into, so that they go out as the same blobs.
+    ///
+    /// A layer that is there already gets its blob, which is read for it once. Of a docker-archive nothing is kept: it
+    /// states no digests of blobs.
+    #[must_use]
+    pub fn keep_blobs(mut self, keep: bool) -> Self {
+        self.keeps_blobs = keep;
+        self
+    }
+
+    /// Whether compressed layers are kept.
+    pub(crate) fn keeps_blobs(&self) -> bool {
+        self.keeps_blobs
     }
 
     /// What is chosen where there is a choice.

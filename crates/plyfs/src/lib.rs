@@ -70,11 +70,12 @@ pub use plyfs_image::{
     Archive, CommitOptions, Compression, Format, HistoryEntry, ImportOptions, Instruction, Loaded, Platform, Source,
 };
 pub use plyfs_store::{
-    Act, AppliedLayer, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName, ContainerOptions, Digest,
-    Durability, Exported, FileKind, Finding, FindingKind, Image, ImageId, Info, Inspected, Kept, Layer, LayerArchive,
-    LayerId, Lease, LeaseId, LeaseInfo, LeaseOptions, LinkId, Metadata, Mount, MountOptions, MountSpec, NewImage,
-    Operation, Parent, Progress, PruneOptions, Pruned, Reason, Rebuilt, Reference, Removal, Repaired, Severity,
-    Skipped, Stage, Step, Store, StoreOptions, StoreUsage, Subject, Unmount, Usage, User, View, ViewEntry, Walk,
+    Act, AppliedLayer, BlobReader, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName,
+    ContainerOptions, Digest, Durability, Exported, FileKind, Finding, FindingKind, Image, ImageId, Info, Inspected,
+    Kept, KeptBlob, Layer, LayerArchive, LayerId, Lease, LeaseId, LeaseInfo, LeaseOptions, LinkId, Metadata, Mount,
+    MountOptions, MountSpec, NewImage, Operation, Parent, Progress, PruneOptions, Pruned, Reason, Rebuilt, Reference,
+    Removal, Repaired, Severity, Skipped, Stage, Step, Store, StoreOptions, StoreUsage, Subject, Unmount, Usage, User,
+    View, ViewEntry, Walk,
 };
 pub use verbs::{Commit, History, Images, Rebuild};
 

@@ -18,6 +18,7 @@ struct DfShape {
     stored: Takes,
     shared: Takes,
     reclaimable: Takes,
+    kept_blobs: Takes,
     /// `null` unless measured, here and in each row.
     containers_own: Option<Takes>,
     as_copies: Takes,
@@ -85,6 +86,7 @@ pub(crate) fn df(session: &mut Session, args: &Df) -> Result<()> {
             stored: usage.stored.into(),
             shared: usage.shared.into(),
             reclaimable: usage.reclaimable.into(),
+            kept_blobs: usage.kept_blobs.into(),
             containers_own: usage.containers_own.map(Takes::from),
             as_copies: usage.as_copies.into(),
             total_bytes: usage.total_bytes,
@@ -117,6 +119,9 @@ fn summary(usage: &StoreUsage) -> Columns {
     row("added by containers", usage.containers_own, added);
     row("as copies", Some(usage.as_copies), "if each container were a full copy".to_owned());
     row("reclaimable", Some(usage.reclaimable), "layers that nothing needs".to_owned());
+    if usage.kept_blobs.inodes > 0 {
+        row("kept blobs", Some(usage.kept_blobs), "layers compressed as they came".to_owned());
+    }
     let inodes = if usage.total_inodes == 0 { "-".to_owned() } else { usage.free_inodes.to_string() };
     let note = "on the file system".to_owned();
     columns.row(["free".to_owned(), human::bytes(usage.free_bytes), inodes, note]);

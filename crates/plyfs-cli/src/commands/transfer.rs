@@ -39,7 +39,7 @@ impl LoadedShape {
 pub(crate) fn load(session: &mut Session, args: &Load) -> Result<()> {
     // Opened first: a file that is not there makes no store.
     let platform = args.platform.as_deref().map(str::parse).transpose()?;
-    let source = platform.into_iter().fold(source(&args.source)?, Source::platform);
+    let source = platform.into_iter().fold(source(&args.source)?, Source::platform).keep_blobs(args.keep_blobs);
     let store = session.ensure()?;
     let loaded = with_bar(session.out.is_quiet(), |progress| store.load(source, progress))?;
     let shapes = loaded.iter().map(LoadedShape::of).collect::<Result<Vec<_>>>()?;

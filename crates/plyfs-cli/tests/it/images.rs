@@ -67,6 +67,30 @@ fn root_a_history_has_an_entry_for_each_layer_newest_first() {
 }
 
 #[test]
+fn root_blobs_are_kept_when_asked_counted_and_saved_as_they_came() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::new();
+    let plain = crate::bench::two_layers();
+    plain.write_oci_archive(plyfs_testkit::oci::Compression::Zstd, &bench.temp.join("app.tar"));
+    bench.ok(["load", "app.tar"]);
+    let kept = |bench: &Bench| json_of(&bench.ok(["--json", "df"]))["kept_blobs"]["inodes"].clone();
+    assert_eq!((kept(&bench), bench.ok(["df"]).contains("kept blobs")), (json!(0), false));
+    bench.ok(["load", "--keep-blobs", "app.tar"]);
+    assert_eq!((kept(&bench), bench.ok(["df"]).contains("kept blobs")), (json!(2), true));
+    bench.ok(["save", "app:1", "-o", "again.tar", "--format", "oci-archive"]);
+    let blobs = |name: &str| {
+        let members = plyfs_testkit::oci::read_archive(&bench.temp.join(name));
+        members.into_iter().filter(|(name, _)| name.starts_with("blobs/")).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    assert_eq!(blobs("again.tar"), blobs("app.tar"));
+    let before = json_of(&bench.ok(["--json", "df"]));
+    let reclaimed = json_of(&bench.ok(["--json", "rmi", "app:1"]))["reclaimed_bytes"].clone();
+    let bytes = |field: &str| before[field]["allocated_bytes"].as_u64().expect("a number");
+    assert_eq!(reclaimed, json!(bytes("stored") + bytes("kept_blobs")));
+    assert_eq!(kept(&bench), 0);
+}
+
+#[test]
 fn root_a_name_that_is_taken_away_leaves_its_image() {
     plyfs_testkit::require_root!();
     let bench = Bench::with_image();

@@ -18,7 +18,8 @@ use crate::manifest::DockerEntry;
 
 /// Writes all images.
 pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, packing: Packing) -> Result<()> {
-    let entries = entries(images, |image| format!("{}.json", image.hex()), |layer| format!("{}.tar", layer.hex()));
+    let layers = |image: &Outgoing<'_>| image.layers.iter().map(|of| format!("{}.tar", of.diff_id.hex())).collect();
+    let entries = entries(images, |image| format!("{}.json", image.hex()), layers);
     sink.document(DOCKER_MANIFEST, &json(&entries)?)?;
     let mut written = BTreeSet::new();
     for image in images.iter().filter(|image| written.insert(image.id)) {
@@ -36,14 +37,14 @@ pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, packing: Packi
 pub(super) fn entries(
     images: &[Outgoing<'_>],
     config: impl Fn(&Digest) -> String,
-    layer: impl Fn(&Digest) -> String,
+    layers: impl Fn(&Outgoing<'_>) -> Vec<String>,
 ) -> Vec<DockerEntry> {
     let mut written = BTreeSet::new();
     let images = images.iter().filter(|image| written.insert(image.id));
     let entry = |image: &Outgoing<'_>| DockerEntry {
         config: config(&image.id),
         repo_tags: image.names.iter().map(ToString::to_string).collect(),
-        layers: image.layers.iter().map(|of| layer(&of.diff_id)).collect(),
+        layers: layers(image),
     };
     images.map(entry).collect()
 }

@@ -18,9 +18,9 @@ use plyfs_store::Reference;
 use serde_json::{Value, json};
 
 use super::docker::{entries, json as to_bytes};
+use super::received::{Form, forms};
 use super::sink::Sink;
 use super::{Outgoing, OutgoingLayer, Packing};
-use crate::compression::Compression;
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, blob_path};
@@ -31,41 +31,76 @@ pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, packing: Packi
     let before = sink.index()?;
     sink.document(layout::OCI_LAYOUT, layout::OCI_LAYOUT_CONTENT.as_bytes())?;
     sink.blob_directories()?;
-    let (mut blobs, mut written) = (BTreeMap::new(), BTreeSet::new());
-    let mut descriptors = Vec::new();
-    for image in images.iter().filter(|image| written.insert(image.id)) {
-        for layer in &image.layers {
-            if let Entry::Vacant(unwritten) = blobs.entry(layer.diff_id) {
-                unwritten.insert(sink.layer(layer, packing, |blob| blob_path(&blob.digest))?);
-            }
+    let (mut blobs, mut paths, mut descriptors) = (Blobs::default(), BTreeMap::new(), Vec::new());
+    for image in images {
+        if paths.contains_key(&image.id) {
+            continue;
         }
+        let forms = forms(image, packing);
+        let layers = image.layers.iter().zip(&forms.layers);
+        let layers = layers.map(|(layer, form)| blobs.write(sink, layer, form)).collect::<Result<Vec<_>>>()?;
         sink.document(&blob_path(&image.id), &image.config)?;
-        let manifest = to_bytes(&manifest(image, &blobs, packing.compression))?;
+        let manifest =
+            forms.manifest.map_or_else(|| to_bytes(&manifest(image, &layers)), |bytes| Ok(bytes.to_vec()))?;
         let blob = Promise { digest: Digest::of(&manifest), size: manifest.len() as u64 };
         sink.document(&blob_path(&blob.digest), &manifest)?;
         descriptors.extend(named(&blob, &image.names));
+        paths.insert(image.id, layers.iter().map(|(_, blob)| blob_path(&blob.digest)).collect::<Vec<_>>());
     }
     sink.document(layout::OCI_INDEX, &to_bytes(&index(before.as_deref(), descriptors)?)?)?;
     if sink.is_archive() {
-        let layer_path = |diff_id: &Digest| blob_path(&blobs[diff_id].digest);
-        sink.document(layout::DOCKER_MANIFEST, &to_bytes(&entries(images, blob_path, layer_path))?)?;
+        let layers = |image: &Outgoing<'_>| paths[&image.id].clone();
+        sink.document(layout::DOCKER_MANIFEST, &to_bytes(&entries(images, blob_path, layers))?)?;
     }
     Ok(())
+}
+
+/// The blobs of layers that are written, each once.
+#[derive(Default)]
+struct Blobs {
+    packed: BTreeMap<(Digest, &'static str), Promise>,
+    kept: BTreeSet<Digest>,
+}
+
+impl Blobs {
+    /// Writes a layer in this form unless that was done; how it is compressed, and what it is.
+    fn write(
+        &mut self,
+        sink: &mut Sink<'_>,
+        layer: &OutgoingLayer<'_>,
+        form: &Form<'_>,
+    ) -> Result<(&'static str, Promise)> {
+        match form {
+            Form::Kept(kept) => {
+                if self.kept.insert(kept.promise.digest) {
+                    sink.kept(&blob_path(&kept.promise.digest), kept)?;
+                }
+                Ok((kept.suffix.unwrap_or_default(), kept.promise))
+            }
+            Form::Packed(packing) => {
+                let suffix = packing.compression.suffix();
+                let promise = match self.packed.entry((layer.diff_id, suffix)) {
+                    Entry::Occupied(written) => *written.get(),
+                    Entry::Vacant(new) => *new.insert(sink.layer(layer, *packing, |blob| blob_path(&blob.digest))?),
+                };
+                Ok((suffix, promise))
+            }
+        }
+    }
 }
 
 fn descriptor(media_type: &str, blob: &Promise) -> Value {
     json!({ "mediaType": media_type, "digest": blob.digest.to_string(), "size": blob.size })
 }
 
-fn manifest(image: &Outgoing<'_>, blobs: &BTreeMap<Digest, Promise>, compression: Compression) -> Value {
+fn manifest(image: &Outgoing<'_>, layers: &[(&'static str, Promise)]) -> Value {
     let config = Promise { digest: image.id, size: image.config.len() as u64 };
-    let layer_type = format!("{}{}", layout::MEDIA_LAYER, compression.suffix());
-    let layer = |layer: &OutgoingLayer<'_>| descriptor(&layer_type, &blobs[&layer.diff_id]);
+    let layer = |(suffix, blob): &(&str, Promise)| descriptor(&format!("{}{suffix}", layout::MEDIA_LAYER), blob);
     json!({
         "schemaVersion": 2,
         "mediaType": layout::MEDIA_MANIFEST,
         "config": descriptor(layout::MEDIA_CONFIG, &config),
-        "layers": image.layers.iter().map(layer).collect::<Vec<_>>(),
+        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
     })
 }
 

@@ -10,7 +10,7 @@ use plyfs_sys::fs;
 use rustix::fs::Mode;
 
 use super::tar::TarWriter;
-use super::{OutgoingLayer, Packing, Scratch};
+use super::{KeptForm, OutgoingLayer, Packing, Scratch};
 use crate::compression::{Compression, Encoder};
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
@@ -130,6 +130,17 @@ impl<'a> Sink<'a> {
                 tar.file(&name(&promise), promise.size, file)?;
                 Ok(promise)
             }
+        }
+    }
+
+    /// Writes the compressed form a layer came in.
+    pub(super) fn kept(&mut self, name: &str, kept: &KeptForm<'_>) -> Result<()> {
+        match self {
+            Self::Archive { tar, .. } => tar.member(name, kept.promise.size, |output| (kept.write)(output)),
+            Self::Directory { blobs, .. } => renamed(blobs, |mut file| {
+                (kept.write)(&mut file)?;
+                Ok(name.rsplit('/').next().map(str::to_owned).unwrap_or_default())
+            }),
         }
     }
 

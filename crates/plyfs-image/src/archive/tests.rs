@@ -24,11 +24,13 @@ fn outgoing(layers: &[u8], names: &[&str], sizes_known: bool) -> Outgoing<'stati
             diff_id: Digest::of(&bytes),
             size: sizes_known.then_some(bytes.len() as u64),
             write: Box::new(move |out| out.write_all(&bytes).map_err(|error| Error::io("test", error))),
+            kept: Vec::new(),
         }
     };
     Outgoing {
         id: Digest::of(&config),
         config,
+        manifest: None,
         names: names.iter().map(|name| name.parse().expect("a name")).collect(),
         layers: layers.iter().map(layer).collect(),
     }

@@ -2,6 +2,7 @@
 
 mod at_once;
 mod containers;
+mod keep;
 mod known;
 mod peers;
 mod refused;

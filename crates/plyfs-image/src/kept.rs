@@ -1,0 +1,106 @@
+//! Compressed layers kept as they came in: copied while they are read, each once, and held to digest and DiffId.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use plyfs_diff::{Digest, DigestReader};
+use plyfs_store::{ChainId, DiffId, LayerId, Operation, Progress, Stage};
+
+use crate::digest::{Promise, Verified};
+use crate::error::{Error, ErrorKind, Result};
+use crate::incoming::{Incoming, IncomingLayer, missing};
+use crate::members::Members;
+use crate::unpack::{Decompression, decompressed};
+
+/// A reader that writes what is read into a file as well.
+pub(crate) struct Tee<R> {
+    inner: R,
+    copy: Option<File>,
+}
+
+impl<R: Read> Tee<R> {
+    /// Copies all of `inner` into `copy`, if there is one.
+    pub(crate) fn new(inner: R, copy: Option<File>) -> Self {
+        Self { inner, copy }
+    }
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        if let Some(copy) = &mut self.copy {
+            copy.write_all(&buffer[..read])?;
+        }
+        Ok(read)
+    }
+}
+
+/// What its descriptor says of the blob of a layer that is to be kept; a plain one is rebuilt to the same bytes anyway.
+pub(crate) fn blob_of(layer: &IncomingLayer) -> Option<Promise> {
+    layer.promise.filter(|promise| promise.digest != layer.diff_id)
+}
+
+/// Which blobs were copied while their layers were unpacked, and what they hold.
+pub(crate) type Copied = BTreeMap<Digest, DiffId>;
+
+/// Keeps the blobs of all images: those copied meanwhile, and, read for it, those of layers that were there without.
+///
+/// `layer` finds the staged or published layer of a chain.
+pub(crate) fn keep(
+    operation: &mut Operation,
+    members: &Members,
+    images: &[(&Incoming, Vec<ChainId>)],
+    layers: &HashMap<ChainId, LayerId>,
+    mut copied: Copied,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let staging = |error| Error::store("stage", error);
+    for (image, chains) in images {
+        for (layer, chain) in image.layers.iter().zip(chains) {
+            let Some(promise) = blob_of(layer) else { continue };
+            let id = layers[chain];
+            if operation.has_blob(id, &promise.digest).map_err(staging)? {
+                continue;
+            }
+            match copied.get(&promise.digest) {
+                Some(holds) if *holds != layer.diff_id => {
+                    let message = format!("layer {}: its blob {} holds layer {holds}", layer.diff_id, promise.digest);
+                    return Err(Error::wrap(image.label(), Error::new(ErrorKind::Corrupt, message)));
+                }
+                Some(_) => {}
+                None => {
+                    let copy = operation.blob_file(&promise.digest).map_err(staging)?;
+                    let copied = copy_blob(members, layer, promise, copy, progress);
+                    copied.map_err(|error| Error::wrap(image.label(), error))?;
+                }
+            }
+            copied.insert(promise.digest, layer.diff_id);
+            operation.keep_blob(id, promise.digest).map_err(staging)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the blob of a layer that is there, and holds it to both digests: a manifest may list another one.
+fn copy_blob(
+    members: &Members,
+    layer: &IncomingLayer,
+    promise: Promise,
+    copy: Option<File>,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let member = members.open(&layer.member)?.ok_or_else(|| missing(&layer.member))?;
+    let member = progress.reader(member, Stage::Receive, layer.diff_id.to_string(), Some(promise.size));
+    let what = format!("layer {}, blob {}", layer.diff_id, promise.digest);
+    let blob = Tee::new(Verified::new(member, promise), copy);
+    let digest = decompressed(blob, Decompression::InLine, &what, |plain| {
+        let mut plain = DigestReader::new(plain);
+        io::copy(&mut plain, &mut io::sink()).map_err(|error| Error::io("decompress", error))?;
+        Ok(plain.finish().0)
+    })?;
+    if digest == layer.diff_id {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Corrupt, format!("{what}: it holds layer {digest}")))
+}
