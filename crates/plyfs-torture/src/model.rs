@@ -34,6 +34,10 @@ pub enum Op {
     Check,
     Usage,
     Apply { seed: u64 },
+    Lease { seed: u64 },
+    Renew { lease: String },
+    Expire { lease: String },
+    Release { lease: String },
     Reopen,
     Verify,
     Shared(Shared),
@@ -84,10 +88,13 @@ pub struct Model {
     pub images: BTreeMap<String, Files>,
     /// Containers by name.
     pub containers: BTreeMap<String, Held>,
+    /// Leases that live, and the layer each keeps.
+    pub leases: BTreeMap<String, String>,
 }
 
 impl Model {
-    /// The state after an operation of `owner` that was done; `made` is the id of the image a commit made.
+    /// The state after an operation of `owner` that was done; `made` is the id of the image a commit made, or of a lease
+    /// and the layer it keeps.
     #[must_use]
     pub fn after(&self, owner: &str, op: &Op, made: Option<&str>) -> Self {
         let mut next = self.clone();
@@ -121,6 +128,10 @@ impl Model {
             Op::Untag { name } => drop(next.names.remove(name)),
             Op::RemoveImage { image } => next.names.retain(|_, id| id != image),
             Op::Remove { container } => drop(next.containers.remove(container)),
+            Op::Lease { .. } => next.leases.extend(
+                made.and_then(|made| made.split_once(' ')).map(|(lease, layer)| (lease.to_owned(), layer.to_owned())),
+            ),
+            Op::Expire { lease } | Op::Release { lease } => drop(next.leases.remove(lease)),
             _ => {}
         }
         let (names, containers) = (&next.names, &next.containers);

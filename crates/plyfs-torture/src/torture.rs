@@ -107,6 +107,10 @@ fn empty(store: &Store) -> Result<()> {
     for image in store.images()? {
         store.remove_image(&image)?;
     }
+    // Some are nobody's: their worker was killed before it knew of them.
+    for lease in store.leases()? {
+        store.open_lease(lease.id)?.release()?;
+    }
     store.prune(PruneOptions::new().all(true))?;
     store.reap()?;
     let usage = store.usage()?;

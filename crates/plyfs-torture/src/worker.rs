@@ -130,7 +130,7 @@ impl Worker {
     fn settle(&mut self) -> Result<()> {
         let Some(op) = self.notes.pending.take() else { return Ok(()) };
         self.notes.interrupted += 1;
-        let seen = verify::Seen::of(&self.store, &self.owner)?;
+        let seen = verify::Seen::of(&self.store, &self.owner, &self.notes.model)?;
         let before = self.notes.model.clone();
         let made = match &op {
             // The image the name meant before is not the one this commit was to make.

@@ -6,11 +6,12 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use plyfs::prelude::*;
 use plyfs::{
-    Archive, CheckOptions, CommitOptions, ContainerOptions, ImportOptions, MountOptions, Progress, PruneOptions,
-    Reference, Removal, Result, Source, Store, Unmount,
+    Archive, CheckOptions, CommitOptions, ContainerOptions, ImportOptions, LeaseOptions, MountOptions, Progress,
+    PruneOptions, Reference, Removal, Result, Source, Store, Unmount,
 };
 use plyfs_testkit::oci::{LayerTar, sha256};
 
@@ -48,6 +49,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation { name: "remove-mounted", kind: Kind::Rest, prepare: |dir| remove(dir, true) },
     Operation { name: "rmi", kind: Kind::Rest, prepare: remove_image },
     Operation { name: "prune", kind: Kind::Rest, prepare: prune },
+    Operation { name: "lease", kind: Kind::Rest, prepare: lease },
+    Operation { name: "release", kind: Kind::Rest, prepare: release },
     Operation { name: "reap", kind: Kind::Dirty, prepare: reap },
     Operation { name: "save", kind: Kind::Rest, prepare: save },
     Operation { name: "export", kind: Kind::Rest, prepare: export },
@@ -163,6 +166,26 @@ fn kept(pruned: &plyfs::Pruned) -> String {
 fn prune(dir: &Path) -> Result<Ready> {
     let store = opened(dir)?;
     Ok(Box::new(move || Ok(kept(&store.prune(PruneOptions::new().all(true))?))))
+}
+
+/// A lease that outlives its process and keeps a layer that nothing else does.
+fn lease(dir: &Path) -> Result<Ready> {
+    let store = opened(dir)?;
+    let layer = store.apply(LayerTar::new().file("a", content(3)).finish().as_slice(), None, Progress::none())?;
+    Ok(Box::new(move || {
+        let lease = store.lease(LeaseOptions::new(Duration::from_secs(3600)).survives_holder(true))?;
+        Ok(lease.hold(&layer).map(done)?)
+    }))
+}
+
+fn release(dir: &Path) -> Result<Ready> {
+    let store = opened(dir)?;
+    let layer = store.apply(LayerTar::new().file("a", content(3)).finish().as_slice(), None, Progress::none())?;
+    let lease = store.lease(LeaseOptions::new(Duration::from_secs(3600)).survives_holder(true))?;
+    lease.hold(&layer)?;
+    let id = lease.id();
+    drop(lease);
+    Ok(Box::new(move || Ok(store.open_lease(id)?.release().map(done)?)))
 }
 
 fn reap(dir: &Path) -> Result<Ready> {

@@ -3,12 +3,13 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use plyfs::prelude::*;
 use plyfs::{
-    Archive, CheckOptions, CommitOptions, Container, ContainerOptions, ErrorKind, MountOptions, Progress, PruneOptions,
-    Removal, Source, Store, Unmount,
+    Archive, CheckOptions, CommitOptions, Container, ContainerOptions, ErrorKind, Kept, LayerId, LeaseOptions,
+    MountOptions, Progress, PruneOptions, Reason, Removal, Source, Store, Subject, Unmount,
 };
 use plyfs_testkit::oci::LayerTar;
 
@@ -47,12 +48,16 @@ pub(super) fn act(worker: &mut Worker, op: &Op) -> Result<Outcome> {
         Op::RemoveImage { image } => drop(store.remove_image(&store.image(image)?)?),
         Op::Remove { container } => store.container(container)?.remove(Removal::Force)?,
         Op::Save { image } => save(store, image)?,
-        Op::Prune { all } => drop(store.prune(PruneOptions::new().all(*all))?),
+        Op::Prune { all } => prune(worker, *all)?,
         Op::Reap => drop(store.reap()?),
         Op::Check => drop(store.check(CheckOptions::quick())?),
         Op::Usage => drop(store.measure()?),
         // Nobody stands on it: a prune may take it before it is looked up.
         Op::Apply { seed } => return explained(apply(store, *seed), &[ErrorKind::NotFound]),
+        Op::Lease { seed } => return Ok(Outcome::Done(Some(lease(store, *seed)?))),
+        Op::Renew { lease } => return explained(renew(store, lease, LONG), &ASKED),
+        Op::Expire { lease } => return explained(renew(store, lease, Duration::ZERO), &ASKED),
+        Op::Release { lease } => return explained(release(store, lease), &ASKED),
         Op::Reopen => worker.store = open(&worker.dir, worker.slot)?,
         Op::Verify => worker.verify()?,
         Op::Shared(op) => return shared(worker, op),
@@ -129,6 +134,41 @@ fn save(store: &Store, image: &str) -> plyfs::Result<()> {
 fn apply(store: &Store, seed: u64) -> plyfs::Result<()> {
     let archive = LayerTar::new().file(format!("loose{seed}"), content(seed)).finish();
     store.apply(archive.as_slice(), None, Progress::none())?;
+    Ok(())
+}
+
+/// Longer than any run: a lease of this length ends when it is told to.
+const LONG: Duration = Duration::from_secs(30 * 86400);
+
+/// Whoever asks whether a lease is held locks its file for an instant.
+const ASKED: [ErrorKind; 1] = [ErrorKind::InUse];
+
+/// Makes a layer that nobody stands on and that a lease keeps; the ids of both.
+fn lease(store: &Store, seed: u64) -> plyfs::Result<String> {
+    let lease = store.lease(LeaseOptions::new(LONG).survives_holder(true))?;
+    let archive = LayerTar::new().file(format!("loose{seed}"), content(seed)).finish();
+    let layer = lease.store().apply(archive.as_slice(), None, Progress::none())?;
+    Ok(format!("{} {}", lease.id(), layer.id()))
+}
+
+/// Lets a lease last this long from now on, without a holder.
+fn renew(store: &Store, lease: &str, lasts: Duration) -> plyfs::Result<()> {
+    Ok(store.open_lease(lease.parse()?)?.renew(lasts)?)
+}
+
+fn release(store: &Store, lease: &str) -> plyfs::Result<()> {
+    Ok(store.open_lease(lease.parse()?)?.release()?)
+}
+
+/// A prune takes nothing that a lease of this worker keeps, and names each such thing.
+fn prune(worker: &Worker, all: bool) -> Result<()> {
+    let pruned = worker.store.prune(PruneOptions::new().all(all))?;
+    for (lease, layer) in &worker.notes.model.leases {
+        let id: LayerId = layer.parse()?;
+        ensure!(!pruned.layers.contains(&id), "a prune took layer {layer}, which lease {lease} keeps");
+        let named = |kept: &Kept| kept.subject == Subject::Layer(id) && matches!(kept.reason, Reason::Leased(_));
+        ensure!(pruned.kept.iter().any(named), "a prune does not name layer {layer}, which lease {lease} keeps");
+    }
     Ok(())
 }
 

@@ -6,10 +6,13 @@ use crate::model::{IMAGES, Model, Op, Shared};
 /// How many containers a worker keeps at most.
 const CONTAINERS: u64 = 5;
 
+/// How many leases a worker keeps at most.
+const LEASES: usize = 4;
+
 /// Chooses an operation that its own part of the store allows.
 pub(super) fn next(dice: &mut Dice, owner: &str, model: &Model) -> Op {
     loop {
-        let possible = match dice.below(100) {
+        let possible = match dice.below(107) {
             0..12 => Some(Op::Load { n: dice.below(IMAGES) }),
             12..24 => create(dice, owner, model),
             24..42 => container(dice, model).map(|container| Op::Write { container, seed: dice.roll() >> 8 }),
@@ -30,6 +33,10 @@ pub(super) fn next(dice: &mut Dice, owner: &str, model: &Model) -> Op {
             81..83 => Some(Op::Apply { seed: dice.below(20) }),
             83..84 => Some(Op::Reopen),
             84..85 => Some(Op::Verify),
+            85..88 => (model.leases.len() < LEASES).then(|| Op::Lease { seed: dice.below(20) }),
+            88 => lease(dice, model).map(|lease| Op::Renew { lease }),
+            89 => lease(dice, model).map(|lease| Op::Expire { lease }),
+            90..92 => lease(dice, model).map(|lease| Op::Release { lease }),
             _ => Some(Op::Shared(shared(dice))),
         };
         if let Some(op) = possible {
@@ -40,6 +47,10 @@ pub(super) fn next(dice: &mut Dice, owner: &str, model: &Model) -> Op {
 
 fn keys<V>(of: &std::collections::BTreeMap<String, V>) -> Vec<String> {
     of.keys().cloned().collect()
+}
+
+fn lease(dice: &mut Dice, model: &Model) -> Option<String> {
+    dice.pick(&keys(&model.leases)).cloned()
 }
 
 fn container(dice: &mut Dice, model: &Model) -> Option<String> {

@@ -1,12 +1,12 @@
 //! What a worker claims of its own part of the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use plyfs::{MountOptions, Store};
+use plyfs::{MountOptions, Store, Subject};
 
 use crate::model::Model;
 use crate::recipe::{Files, content};
@@ -18,11 +18,13 @@ pub(super) struct Seen {
     pub(super) names: BTreeMap<String, String>,
     /// Containers and the images they were made of.
     containers: BTreeMap<String, String>,
+    /// Those leases of the worker that live.
+    leases: BTreeSet<String>,
 }
 
 impl Seen {
-    /// Looks for all names that begin as `owner`'s do.
-    pub(super) fn of(store: &Store, owner: &str) -> Result<Self> {
+    /// Looks for all names that begin as `owner`'s do, and for the leases it knows of: others have no name of their own.
+    pub(super) fn of(store: &Store, owner: &str, known: &Model) -> Result<Self> {
         let mut names = BTreeMap::new();
         for image in store.images()? {
             let own = image.names().iter().filter(|name| name.repository().starts_with(&format!("{owner}/")));
@@ -32,19 +34,21 @@ impl Seen {
             let own = container.name().as_str().starts_with(&format!("{owner}-"));
             own.then(|| (container.name().to_string(), container.image().map(|id| id.to_string()).unwrap_or_default()))
         });
-        Ok(Self { names, containers: containers.collect() })
+        let leases = store.leases()?.into_iter().map(|lease| lease.id.to_string());
+        let leases = leases.filter(|id| known.leases.contains_key(id)).collect();
+        Ok(Self { names, containers: containers.collect(), leases })
     }
 
     /// Says whether that is what the model says.
     pub(super) fn agrees(&self, model: &Model) -> bool {
         let containers = model.containers.iter().map(|(name, held)| (name, &held.image));
-        self.names == model.names && self.containers.iter().eq(containers)
+        self.names == model.names && self.containers.iter().eq(containers) && self.leases.iter().eq(model.leases.keys())
     }
 }
 
 /// Claims that every name means what it should, that images can be read and saved, and containers show their files.
 pub(super) fn all(store: &Store, owner: &str, model: &Model) -> Result<()> {
-    let seen = Seen::of(store, owner)?;
+    let seen = Seen::of(store, owner, model)?;
     ensure!(seen.agrees(model), "the store does not hold what was acknowledged\nseen: {seen:?}\nexpected: {model:?}");
     for (name, id) in &model.names {
         let image = store.image(name)?;
@@ -53,6 +57,11 @@ pub(super) fn all(store: &Store, owner: &str, model: &Model) -> Result<()> {
         for layer in image.layers()? {
             layer.write_archive(io::sink()).with_context(|| format!("content of {name}"))?;
         }
+    }
+    for (lease, layer) in &model.leases {
+        let kept = store.layer(layer).with_context(|| format!("what lease {lease} keeps"))?;
+        let leased = store.leased(lease.parse()?)?;
+        ensure!(leased == [Subject::Layer(kept.id())], "lease {lease} keeps {leased:?}, not layer {layer}");
     }
     model.containers.iter().try_for_each(|(name, held)| shows(store, name, &held.files))
 }

@@ -1,5 +1,7 @@
 //! Random sequences of verbs on a store and on a model of it, compared after each: what fails is made as short as it goes.
 
+mod leases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -7,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use plyfs::prelude::*;
 use plyfs::{
-    Archive, CheckOptions, CommitOptions, Container, ContainerOptions, Durability, ErrorKind, Image, MountOptions,
-    Parent, Progress, PruneOptions, Removal, Source, Store, Unmount,
+    Archive, CheckOptions, CommitOptions, Container, ContainerOptions, Durability, ErrorKind, Image, Lease,
+    MountOptions, Parent, Progress, PruneOptions, Removal, Source, Store, Unmount,
 };
 use plyfs_testkit::oci::LayerTar;
 use plyfs_testkit::require_root;
@@ -43,6 +45,12 @@ enum Step {
     Save(usize),
     ReadArchive(usize),
     KilledLoad,
+    Lease(usize, bool),
+    LoadUnder(usize, u64),
+    LetGo(usize),
+    Renew(usize),
+    Expire(usize),
+    Release(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -66,11 +74,19 @@ fn step() -> impl Strategy<Value = Step> {
         1 => which.clone().prop_map(Step::Save),
         1 => which.clone().prop_map(Step::ReadArchive),
         1 => Just(Step::KilledLoad),
+        3 => (which.clone(), any::<bool>()).prop_map(|(what, survives)| Step::Lease(what, survives)),
+        2 => (which.clone(), few.clone()).prop_map(|(lease, n)| Step::LoadUnder(lease, n)),
+        1 => which.clone().prop_map(Step::LetGo),
+        1 => which.clone().prop_map(Step::Renew),
+        1 => which.clone().prop_map(Step::Expire),
+        1 => which.clone().prop_map(Step::Release),
     ]
 }
 
 /// The store and the model, side by side.
 struct Machine {
+    /// Of the leases that live, those that are held; of the others there are ids alone.
+    leases: BTreeMap<String, Option<Lease>>,
     store: Store,
     sketch: Sketch,
     // Last: removed after the store is closed.
@@ -80,7 +96,7 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let dir = TempDir::new();
-        Self { store: open(&dir), sketch: Sketch::default(), dir }
+        Self { leases: BTreeMap::new(), store: open(&dir), sketch: Sketch::default(), dir }
     }
 
     fn take(&mut self, step: &Step) {
@@ -98,14 +114,17 @@ impl Machine {
             Step::Untag(which) => self.untag(*which),
             Step::Remove(name, force) => self.remove(&container(*name), *force),
             Step::RemoveImage(which) => self.remove_image(*which),
-            Step::Prune(all) => {
-                self.store.prune(PruneOptions::new().all(*all)).expect("pruned");
-                self.sketch.prune(*all);
-            }
+            Step::Prune(all) => self.prune(*all),
             Step::Reap => drop(self.store.reap().expect("reaped")),
             Step::Save(which) => self.save(*which),
             Step::ReadArchive(which) => self.read_archive(*which),
             Step::KilledLoad => self.kill_a_load(),
+            Step::Lease(what, survives) => self.lease(*what, *survives),
+            Step::LoadUnder(lease, n) => self.load_under(*lease, *n),
+            Step::LetGo(lease) => self.let_go(*lease),
+            Step::Renew(lease) => self.renew(*lease),
+            Step::Expire(lease) => self.expire(*lease),
+            Step::Release(lease) => self.release(*lease),
         }
     }
 
@@ -124,7 +143,6 @@ impl Machine {
         let parent = layers.get(parent % (layers.len() + 1));
         let archive = LayerTar::new().file(format!("applied{seed}"), content(seed)).finish();
         let layer = self.store.apply(archive.as_slice(), parent, Progress::none()).expect("applied");
-        let chain = |layer: &plyfs::Layer| layer.chain_id().expect("it came as an archive").to_string();
         self.sketch.layers.insert(chain(&layer), parent.map(chain));
     }
 
@@ -286,10 +304,15 @@ impl Machine {
         doomed.kill().expect("killed");
         doomed.wait().expect("dead");
         let staging = self.store.path().join("staging");
-        assert_ne!(fs::read_dir(&staging).expect("listed").count(), 0, "the kill came within the load");
+        let staged = || {
+            let entries = fs::read_dir(&staging).expect("listed").map(|entry| entry.expect("listed").file_name());
+            // The files of leases that are held stay.
+            entries.filter(|name| !name.to_string_lossy().ends_with(".lease")).count()
+        };
+        assert_ne!(staged(), 0, "the kill came within the load");
         let _working = turn::work();
         self.store = open(&self.dir);
-        assert_eq!(fs::read_dir(&staging).expect("listed").count(), 0, "nothing is left of it");
+        assert_eq!(staged(), 0, "nothing is left of it");
     }
 
     /// Claims that lists and sums are what the model says.
@@ -299,7 +322,6 @@ impl Machine {
             .collect();
         assert_eq!(images, self.sketch.images.iter().map(|(id, image)| (id.clone(), image.names.clone())).collect());
         let layers = self.store.layers().expect("listed");
-        let chain = |layer: &plyfs::Layer| layer.chain_id().expect("known").to_string();
         assert_eq!(layers.iter().map(chain).collect::<BTreeSet<_>>(), self.sketch.layers.keys().cloned().collect());
         let containers: BTreeMap<_, _> = (self.store.containers().expect("listed").iter())
             .map(|container| {
@@ -312,6 +334,7 @@ impl Machine {
             containers,
             held.map(|(name, held)| (name.clone(), (held.image.clone(), held.is_mounted))).collect()
         );
+        self.compare_leases(&layers);
         let usage = self.store.usage().expect("added up");
         let (mut stored, mut reclaimable) = (plyfs::Usage::default(), plyfs::Usage::default());
         let needed = self.sketch.needed();
@@ -345,6 +368,9 @@ impl Machine {
         for name in self.sketch.containers.keys().cloned().collect::<Vec<_>>() {
             self.remove(&name, false);
         }
+        while !self.leases.is_empty() {
+            self.release(0);
+        }
         for _ in 0..self.sketch.images.len() {
             self.remove_image(0);
         }
@@ -364,10 +390,14 @@ fn container(number: u64) -> String {
     format!("c{number}")
 }
 
+fn chain(layer: &plyfs::Layer) -> String {
+    layer.chain_id().expect("it came as an archive").to_string()
+}
+
 /// The chains of an image's layers, lowest first.
 fn chains(image: &Image) -> Vec<String> {
     let layers = image.layers().expect("they are there");
-    layers.iter().rev().map(|layer| layer.chain_id().expect("known").to_string()).collect()
+    layers.iter().rev().map(chain).collect()
 }
 
 /// The files a container shows, by the seeds whose content they have.

@@ -13,6 +13,15 @@ pub(crate) struct Sketch {
     pub(crate) layers: BTreeMap<String, Option<String>>,
     pub(crate) images: BTreeMap<String, Picture>,
     pub(crate) containers: BTreeMap<String, Held>,
+    /// Those that live, by id.
+    pub(crate) leases: BTreeMap<String, Leased>,
+}
+
+/// What a lease keeps: chains of layers, ids of images.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Leased {
+    pub(crate) layers: BTreeSet<String>,
+    pub(crate) images: BTreeSet<String>,
 }
 
 /// An image.
@@ -78,38 +87,65 @@ impl Sketch {
         self.containers.values().any(|held| held.image.as_deref() == Some(id))
     }
 
+    /// A layer's chain, from itself down.
+    pub(crate) fn chains(&self, top: &str) -> Vec<String> {
+        std::iter::successors(Some(top.to_owned()), |chain| self.layers[chain].clone()).collect()
+    }
+
+    /// Says whether a lease keeps the layer itself.
+    pub(crate) fn is_leased(&self, chain: &str) -> bool {
+        self.leases.values().any(|lease| lease.layers.contains(chain))
+    }
+
+    /// Says whether a lease keeps the image.
+    pub(crate) fn is_leased_image(&self, id: &str) -> bool {
+        self.leases.values().any(|lease| lease.images.contains(id))
+    }
+
     /// Removes an image, and its layers from the uppermost down as long as nothing stands on them.
     pub(crate) fn remove_image(&mut self, id: &str) {
         let image = self.images.remove(id).expect("the image is there");
+        for lease in self.leases.values_mut() {
+            lease.images.remove(id);
+        }
         self.remove_chain(image.top);
     }
 
     fn remove_chain(&mut self, top: String) {
         let mut next = Some(top);
-        while let Some(chain) = next.filter(|chain| !self.is_used(chain)) {
+        while let Some(chain) = next.filter(|chain| !self.is_used(chain) && !self.is_leased(chain)) {
             next = self.layers.remove(&chain).flatten();
         }
     }
 
-    /// Removes layers that nothing stands on; images without a name and without a container first.
-    pub(crate) fn prune(&mut self, all: bool) {
+    /// Removes layers that nothing stands on, images without a name and without a container first; what is left for a
+    /// lease alone is the answer.
+    pub(crate) fn prune(&mut self, all: bool) -> BTreeSet<String> {
         let loose = self.images.iter().filter(|(id, image)| all && image.names.is_empty() && !self.is_made_of(id));
+        let mut kept = BTreeSet::new();
         for id in loose.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            self.remove_image(&id);
+            if self.is_leased_image(&id) {
+                kept.insert(id);
+            } else {
+                self.remove_image(&id);
+            }
         }
         for chain in self.layers.keys().cloned().collect::<Vec<_>>() {
             if self.layers.contains_key(&chain) {
                 self.remove_chain(chain);
             }
         }
+        kept.extend(self.layers.keys().filter(|chain| !self.is_used(chain)).cloned());
+        kept
     }
 
-    /// The layers that images and containers stand on, themselves or through others.
+    /// The layers that images and containers stand on or leases keep, themselves or through others.
     pub(crate) fn needed(&self) -> BTreeSet<String> {
         let images = self.images.values().map(|image| Some(image.top.clone()));
         let containers = self.containers.values().map(|held| held.parent.clone());
+        let leases = self.leases.values().flat_map(|lease| lease.layers.iter().cloned().map(Some));
         let mut needed = BTreeSet::new();
-        for mut next in images.chain(containers) {
+        for mut next in images.chain(containers).chain(leases) {
             while let Some(chain) = next {
                 next = self.layers.get(&chain).cloned().flatten();
                 needed.insert(chain);
