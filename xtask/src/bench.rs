@@ -7,6 +7,7 @@
 mod diff;
 mod disk;
 mod harness;
+mod images;
 mod machine;
 mod peers;
 mod report;
@@ -29,6 +30,8 @@ enum Bench {
     Store(store::Args),
     /// Exporting, listing, applying and comparing a real tree of 22,000 files, beside tar, find and containerd
     Diff(diff::Args),
+    /// Images in, out and committed, beside docker, containerd, podman, umoci and what the machine can do
+    Images(images::Args),
 }
 
 /// Runs one bench.
@@ -39,5 +42,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.bench {
         Bench::Store(args) => store::run(args),
         Bench::Diff(args) => diff::run(args),
+        Bench::Images(args) => images::run(args),
     }
 }

@@ -14,7 +14,7 @@ mod fuse;
 mod image;
 mod lab;
 mod model;
-mod peer;
+pub(crate) mod peer;
 mod record;
 mod wire;
 

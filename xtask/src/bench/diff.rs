@@ -159,7 +159,7 @@ impl Bench<'_> {
 }
 
 /// A real tree, installed once.
-fn packages() -> Result<PathBuf> {
+pub(super) fn packages() -> Result<PathBuf> {
     let dir = tree::target().join("xtask/bench/node");
     let modules = dir.join("node_modules");
     if !modules.exists() {

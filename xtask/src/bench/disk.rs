@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::run::{check, command};
+use crate::run::{check, command, output};
 use crate::tree;
 
 /// An ext4 in a file, mounted by a loop device; unmounted and deleted at the end.
@@ -33,6 +33,14 @@ impl Disk {
         Ok(disk)
     }
 
+    /// The same, whose writes do not pass through the page cache a second time, in the file below.
+    pub(super) fn direct(name: &str, size: u64) -> Result<Self> {
+        let disk = Self::ext4(name, size)?;
+        let device = output(command("findmnt").args(["--noheadings", "--output", "SOURCE", &disk.at]))?;
+        check(command("losetup").args(["--direct-io=on", device.trim()]))?;
+        Ok(disk)
+    }
+
     /// Where it is mounted.
     pub(super) fn path(&self) -> &str {
         &self.at
@@ -49,7 +57,7 @@ impl Drop for Disk {
 
 /// Unmounts what is mounted at a place and below it, lazily, and does nothing where nothing is.
 fn release(at: &str) {
-    if crate::run::output(command("mountpoint").args(["-q", at])).is_ok() {
+    if output(command("mountpoint").args(["-q", at])).is_ok() {
         let _ = check(command("umount").args(["--recursive", "--lazy"]).arg(Path::new(at)));
     }
 }

@@ -90,6 +90,34 @@ impl Row {
     }
 }
 
+/// How one variant of a row spent its time.
+#[derive(Debug)]
+struct Times {
+    what: String,
+    wall: Series,
+    user: Series,
+    system: Series,
+}
+
+impl Times {
+    fn cells(&self) -> [String; 5] {
+        let shown = |series: &Series| Unit::Seconds.show(series.median());
+        let times = [&self.wall, &self.user, &self.system].map(shown);
+        let [wall, user, system] = times;
+        [self.what.clone(), self.wall.name.clone(), wall, user, system]
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "what": self.what,
+            "who": self.wall.name,
+            "wall": self.wall.samples,
+            "user": self.user.samples,
+            "system": self.system.samples,
+        })
+    }
+}
+
 /// A bench's rows, printed and written at the end.
 #[derive(Debug)]
 #[must_use = "a report is printed by `finish`"]
@@ -97,12 +125,13 @@ pub(super) struct Report {
     name: &'static str,
     machine: Machine,
     rows: Vec<Row>,
+    times: Vec<Times>,
 }
 
 impl Report {
     /// An empty report; `name` is the bench's.
     pub(super) fn new(name: &'static str, machine: Machine) -> Self {
-        Self { name, machine, rows: Vec::new() }
+        Self { name, machine, rows: Vec::new(), times: Vec::new() }
     }
 
     /// A row whose goal speaks of `measured / beside`.
@@ -116,13 +145,24 @@ impl Report {
         self.rows.push(Row { what: what.to_owned(), unit, measured: measured.clone(), beside: None, goal });
     }
 
+    /// How the variant named by `wall` spent its time on the processors, in a table of its own.
+    pub(super) fn times(&mut self, what: &str, wall: &Series, user: &Series, system: &Series) {
+        let (wall, user, system) = (wall.clone(), user.clone(), system.clone());
+        self.times.push(Times { what: what.to_owned(), wall, user, system });
+    }
+
     /// Prints the table and writes the figures with every sample to `target/xtask/bench/NAME.json`.
     pub(super) fn finish(self) -> Result<()> {
         println!("{}", self.table());
         let dir = tree::target().join("xtask/bench");
         let file = dir.join(format!("{}.json", self.name));
         let rows: Vec<_> = self.rows.iter().map(Row::json).collect();
-        let text = json!({ "bench": self.name, "machine": self.machine.json(), "rows": rows });
+        let text = json!({
+            "bench": self.name,
+            "machine": self.machine.json(),
+            "rows": rows,
+            "times": self.times.iter().map(Times::json).collect::<Vec<_>>(),
+        });
         fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         fs::write(&file, format!("{text:#}\n")).with_context(|| format!("write {}", file.display()))?;
         let (met, with_goal) = self
@@ -135,21 +175,33 @@ impl Report {
     }
 
     fn table(&self) -> String {
-        let head = ["what", "measured", "beside", "ratio", "goal", "met"].map(str::to_owned);
-        let lines: Vec<_> = std::iter::once(head).chain(self.rows.iter().map(Row::cells)).collect();
-        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
         let mut text = self.machine.lines();
-        for line in &lines {
-            let mut row = String::new();
-            for (column, cell) in line.iter().enumerate() {
-                // Formatting pads by characters, which is what is wanted with µ and ×.
-                let _ = write!(row, "{cell:<width$}  ", width = width(column));
-            }
-            text.push_str(row.trim_end());
+        let head = ["what", "measured", "beside", "ratio", "goal", "met"];
+        text.push_str(&aligned(head, self.rows.iter().map(Row::cells)));
+        if !self.times.is_empty() {
             text.push('\n');
+            let head = ["what", "who", "clock", "user", "system"];
+            text.push_str(&aligned(head, self.times.iter().map(Times::cells)));
         }
         text
     }
+}
+
+/// Lines of cells below their heads.
+fn aligned<const N: usize>(head: [&str; N], lines: impl Iterator<Item = [String; N]>) -> String {
+    let lines: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(lines).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
+    let mut text = String::new();
+    for line in &lines {
+        let mut row = String::new();
+        for (column, cell) in line.iter().enumerate() {
+            // Formatting pads by characters, which is what is wanted with µ and ×.
+            let _ = write!(row, "{cell:<width$}  ", width = width(column));
+        }
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -172,6 +224,17 @@ mod tests {
                         create   plyfs 300 µs       raw 100 µs  3.00×  ≤ 1.5×     NO\n\
                         commits  8 threads 4000 /s                     ≥ 1000 /s  yes\n\
                         open     plyfs 1.00 s\n";
+        assert_eq!(report.table(), expected);
+    }
+
+    #[test]
+    fn times_stand_in_a_table_of_their_own() {
+        let mut report = Report::new("test", Machine::of("a machine"));
+        report.times("load", &series("plyfs", &[2.0]), &series("plyfs", &[1.0]), &series("plyfs", &[0.5]));
+        let expected = "a machine\n\
+                        what  measured  beside  ratio  goal  met\n\n\
+                        what  who    clock   user    system\n\
+                        load  plyfs  2.00 s  1.00 s  500 ms\n";
         assert_eq!(report.table(), expected);
     }
 

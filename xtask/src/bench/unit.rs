@@ -9,6 +9,8 @@ pub(super) enum Unit {
     Bytes,
     /// Operations a second.
     PerSecond,
+    /// Things.
+    Count,
 }
 
 impl Unit {
@@ -18,6 +20,7 @@ impl Unit {
             Self::Seconds => "s",
             Self::Bytes => "B",
             Self::PerSecond => "1/s",
+            Self::Count => "1",
         }
     }
 
@@ -27,6 +30,7 @@ impl Unit {
             Self::Seconds => (&[(1.0, "s"), (1e-3, "ms"), (1e-6, "µs")], "ns"),
             Self::Bytes => (&[(1e9, "GB"), (1e6, "MB"), (1e3, "kB")], "B"),
             Self::PerSecond => (&[], "/s"),
+            Self::Count => return format!("{value:.0}"),
         };
         let smallest = if self == Self::Seconds { 1e-9 } else { 1.0 };
         let (size, unit) = steps.iter().find(|(size, _)| value >= *size).copied().unwrap_or((smallest, last));
@@ -57,6 +61,7 @@ mod tests {
             (Unit::Bytes, 31_900_000.0, "31.9 MB"),
             (Unit::Bytes, 12.0, "12.0 B"),
             (Unit::PerSecond, 12_345.0, "12345 /s"),
+            (Unit::Count, 4.0, "4"),
         ] {
             assert_eq!(unit.show(value), text);
         }

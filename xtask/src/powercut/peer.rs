@@ -144,8 +144,13 @@ impl Keeper {
         }
     }
 
+    /// The processes that work for those who ask.
+    pub(crate) fn daemons(&self) -> Vec<u32> {
+        self.daemons.iter().map(|(_, child)| child.id()).collect()
+    }
+
     /// The peer's own command, on this disk and nothing else of the machine.
-    fn client(&self) -> Command {
+    pub(crate) fn client(&self) -> Command {
         let run = &self.run;
         let mut it = match self.peer {
             Peer::Plyfs => command(tree::target().join("debug/plyfs")),
@@ -175,7 +180,7 @@ impl Keeper {
         let lines =
             "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.internal.v1.opt\"]\n";
         fs::write(&config, lines).context("write containerd's settings")?;
-        let mut daemon = command("containerd");
+        let mut daemon = ends_with_us("containerd");
         daemon.arg("--config").arg(config).arg("--root").arg(root);
         daemon.arg("--state").arg(self.run.join("containerd-state"));
         daemon.arg("--address").arg(self.run.join("containerd.sock"));
@@ -189,7 +194,7 @@ impl Keeper {
         let run = &self.run;
         let settings = run.join("daemon.json");
         fs::write(&settings, "{}").context("write dockerd's settings")?;
-        let mut daemon = command("dockerd");
+        let mut daemon = ends_with_us("dockerd");
         daemon.arg("--data-root").arg(&self.root).arg("--exec-root").arg(run.join("exec"));
         daemon.arg("--pidfile").arg(run.join("docker.pid")).arg("--containerd").arg(run.join("containerd.sock"));
         daemon.arg("--host").arg(format!("unix://{}", run.join("docker.sock").display()));
@@ -240,6 +245,13 @@ impl Drop for Keeper {
             }
         }
     }
+}
+
+/// A daemon that ends when this process does, however that ends.
+fn ends_with_us(daemon: &str) -> Command {
+    let mut it = command("setpriv");
+    it.args(["--pdeathsig", "TERM", "--", daemon]);
+    it
 }
 
 /// The names in what `plyfs images --json` says.

@@ -36,6 +36,27 @@ pub(crate) fn run(dir: &Path, rounds: u32) -> Result<()> {
     Ok(())
 }
 
+/// Makes and mounts `count` containers of the first image of the store in `dir`, once a round, and removes them.
+pub(crate) fn containers(dir: &Path, rounds: u32, count: usize) -> Result<()> {
+    let store = Store::open(dir)?;
+    let image = store.images()?.into_iter().next().ok_or("the store has no image")?;
+    for _ in 0..rounds {
+        let made = timed("containers", || {
+            let each = |number: usize| {
+                let container = store.create(&image, ContainerOptions::new().name(format!("c{number}").parse()?))?;
+                let mount = container.mount(&MountOptions::new())?;
+                Ok((container, mount))
+            };
+            (0..count).map(each).collect::<Result<Vec<_>>>()
+        })?;
+        for (container, mount) in made {
+            mount.unmount()?;
+            container.remove(Removal::Unmounted)?;
+        }
+    }
+    Ok(())
+}
+
 /// Publishes a chain of small layers and returns the uppermost.
 pub(crate) fn chain(store: &Store, depth: usize) -> Result<Layer> {
     let mut operation = store.operation()?;

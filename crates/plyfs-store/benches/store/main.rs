@@ -1,6 +1,7 @@
 //! What the store takes for its own work, in process; run by `cargo xtask bench store`.
 //!
-//! `store SCENARIO DIR ROUNDS LAYERS` works in the existing directory DIR, on a file system nobody else uses, and prints every
+//! `store SCENARIO DIR ROUNDS LAYERS` works in the existing directory DIR (`containers`: on the first image of the store there,
+//! of which it makes LAYERS containers at a time), on a file system nobody else uses, and prints every
 //! sample as a line `name<TAB>seconds`. Whatever is measured beside plyfs takes its turn with it, round by round.
 #![allow(clippy::print_stdout, reason = "a bench's output is its samples")]
 
@@ -19,13 +20,14 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let [scenario, dir, rounds, layers] = arguments.as_slice() else {
-        return Err("usage: store life|scale|prepare|memory DIR ROUNDS LAYERS".into());
+        return Err("usage: store life|scale|prepare|memory|containers DIR ROUNDS LAYERS".into());
     };
     let (dir, rounds) = (Path::new(dir), rounds.parse()?);
     match scenario.as_str() {
         "life" => life::run(dir, rounds),
         "scale" => scale::run(dir, rounds, layers.parse()?),
         "prepare" => many::Many::new(&dir.join("many"), layers.parse()?).map(drop),
+        "containers" => life::containers(dir, rounds, layers.parse()?),
         "memory" => scale::memory(dir),
         other => Err(format!("no scenario {other:?}").into()),
     }
