@@ -43,6 +43,7 @@ pub(super) struct Applier<'a> {
     pub(super) links: Links,
     losses: Losses,
     owner: Owner,
+    creator: (u32, u32),
     is_root_given: bool,
 }
 
@@ -56,14 +57,14 @@ pub(super) enum Done {
     At(Vec<u8>, u64),
 }
 
-/// Applies the whole archive; what the layer costs is left for the caller to measure.
+/// Applies the whole archive; also returns what the layer costs, unless that is left for the caller to measure.
 pub(super) fn apply<'a>(
     source: Source<'a>,
     root: &OwnedFd,
     chain: &'a Chain,
     options: &'a ApplyOptions,
     tar_split: Option<&mut dyn Write>,
-) -> Result<Applied> {
+) -> Result<(Applied, Option<Usage>)> {
     let own = || fs::open_dir_at(root, ".").map_err(|error| Error::call("open the layer", error));
     // Without privilege nothing can be given to root; what nothing describes stays the caller's.
     let owner = rustix::process::geteuid().is_root().then(|| options.owners.root()).flatten();
@@ -75,6 +76,7 @@ pub(super) fn apply<'a>(
         links: Links::new(own()?),
         losses: Losses::default(),
         owner,
+        creator: metadata::creator(),
         is_root_given: false,
     };
     while let Some(mut entry) = applier.reader.next_entry()? {
@@ -163,21 +165,26 @@ impl<'a> Applier<'a> {
 
     fn file(&mut self, name: &OsStr, entry: &Entry) -> Result<Done> {
         let path = self.cursor.path_of(name);
-        let file = self.create(name)?;
+        let file = self.create(name, metadata::first_mode(entry, self.creator))?;
+        let setting = |error| failed("set the attributes of", &path, error);
+        let made = metadata::ensure_private(&file, entry).map_err(setting)?;
         let crc = self.fill(&file, entry)?;
-        let dropped = metadata::restore(Target::Open(file.as_fd()), entry, self.options.tolerates_attributes);
-        let dropped = dropped.map_err(|error| failed("set the attributes of", &path, error))?;
+        let target = Target::New(file.as_fd(), &made);
+        let dropped = metadata::restore(target, entry, self.options.tolerates_attributes).map_err(setting)?;
         self.report(&path, dropped);
+        // What a file costs is certain when it is closed: some file systems set more aside while it is written.
+        drop(file);
+        self.cursor.count(name)?;
         Ok(match crc {
             Some(crc) if entry.stored > 0 => Done::At(path, crc),
             _ => Done::Empty(path),
         })
     }
 
-    /// Creates the file `name` in the current directory, in place of whatever is there.
-    pub(super) fn create(&mut self, name: &OsStr) -> Result<File> {
+    /// Creates the file `name` in the current directory, in place of whatever is there; the umask applies to `mode`.
+    pub(super) fn create(&mut self, name: &OsStr, mode: Mode) -> Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let create = |cursor: &Cursor<'_>| fs::open_at(cursor.dir(), name, flags, Mode::RUSR | Mode::WUSR);
+        let create = |cursor: &Cursor<'_>| fs::open_at(cursor.dir(), name, flags, mode);
         let mut file = create(&self.cursor);
         if matches!(&file, Err(error) if error.errno() == Errno::EXIST) {
             self.vacate(name)?;
@@ -330,6 +337,7 @@ impl<'a> Applier<'a> {
         let dropped = metadata::restore(target, entry, self.options.tolerates_attributes);
         let dropped = dropped.map_err(|error| failed("set the attributes of", &path, error))?;
         self.report(&path, dropped);
+        self.cursor.count(name)?;
         Ok(Done::Empty(path))
     }
 
@@ -339,6 +347,7 @@ impl<'a> Applier<'a> {
         let removing = |error| failed("replace", &path, error);
         let stat = fs::stat_at(self.cursor.dir(), name).map_err(removing)?;
         self.cursor.touch();
+        self.cursor.uncount(&stat);
         if self.record.is_some() && !is_whiteout_device(&stat) {
             let dir = fs::open_dir_at(self.cursor.dir(), ".").map_err(removing)?;
             self.lose_below(&dir, name, &path, &stat, 0)?;
@@ -390,7 +399,7 @@ impl<'a> Applier<'a> {
         self.losses.listed.push(Skipped::new(Path::new(OsStr::from_bytes(path)), reason));
     }
 
-    fn finish(mut self, tar_split: Option<&mut dyn Write>) -> Result<Applied> {
+    fn finish(mut self, tar_split: Option<&mut dyn Write>) -> Result<(Applied, Option<Usage>)> {
         if let Some(record) = &mut self.record {
             record.segment(self.reader.raw())?;
         }
@@ -406,19 +415,20 @@ impl<'a> Applier<'a> {
         if !self.is_root_given {
             self.imply_root()?;
         }
-        let deferred = self.cursor.finish()?;
+        let (deferred, usage) = self.cursor.finish()?;
         if let (Some(record), Some(out)) = (self.record, tar_split) {
             record.finish(out)?;
         }
         let (diff_id, archive_size, _) = self.reader.into_inner().finish();
-        Ok(Applied {
+        let applied = Applied {
             diff_id,
             archive_size,
-            usage: Usage::default(),
+            usage: usage.unwrap_or_default(),
             skipped: self.losses.listed,
             skipped_more: self.losses.more,
             deferred,
-        })
+        };
+        Ok((applied, usage))
     }
 
     /// Gives the root what it has in the chain, else 0755 root:root and the beginning of time (rule 53).

@@ -20,10 +20,11 @@ use rustix::io::Errno;
 
 use super::deferred::{Deferred, Question, Questions};
 use super::metadata::{self, Owner};
+use super::tally::Tally;
 use crate::archive::Time;
 use crate::chain::{DirMarks, copy_directory_attributes, is_whiteout_device, times_of};
 use crate::layout::{OPAQUE_VALUE, WHITEOUT_PREFIX};
-use crate::{Chain, Error, Found, Merged, Result, beneath, names};
+use crate::{Chain, Error, Found, Merged, Result, Usage, beneath, names};
 
 /// How many directories are held open at most; those further up are opened again when they are needed.
 const HELD: usize = 64;
@@ -44,6 +45,7 @@ pub(super) struct Cursor<'a> {
     path: Vec<u8>,
     /// What only the chain can say, where it is not known yet.
     questions: Questions,
+    tally: Tally,
 }
 
 struct Level {
@@ -54,6 +56,8 @@ struct Level {
     /// What it gets back when it is left, if its times are decided.
     times: Option<Timestamps>,
     is_touched: bool,
+    /// What of its own cost is in the tally.
+    counted: Usage,
     lower: Lower,
 }
 
@@ -87,8 +91,10 @@ impl<'a> Cursor<'a> {
             (true, false) => Lower::Nothing,
             (true, true) => Lower::Directory(merged),
         };
-        let root = Level { fd: Some(root), end: 0, times: None, is_touched: true, lower };
-        Ok(Self { chain, owner, max_depth, levels: vec![root], path: Vec::new(), questions: Questions::default() })
+        let counted = Usage::default();
+        let root = Level { fd: Some(root), end: 0, times: None, is_touched: true, counted, lower };
+        let (path, questions, tally) = (Vec::new(), Questions::default(), Tally::default());
+        Ok(Self { chain, owner, max_depth, levels: vec![root], path, questions, tally })
     }
 
     /// The root of the layer.
@@ -114,6 +120,18 @@ impl<'a> Cursor<'a> {
     /// Says that names in the current directory were changed, so that it gets its times back.
     pub(super) fn touch(&mut self) {
         self.top_mut().is_touched = true;
+    }
+
+    /// Counts `name`, which was made in the current directory and will not change; directories are counted when they are left.
+    pub(super) fn count(&mut self, name: &OsStr) -> Result<()> {
+        let stat = fs::stat_at(self.dir(), name).map_err(self.failed("look at", name))?;
+        self.tally.add(Usage::of(&stat));
+        Ok(())
+    }
+
+    /// Says that `stat` is about to be removed from the layer.
+    pub(super) fn uncount(&mut self, stat: &Stat) {
+        self.tally.remove(stat);
     }
 
     /// Decides the times of the current directory.
@@ -175,7 +193,7 @@ impl<'a> Cursor<'a> {
                 self.questions.ask(Question::OpaqueAnew, &self.path_of(name));
             }
         }
-        self.push(name, fd, None, true, lower)
+        self.push(name, fd, Before { times: None, is_touched: true, cost: Usage::default() }, lower)
     }
 
     /// Goes to the directory `name`, which the layer has.
@@ -183,7 +201,7 @@ impl<'a> Cursor<'a> {
         let failed = self.failed("open", name);
         let fd = fs::open_dir_at(self.dir(), name).map_err(&failed)?;
         let stat = fs::stat(&fd).map_err(&failed)?;
-        self.push(name, fd, Some(times_of(&stat)), false, Lower::Unasked)
+        self.push(name, fd, Before::of(&stat), Lower::Unasked)
     }
 
     /// What the lowers have for `name` in the current directory; `None` too where they cannot be looked at.
@@ -217,7 +235,9 @@ impl<'a> Cursor<'a> {
         let failed = self.failed("make opaque", OsStr::new(""));
         self.mark_opaque_fd(self.dir()).map_err(&failed)?;
         // In an opaque directory whiteouts have nothing to hide and would show as devices (rule 11).
-        remove_whiteouts(self.dir(), 0).map_err(&failed)?;
+        if remove_whiteouts(self.dir(), 0).map_err(&failed)? {
+            self.tally.forget();
+        }
         self.touch();
         self.top_mut().lower = Lower::Nothing;
         Ok(())
@@ -256,12 +276,13 @@ impl<'a> Cursor<'a> {
         Ok(matches!(self.lower(self.levels.len() - 1)?, Lower::Unknown))
     }
 
-    /// Goes back to the root, giving every directory its times back; returns what waits for the chain.
-    pub(super) fn finish(mut self) -> Result<Deferred> {
+    /// Goes back to the root, giving every directory its times back; returns what waits for the chain, and what the layer
+    /// costs, where that is known.
+    pub(super) fn finish(mut self) -> Result<(Deferred, Option<Usage>)> {
         self.leave_to(0)?;
-        let root = self.levels.pop().expect("the root is never left");
-        settle(&root).map_err(|error| Error::call("set the times of the root", error))?;
-        Ok(self.questions.finish())
+        settle(&mut self.levels[0], &mut self.tally)
+            .map_err(|error| Error::call("set the times of the root", error))?;
+        Ok((self.questions.finish(), self.tally.finish()))
     }
 
     /// The directory whose attributes the root takes from the lowers; `None` for a base layer.
@@ -281,7 +302,7 @@ impl<'a> Cursor<'a> {
         match fs::open_dir_at(self.dir(), name) {
             Ok(fd) => {
                 let stat = fs::stat(&fd).map_err(&failed)?;
-                self.push(name, fd, Some(times_of(&stat)), false, Lower::Unasked)?;
+                self.push(name, fd, Before::of(&stat), Lower::Unasked)?;
                 Ok(Step::Entered)
             }
             Err(error) if error.is_not_found() => self.step_below(name, purpose),
@@ -319,6 +340,7 @@ impl<'a> Cursor<'a> {
             (FileType::Symlink, _) => fs::read_link_at(self.dir(), name).map(Step::Link).map_err(failed),
             (_, Purpose::Whiteout(_)) => Ok(Step::NothingToHide), // rule 9
             (_, Purpose::Entry(implied)) if is_whiteout_device(&stat) => {
+                self.uncount(&stat);
                 fs::unlink_at(self.dir(), name).map_err(failed)?;
                 self.default_dir(name, true, implied)?; // rule 10
                 Ok(Step::Entered)
@@ -388,14 +410,7 @@ impl<'a> Cursor<'a> {
         Ok(if marks.is_opaque { Lower::Nothing } else { found })
     }
 
-    fn push(
-        &mut self,
-        name: &OsStr,
-        fd: OwnedFd,
-        times: Option<Timestamps>,
-        is_touched: bool,
-        lower: Lower,
-    ) -> Result<()> {
+    fn push(&mut self, name: &OsStr, fd: OwnedFd, before: Before, lower: Lower) -> Result<()> {
         if let Some(at) = self.levels.len().checked_sub(HELD).filter(|&at| at > 0) {
             self.let_go(at)?;
         }
@@ -404,17 +419,17 @@ impl<'a> Cursor<'a> {
             return Err(names::too_deep(&path, self.max_depth));
         }
         self.path = path;
-        self.levels.push(Level { fd: Some(fd), end: self.path.len(), times, is_touched, lower });
+        let Before { times, is_touched, cost } = before;
+        self.levels.push(Level { fd: Some(fd), end: self.path.len(), times, is_touched, counted: cost, lower });
         Ok(())
     }
 
     /// Closes a directory that is still an ancestor; it has its times back.
     fn let_go(&mut self, at: usize) -> Result<()> {
         let level = &mut self.levels[at];
-        settle(level).map_err(|error| {
+        settle(level, &mut self.tally).map_err(|error| {
             Error::call(format!("set the times of {}", names::quoted(&self.path[..level.end])), error)
         })?;
-        level.is_touched = false;
         level.fd = None;
         Ok(())
     }
@@ -471,34 +486,55 @@ enum Step {
     Link(OsString),
 }
 
-fn settle(level: &Level) -> Result<(), CallError> {
-    match (&level.fd, &level.times) {
-        (Some(fd), Some(times)) if level.is_touched => metadata::set_times(fd, times),
-        _ => Ok(()),
+/// What a directory is when it is entered.
+struct Before {
+    times: Option<Timestamps>,
+    is_touched: bool,
+    cost: Usage,
+}
+
+impl Before {
+    /// One that was there, and was left before as it is.
+    fn of(stat: &Stat) -> Self {
+        Self { times: Some(times_of(stat)), is_touched: false, cost: Usage::of(stat) }
     }
 }
 
-/// Removes the whiteouts at and below an open directory.
-fn remove_whiteouts(dir: BorrowedFd<'_>, depth: usize) -> Result<(), CallError> {
+/// Gives a directory its times back and counts what it costs now, if anything in it was changed.
+fn settle(level: &mut Level, tally: &mut Tally) -> Result<(), CallError> {
+    let Some(fd) = level.fd.as_ref().filter(|_| level.is_touched) else { return Ok(()) };
+    if let Some(times) = &level.times {
+        metadata::set_times(fd, times)?;
+    }
+    let cost = Usage::of(&fs::stat(fd)?);
+    tally.replace(level.counted, cost);
+    (level.counted, level.is_touched) = (cost, false);
+    Ok(())
+}
+
+/// Removes the whiteouts at and below an open directory; says whether there were any.
+fn remove_whiteouts(dir: BorrowedFd<'_>, depth: usize) -> Result<bool, CallError> {
     if depth > fs::MAX_DEPTH {
         return Err(CallError::new("openat", ".", Errno::LOOP));
     }
+    let mut has_removed = false;
     for entry in fs::read_dir(dir)? {
         let is_whiteout = |stat: Stat| is_whiteout_device(&stat);
         match entry.kind {
             FileType::Directory => {
                 let inner = fs::open_dir_at(dir, &entry.name)?;
                 let times = times_of(&fs::stat(&inner)?);
-                remove_whiteouts(inner.as_fd(), depth + 1)?;
+                has_removed |= remove_whiteouts(inner.as_fd(), depth + 1)?;
                 metadata::set_times(&inner, &times)?;
             }
             FileType::CharacterDevice | FileType::Unknown if is_whiteout(fs::stat_at(dir, &entry.name)?) => {
                 fs::unlink_at(dir, &entry.name)?;
+                has_removed = true;
             }
             _ => {}
         }
     }
-    Ok(())
+    Ok(has_removed)
 }
 
 fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = OsString> {

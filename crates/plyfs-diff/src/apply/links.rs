@@ -179,7 +179,7 @@ impl Applier<'_> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {
                 let mut source = File::from(lower.open()?);
-                let mut file = self.create(name)?;
+                let mut file = self.create(name, metadata::PRIVATE)?;
                 io::copy(&mut source, &mut file)
                     .map_err(|error| Error::io(format!("copy up {}", names::quoted(&path)), error))?;
             }
@@ -190,7 +190,8 @@ impl Applier<'_> {
             }
         }
         self.cursor.touch();
-        copy_attributes(Target::Name(self.cursor.dir(), name), lower, &stat)?.map_err(copying)
+        copy_attributes(Target::Name(self.cursor.dir(), name), lower, &stat)?.map_err(copying)?;
+        self.cursor.count(name)
     }
 
     /// Makes a copy of a file of AUFS' store, which is no part of the tree itself (rule 5).
@@ -200,7 +201,7 @@ impl Applier<'_> {
         }
         let path = self.cursor.path_of(name);
         let copying = |error| Error::io(format!("copy to {}", names::quoted(&path)), error);
-        let mut file = self.create(name)?;
+        let mut file = self.create(name, metadata::PRIVATE)?;
         let kept = self.links.kept.get(target).ok_or_else(|| no_target(entry))?;
         let mut store = self.links.store.as_ref().expect("kept with its content");
         store.seek(SeekFrom::Start(kept.offset)).map_err(copying)?;
@@ -208,6 +209,8 @@ impl Applier<'_> {
         let dropped = metadata::restore(Target::Open(file.as_fd()), &kept.entry, self.options.tolerates_attributes);
         let dropped = dropped.map_err(|error| failed("set the attributes of", &path, error))?;
         self.report(&path, dropped);
+        drop(file);
+        self.cursor.count(name)?;
         Ok(Done::Empty(path))
     }
 }

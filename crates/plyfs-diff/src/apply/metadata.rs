@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use plyfs_sys::fs::{self, Gid, Timespec, Timestamps, Uid};
+use plyfs_sys::fs::{self, Gid, Stat, Timespec, Timestamps, Uid};
 use plyfs_sys::{CallError, xattr};
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -27,8 +27,36 @@ pub(super) type Owner = Option<(u32, u32)>;
 pub(super) enum Target<'a> {
     /// An open file or directory.
     Open(BorrowedFd<'a>),
+    /// The same of a file that was just made, and its status then: what it has already need not be set.
+    New(BorrowedFd<'a>, &'a Stat),
     /// A name in a directory: what cannot be opened without side effects.
     Name(BorrowedFd<'a>, &'a OsStr),
+}
+
+/// The mode of a file that nobody else may look into yet.
+pub(super) const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// Who owns what this process makes, but for its group in some directories.
+pub(super) fn creator() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}
+
+/// What of its mode a file can be made with: nothing that another could use before its owner is right.
+pub(super) fn first_mode(entry: &Entry, creator: (u32, u32)) -> Mode {
+    if creator == (entry.uid, entry.gid) { Mode::from_raw_mode(entry.mode & 0o777) } else { PRIVATE }
+}
+
+/// The status of a file that was just made with [`first_mode`].
+///
+/// In a directory that gives its group to what is made in it, the file is closed to others until its own group is set.
+pub(super) fn ensure_private(file: impl AsFd, entry: &Entry) -> Result<Stat, CallError> {
+    let file = file.as_fd();
+    let made = fs::stat(file)?;
+    if (made.st_uid, made.st_gid) == (entry.uid, entry.gid) || made.st_mode & 0o077 == 0 {
+        return Ok(made);
+    }
+    set_mode(file, PRIVATE.as_raw_mode())?;
+    fs::stat(file)
 }
 
 /// Gives `target` what the entry says, but the times of a directory; returns the attributes that were left out.
@@ -45,13 +73,20 @@ pub(super) fn restore(target: Target<'_>, entry: &Entry, tolerant: bool) -> Resu
             result => result?,
         }
     }
-    if entry.kind != Kind::Symlink {
+    // An access list among the attributes counts as a change of the mode, and so may a change of the owner.
+    let is_mode_right = matches!(target, Target::New(_, made) if entry.xattrs.is_empty() && has_facts_of(made, entry));
+    if entry.kind != Kind::Symlink && !is_mode_right {
         target.set_mode(entry.mode)?;
     }
     if entry.kind != Kind::Directory {
         target.set_times(&times(entry))?;
     }
     Ok(dropped)
+}
+
+/// Says whether owner, group and mode are those of the entry.
+fn has_facts_of(made: &Stat, entry: &Entry) -> bool {
+    (made.st_uid, made.st_gid, made.st_mode & 0o7777) == (entry.uid, entry.gid, entry.mode)
 }
 
 /// Removes the attributes that an earlier description left and `entry` does not have.
@@ -98,28 +133,29 @@ pub(super) fn own(fd: impl AsFd, owner: Owner) -> Result<(), CallError> {
 impl Target<'_> {
     pub(super) fn set_owner(self, uid: u32, gid: u32) -> Result<(), CallError> {
         match self {
-            Self::Open(fd) => own(fd, Some((uid, gid))),
+            Self::New(_, made) if (made.st_uid, made.st_gid) == (uid, gid) => Ok(()),
+            Self::Open(fd) | Self::New(fd, _) => own(fd, Some((uid, gid))),
             Self::Name(dir, name) => fs::chown_at(dir, name, uid, gid),
         }
     }
 
     pub(super) fn set_xattr(self, attribute: &OsStr, value: &[u8]) -> Result<(), CallError> {
         match self {
-            Self::Open(fd) => xattr::set(fd, attribute, value),
+            Self::Open(fd) | Self::New(fd, _) => xattr::set(fd, attribute, value),
             Self::Name(dir, name) => xattr::set_at(dir, name, attribute, value),
         }
     }
 
     pub(super) fn set_mode(self, mode: u32) -> Result<(), CallError> {
         match self {
-            Self::Open(fd) => set_mode(fd, mode),
+            Self::Open(fd) | Self::New(fd, _) => set_mode(fd, mode),
             Self::Name(dir, name) => fs::chmod_at(dir, name, Mode::from_raw_mode(mode)),
         }
     }
 
     pub(super) fn set_times(self, times: &Timestamps) -> Result<(), CallError> {
         match self {
-            Self::Open(fd) => set_times(fd, times),
+            Self::Open(fd) | Self::New(fd, _) => set_times(fd, times),
             Self::Name(dir, name) => fs::set_times_at(dir, name, times),
         }
     }

@@ -10,6 +10,7 @@ mod owners;
 mod record;
 mod scratch;
 mod settle;
+mod tally;
 mod whiteouts;
 
 use std::io::{Read, Write};
@@ -113,6 +114,9 @@ impl Applied {
 /// - Device nodes that may not be made, OverlayFS' own attributes and security labels are reported in
 ///   [`Applied::skipped`].
 ///
+/// What the layer costs is counted on the way. Only where an entry replaced what an earlier one had made, and it was more
+/// than a whiteout, the layer is walked once more at the end, as [`Usage::measure`] does.
+///
 /// Over [`Chain::unknown`] what the parent decides waits in [`Applied::deferred`], and [`settle`](crate::settle()) finishes
 /// it: so the layers of an image can be unpacked at once.
 ///
@@ -129,6 +133,7 @@ pub fn apply(
     // One copy of the applier serves every kind of reader.
     let source: &mut dyn Read = &mut archive;
     let root = fs::open_dir_at(layer, ".").map_err(|error| Error::call("open the layer", error))?;
-    let applied = applier::apply(DigestReader::new(source), &root, chain, options, tar_split)?;
-    Ok(Applied { usage: Usage::measure(&root)?, ..applied })
+    let (applied, usage) = applier::apply(DigestReader::new(source), &root, chain, options, tar_split)?;
+    let usage = usage.map_or_else(|| Usage::measure(&root), Ok)?;
+    Ok(Applied { usage, ..applied })
 }

@@ -94,7 +94,7 @@ fn rebuild(
     let aside = set_aside(root, chain).map_err(moving)?;
     let mut archive = Archive::new(record, &aside)?;
     let source: &mut dyn Read = &mut archive;
-    let again = applier::apply(DigestReader::new(source), root, chain, options, Some(tar_split))?;
+    let (again, _) = applier::apply(DigestReader::new(source), root, chain, options, Some(tar_split))?;
     if (again.diff_id, again.archive_size) != (applied.diff_id, applied.archive_size) {
         return Err(Error::new(ErrorKind::Corrupt, "the record is not of the archive that was applied"));
     }

@@ -109,7 +109,7 @@ impl Applier<'_> {
         fs::set_times_at(dir, name, &metadata::at(Time::default()))
             .map_err(|error| failed("make a whiteout of", &self.cursor.path_of(name), error))?;
         self.cursor.touch();
-        Ok(())
+        self.cursor.count(name)
     }
 
     /// The error of a whiteout that could not be made; on OverlayFS itself no privilege helps (rule 17a).

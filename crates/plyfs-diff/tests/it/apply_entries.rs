@@ -224,3 +224,51 @@ fn root_modes_are_exact_whatever_the_umask_is() {
     let modes = ["d", "d/f", "d/p", "implied", ""].map(|path| mode(stack.top().join(path)));
     assert_eq!(modes, [0o2777, 0o666, 0o666, 0o755, 0o755]);
 }
+
+#[test]
+fn root_what_a_layer_costs_is_right_where_directories_grow_each_time_they_are_entered() {
+    require_root!();
+    // The stack compares with a walk.
+    let long = "n".repeat(120);
+    let mut archive = LayerTar::new().dir("a").dir("b");
+    for number in 0..120 {
+        archive = archive.file(format!("a/{number}-{long}"), "x").file(format!("b/{number}-{long}"), long.repeat(100));
+    }
+    // Deeper than directories are held, so that outer ones are closed and entered again.
+    for depth in (1..90).rev() {
+        archive = archive
+            .file(format!("{}{depth}", "d/".repeat(depth)), "")
+            .link(format!("a/link-{depth}"), format!("a/1-{long}"));
+        archive = archive.entry(EntryType::Directory, 0o700, "d/".repeat(depth), "", "");
+    }
+    let mut stack = Stack::new();
+    let applied = stack.push(&archive.finish());
+    assert!(applied.usage.inodes > 2 + 240 + 178, "{:?}", applied.usage);
+}
+
+#[test]
+fn root_a_file_in_a_directory_that_gives_its_group_is_still_the_archives() {
+    require_root!();
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, kind, mode, gid) in [
+        ("d", EntryType::Directory, 0o2775, 7),
+        ("d/plain", EntryType::Regular, 0o640, 0),
+        ("d/setuid", EntryType::Regular, 0o6755, 0),
+        ("d/group", EntryType::Regular, 0o664, 7),
+    ] {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(gid);
+        header.set_size(0);
+        archive.append_data(&mut header, path, std::io::empty()).expect("an entry");
+    }
+    let stack = Stack::new().with(archive.into_inner().expect("an archive"));
+    for (path, expected) in
+        [("d", (0o2775, 7)), ("d/plain", (0o640, 0)), ("d/setuid", (0o6755, 0)), ("d/group", (0o664, 7))]
+    {
+        let path = stack.top().join(path);
+        assert_eq!((mode(&path), fs::metadata(&path).expect("stat").gid()), expected, "{}", path.display());
+    }
+}
