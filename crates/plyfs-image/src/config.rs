@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::digest;
 use crate::error::{Error, ErrorKind, Result, shown};
-use crate::layout::MAX_LAYERS;
+use crate::layout::{MAX_FACT, MAX_LAYERS};
 use crate::manifest::{or_default, parse};
 
 #[derive(Deserialize)]
@@ -28,7 +28,14 @@ pub(crate) struct Facts {
 
 /// Reads what the store's record repeats.
 pub(crate) fn facts(bytes: &[u8]) -> Result<Facts> {
-    parse(bytes, "config")
+    let facts: Facts = parse(bytes, "config")?;
+    for (field, fact) in [("created", &facts.created), ("architecture", &facts.architecture), ("os", &facts.os)] {
+        if let Some(length) = fact.as_ref().map(String::len).filter(|length| *length > MAX_FACT) {
+            let message = format!("config: {field}: {length} bytes, and {MAX_FACT} are the most");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+    }
+    Ok(facts)
 }
 
 #[derive(Deserialize)]
@@ -45,7 +52,7 @@ struct RootFs {
 pub(crate) fn diff_ids(bytes: &[u8], layers: usize) -> Result<Vec<Digest>> {
     let diff_ids = all_diff_ids(bytes)?;
     if diff_ids.len() != layers {
-        let message = format!("config: {} DiffIds for {layers} layers", diff_ids.len());
+        let message = format!("config: rootfs.diff_ids: {} DiffIds for {layers} layers", diff_ids.len());
         return Err(Error::new(ErrorKind::Corrupt, message));
     }
     Ok(diff_ids)
@@ -55,20 +62,21 @@ pub(crate) fn diff_ids(bytes: &[u8], layers: usize) -> Result<Vec<Digest>> {
 pub(crate) fn all_diff_ids(bytes: &[u8]) -> Result<Vec<Digest>> {
     let document: Document = parse(bytes, "config")?;
     if !matches!(document.os.as_str(), "" | "linux") {
-        return Err(Error::new(ErrorKind::Unsupported, format!("config: an image for {}", shown(&document.os))));
+        return Err(Error::new(ErrorKind::Unsupported, format!("config: os: an image for {}", shown(&document.os))));
     }
     let Some(rootfs) = document.rootfs else {
         return Err(Error::new(ErrorKind::InvalidInput, "config: no rootfs"));
     };
     if rootfs.kind != "layers" {
-        return Err(Error::new(ErrorKind::Unsupported, format!("config: a rootfs of type {}", shown(&rootfs.kind))));
+        return Err(Error::new(ErrorKind::Unsupported, format!("config: rootfs.type: {}", shown(&rootfs.kind))));
     }
     let layers = rootfs.diff_ids.len();
     if layers > MAX_LAYERS {
-        let message = format!("config: {layers} layers, and {MAX_LAYERS} are the most");
+        let message = format!("config: rootfs.diff_ids: {layers} layers, and {MAX_LAYERS} are the most");
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
-    rootfs.diff_ids.iter().map(|text| digest::parse(text, "config: a DiffId")).collect()
+    let parse = |(number, text): (usize, &String)| digest::parse(text, &format!("config: rootfs.diff_ids[{number}]"));
+    rootfs.diff_ids.iter().enumerate().map(parse).collect()
 }
 
 #[cfg(test)]

@@ -88,6 +88,19 @@ fn known_kind(error: &io::Error) -> Option<ErrorKind> {
     None
 }
 
+/// The longest text of another's error that a message repeats, foreign text in it included.
+const BOUND: usize = 300;
+
+/// The text of another's error on one line, bounded.
+pub(crate) fn bounded(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut short: String = text.chars().map(plain).take(BOUND).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
 /// Foreign text as a message may repeat it: quoted, on one line, bounded.
 pub(crate) fn shown(text: impl AsRef<[u8]>) -> String {
     let text = text.as_ref();

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use plyfs_diff::Digest;
 use plyfs_store::Reference;
 
+use crate::config;
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
@@ -52,6 +53,8 @@ pub(crate) struct IncomingLayer {
     pub member: String,
     /// What its descriptor says of the member; a docker-archive says nothing.
     pub promise: Option<Promise>,
+    /// Of a foreign layer, what it is and where it is to be had.
+    pub foreign: Option<String>,
 }
 
 /// Which image is taken where there is a choice: that for the platform asked for, or for this machine.
@@ -93,7 +96,8 @@ pub(crate) fn read(members: &Members, wanted: &Wanted) -> Result<Vec<Incoming>> 
         return Err(Error::new(ErrorKind::InvalidInput, "no image in the archive"));
     }
     for image in &images {
-        wanted.check(&image.config).map_err(|error| Error::wrap(image.label(), error))?;
+        let checked = wanted.check(&image.config).and_then(|()| config::facts(&image.config).map(drop));
+        checked.map_err(|error| Error::wrap(image.label(), error))?;
         for layer in &image.layers {
             let checked = check_member(members, layer);
             checked.map_err(|error| Error::wrap(format!("{}: layer {}", image.label(), layer.diff_id), error))?;
@@ -104,8 +108,13 @@ pub(crate) fn read(members: &Members, wanted: &Wanted) -> Result<Vec<Incoming>> 
 
 /// A layer's member is there and as large as its descriptor says.
 fn check_member(members: &Members, layer: &IncomingLayer) -> Result<()> {
-    let Some(member) = members.open(&layer.member)? else {
-        return Err(missing(&layer.member));
+    let member = match (members.open(&layer.member)?, &layer.foreign) {
+        (Some(member), _) => member,
+        (None, None) => return Err(missing(&layer.member)),
+        (None, Some(foreign)) => {
+            let message = format!("a foreign layer {foreign}, which is not in the archive");
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
     };
     match layer.promise {
         Some(promise) if promise.size != member.size() => {

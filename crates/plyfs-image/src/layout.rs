@@ -55,6 +55,11 @@ pub(crate) const MEDIA_LAYERS: [&str; 13] = [
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
 ];
 
+/// What in a media type says that a layer is foreign: its blob may lie elsewhere.
+pub(crate) const FOREIGN_LAYERS: [&str; 2] = [".nondistributable.", ".foreign."];
+
+/// The longest time, architecture or operating system that a config may state: the store's records repeat them.
+pub(crate) const MAX_FACT: usize = 128;
 /// The largest manifest, index, `manifest.json` or config that is read: what registries accept.
 pub(crate) const MAX_DOCUMENT: u64 = 4 << 20;
 /// The most members an archive may have.
@@ -67,6 +72,8 @@ pub(crate) const MAX_MEMBER_NAMES: usize = 8 << 20;
 pub(crate) const MAX_DESCRIPTORS: usize = 4096;
 /// The most layers an image may have; the kernel stacks 500.
 pub(crate) const MAX_LAYERS: usize = 1024;
+/// The most names an image may come with.
+pub(crate) const MAX_NAMES: usize = 1024;
 /// How deep indexes may nest.
 pub(crate) const MAX_INDEX_DEPTH: usize = 4;
 /// How many links in an archive are followed to a member.

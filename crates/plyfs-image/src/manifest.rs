@@ -5,19 +5,28 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{self, Promise};
-use crate::error::{Error, ErrorKind, Result, shown};
+use crate::error::{Error, ErrorKind, Result, bounded, shown};
 use crate::layout::{self, MAX_DESCRIPTORS, MAX_LAYERS};
 use crate::platform::Stated;
 
-/// Reads one JSON document; `what` names it in errors.
+/// Reads one JSON document; `what` names it in errors, which say the field too: `layers[0].size`.
 ///
 /// Nesting is bounded by serde_json, size by who read the bytes; a known field given twice is an error.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| Error::new(ErrorKind::InvalidInput, format!("{what}: {error}")))
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = match error.path().iter().next() {
+            Some(_) => format!("{}: ", bounded(&error.path().to_string())),
+            None => String::new(),
+        };
+        format!("{field}{}", bounded(&error.inner().to_string()))
+    });
+    let parsed = parsed.and_then(|parsed| json.end().map(|()| parsed).map_err(|error| error.to_string()));
+    parsed.map_err(|why| Error::new(ErrorKind::InvalidInput, format!("{what}: {why}")))
 }
 
 /// A pointer to a blob.
@@ -28,15 +37,26 @@ pub(crate) struct Descriptor {
     pub media_type: String,
     digest: String,
     size: u64,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "unique")]
     pub annotations: BTreeMap<String, String>,
     pub platform: Option<Stated>,
+    #[serde(default, deserialize_with = "or_default")]
+    urls: Vec<String>,
 }
 
 impl Descriptor {
     /// The digest, its grammar checked, and the size; `what` names the descriptor.
     pub(crate) fn promise(&self, what: &str) -> Result<Promise> {
         Ok(Promise { digest: digest::parse(&self.digest, what)?, size: self.size })
+    }
+
+    /// Says of a foreign layer, which an archive need not hold, what it is and where it is to be had.
+    pub(crate) fn foreign(&self) -> Option<String> {
+        let is_foreign = layout::FOREIGN_LAYERS.iter().any(|word| self.media_type.contains(word));
+        is_foreign.then(|| match self.urls.first() {
+            Some(url) => format!("of type {}, to be had from {}", self.media_type, shown(url)),
+            None => format!("of type {}", self.media_type),
+        })
     }
 
     /// Says whether the descriptor is about another one, as buildkit's attestations are.
@@ -49,6 +69,7 @@ impl Descriptor {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Index {
+    schema_version: Option<u32>,
     #[serde(default, deserialize_with = "or_default")]
     media_type: String,
     #[serde(default, deserialize_with = "or_default")]
@@ -65,6 +86,9 @@ impl Index {
             return Err(Error::new(ErrorKind::InvalidInput, format!("{what}: both an index and a manifest")));
         }
         same_type(&index.media_type, media_type, what)?;
+        if let Some(version) = index.schema_version.filter(|version| *version != 2) {
+            return Err(Error::new(ErrorKind::Unsupported, format!("{what}: schema version {version}")));
+        }
         if index.manifests.len() > MAX_DESCRIPTORS {
             let message = format!("{what}: {} manifests, and {MAX_DESCRIPTORS} are the most", index.manifests.len());
             return Err(Error::new(ErrorKind::InvalidInput, message));
@@ -137,6 +161,34 @@ pub(crate) struct DockerEntry {
     pub repo_tags: Vec<String>,
     #[serde(default, deserialize_with = "or_default")]
     pub layers: Vec<String>,
+}
+
+/// Reads an object of which no key may come twice, or `null`.
+fn unique<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<BTreeMap<String, String>, D::Error> {
+    struct Unique;
+    impl<'de> Visitor<'de> for Unique {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object of texts")
+        }
+
+        fn visit_unit<E>(self) -> std::result::Result<Self::Value, E> {
+            Ok(BTreeMap::new())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Self::Value, A::Error> {
+            let mut all = BTreeMap::new();
+            while let Some((key, value)) = entries.next_entry::<String, String>()? {
+                if all.contains_key(&key) {
+                    return Err(serde::de::Error::custom(format!("{} comes twice", shown(key))));
+                }
+                all.insert(key, value);
+            }
+            Ok(all)
+        }
+    }
+    from.deserialize_any(Unique)
 }
 
 /// Reads `null` as the empty value.

@@ -9,7 +9,7 @@ use plyfs_store::Reference;
 use super::{Incoming, IncomingLayer, missing};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, shown};
-use crate::layout::{DOCKER_MANIFEST, MAX_DESCRIPTORS};
+use crate::layout::{DOCKER_MANIFEST, MAX_DESCRIPTORS, MAX_NAMES};
 use crate::manifest::{DockerEntry, parse};
 use crate::members::Members;
 
@@ -44,26 +44,34 @@ pub(super) fn names(members: &Members) -> Result<Vec<(Digest, Vec<Reference>)>> 
 }
 
 fn image(members: &Members, entry: &DockerEntry) -> Result<Incoming> {
-    let config = members.document(&entry.config)?;
-    let config = config.ok_or_else(|| Error::wrap("config", missing(&entry.config)))?;
+    let names = tags(entry)?;
+    let label =
+        || names.first().map_or_else(|| format!("image {}", shown(&entry.config)), |name| format!("image {name}"));
+    let named = |error| Error::wrap(label(), error);
+    let config = members.document(&entry.config).map_err(named)?;
+    let config = config.ok_or_else(|| named(Error::wrap("config", missing(&entry.config))))?;
     let id = Digest::of(&config);
     if digest_in_name(&entry.config).is_some_and(|named| named != id) {
         let message = format!("config {}: the bytes have the digest {id}", shown(&entry.config));
-        return Err(Error::new(ErrorKind::Corrupt, message));
+        return Err(named(Error::new(ErrorKind::Corrupt, message)));
     }
-    let names = tags(entry)?;
-    let label = names.first().map_or_else(|| format!("image {id}"), |name| format!("image {name}"));
-    let diff_ids = config::diff_ids(&config, entry.layers.len()).map_err(|error| Error::wrap(label, error))?;
+    let diff_ids = config::diff_ids(&config, entry.layers.len()).map_err(named)?;
     let layers = entry.layers.iter().zip(diff_ids);
-    let layers = layers.map(|(member, diff_id)| IncomingLayer { diff_id, member: member.clone(), promise: None });
+    let layers =
+        layers.map(|(member, diff_id)| IncomingLayer { diff_id, member: member.clone(), promise: None, foreign: None });
     Ok(Incoming { id, config, manifest: None, names, layers: layers.collect(), notes: Vec::new() })
 }
 
 fn tags(entry: &DockerEntry) -> Result<Vec<Reference>> {
+    if entry.repo_tags.len() > MAX_NAMES {
+        let message =
+            format!("{DOCKER_MANIFEST}: RepoTags: {} names, and {MAX_NAMES} are the most", entry.repo_tags.len());
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
     let named = entry.repo_tags.iter().filter(|tag| *tag != NO_NAME);
     let parsed = named.map(|tag| {
         let parsed = tag.parse::<Reference>();
-        parsed.map_err(|error| Error::new(ErrorKind::InvalidInput, format!("{DOCKER_MANIFEST}: {error}")))
+        parsed.map_err(|error| Error::new(ErrorKind::InvalidInput, format!("{DOCKER_MANIFEST}: RepoTags: {error}")))
     });
     parsed.collect()
 }

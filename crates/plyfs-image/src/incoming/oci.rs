@@ -31,7 +31,11 @@ pub(super) fn read(members: &Members, wanted: &Wanted) -> Result<Vec<Incoming>> 
         if descriptor.is_attestation() || is_for_another_platform(descriptor, &index.manifests, wanted) {
             continue;
         }
-        let mut image = image(members, descriptor, wanted)?;
+        let image = image(members, descriptor, wanted);
+        let mut image = image.map_err(|error| match names(descriptor).0.first() {
+            Some(name) => Error::wrap(format!("image {name}"), error),
+            None => error,
+        })?;
         if let Some((_, names)) = given.iter().find(|(id, names)| *id == image.id && !names.is_empty()) {
             image.names.clone_from(names);
         } else {
@@ -73,9 +77,10 @@ fn image(members: &Members, descriptor: &Descriptor, wanted: &Wanted) -> Result<
     let (manifest, config_descriptor) = Manifest::parse(&bytes, &media_type, &what)?;
     let config = blob(members, &config_descriptor, &format!("{what}: config"))?;
     let diff_ids = config::diff_ids(&config, manifest.layers.len()).map_err(|error| Error::wrap(&what, error))?;
-    let layers = manifest.layers.iter().zip(diff_ids).map(|(layer, diff_id)| {
-        let promise = layer.promise(&format!("{what}: layer"))?;
-        Ok(IncomingLayer { diff_id, member: layout::blob_path(&promise.digest), promise: Some(promise) })
+    let layers = manifest.layers.iter().zip(diff_ids).enumerate().map(|(number, (layer, diff_id))| {
+        let promise = layer.promise(&format!("{what}: layers[{number}]"))?;
+        let member = layout::blob_path(&promise.digest);
+        Ok(IncomingLayer { diff_id, member, promise: Some(promise), foreign: layer.foreign() })
     });
     Ok(Incoming {
         id: Digest::of(&config),

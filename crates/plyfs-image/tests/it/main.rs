@@ -1,7 +1,10 @@
 //! Images in and out of real stores, judged by other people's tools.
 
 mod at_once;
+mod build;
 mod containers;
+mod edits;
+mod forms;
 mod keep;
 mod known;
 mod peers;
