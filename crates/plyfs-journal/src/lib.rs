@@ -95,6 +95,7 @@ mod run;
 mod salvage;
 mod slice;
 mod snapshot;
+mod survey;
 mod synced;
 mod transaction;
 mod view;

@@ -58,13 +58,21 @@ pub(crate) struct Place {
     pub(crate) commits: u64,
 }
 
+/// What is wrong with a block that no writer and no tear makes.
+pub(crate) const BROKEN: &str = "a block that is neither blank nor whole";
+
+/// What is wrong where blocks lack that others say were on the disk.
+pub(crate) const GONE: &str = "a block that was synced is gone";
+
+/// What each block of `bytes`, which were read at `place`, is.
+pub(crate) fn judge(bytes: &[u8], place: Place) -> Vec<Block> {
+    let blocks = bytes.chunks(BLOCK).zip(place.end..);
+    blocks.map(|(block, position)| Block::judge(block, place.generation, position)).collect()
+}
+
 /// Takes the complete commits of `bytes`, which were read at `place`, and judges what follows them.
 pub(crate) fn scan(bytes: &[u8], place: Place) -> Found {
-    let blocks: Vec<Block> = bytes
-        .chunks(BLOCK)
-        .zip(place.end..)
-        .map(|(block, position)| Block::judge(block, place.generation, position))
-        .collect();
+    let blocks = judge(bytes, place);
     let mut found = Found { end: place.end, ..Found::default() };
     let mut next = 0;
     while let Some(count) = complete(&blocks[next..], place.commits + wide(found.commits.len()) + 1) {
@@ -77,8 +85,8 @@ pub(crate) fn scan(bytes: &[u8], place: Place) -> Found {
         let at = |position: u64| position * wide(BLOCK);
         let damage = match block {
             Block::Blank => continue,
-            Block::Damaged => (at(position), "a block that is neither blank nor whole"),
-            Block::Written(header) if header.durable > found.end => (at(found.end), "a block that was synced is gone"),
+            Block::Damaged => (at(position), BROKEN),
+            Block::Written(header) if header.durable > found.end => (at(found.end), GONE),
             Block::Written(header) if position < found.end + u64::from(header.index) || header.commit <= last => {
                 (at(position), "a block of an earlier commit")
             }
@@ -92,26 +100,8 @@ pub(crate) fn scan(bytes: &[u8], place: Place) -> Found {
     found
 }
 
-/// Takes every complete commit of a whole log, with what is broken left out between them.
-pub(crate) fn sound_commits(bytes: &[u8], generation: u64) -> Vec<Vec<u8>> {
-    let blocks: Vec<Block> =
-        bytes.chunks(BLOCK).zip(0..).map(|(block, position)| Block::judge(block, generation, position)).collect();
-    let (mut commits, mut next, mut last) = (Vec::new(), 0, 0);
-    while let Some(block) = blocks.get(next) {
-        let number = if let Block::Written(header) = block { header.commit } else { 0 };
-        match complete(&blocks[next..], number).filter(|_| number > last) {
-            Some(count) => {
-                commits.push(payload(&bytes[next * BLOCK..(next + count) * BLOCK], block));
-                (next, last) = (next + count, number);
-            }
-            None => next += 1,
-        }
-    }
-    commits
-}
-
 /// The number of blocks of the commit `number`, when all of them are at the front of `blocks`.
-fn complete(blocks: &[Block], number: u64) -> Option<usize> {
+pub(crate) fn complete(blocks: &[Block], number: u64) -> Option<usize> {
     let Some(Block::Written(first)) = blocks.first() else { return None };
     let commit = blocks.get(..first.blocks as usize)?;
     let whole = commit.iter().zip(0..).all(|(block, index)| {

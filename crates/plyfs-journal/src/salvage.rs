@@ -12,10 +12,11 @@ use crate::error::{Error, ErrorKind, Named, Result};
 use crate::generation::Files;
 use crate::head::{self, Head};
 use crate::layout::{BLOCK, is_log_or_run, log_name, run_number, wide};
-use crate::log::{self, Place};
+use crate::log;
 use crate::options::Options;
 use crate::run::{Reading, Run};
 use crate::snapshot::{Snapshot, Table};
+use crate::survey::Survey;
 use crate::synced::Marks;
 
 /// What could be read of a journal, and why the rest could not.
@@ -44,7 +45,7 @@ impl Salvage {
         Ok(salvage)
     }
 
-    /// Each damaged place: the file, the offset and what is wrong there.
+    /// Each damaged place: the file, the offset, what is wrong there and what is given up for it.
     #[must_use]
     pub fn damage(&self) -> &[Error] {
         &self.damage
@@ -59,8 +60,10 @@ impl Salvage {
 
     fn read_head(&mut self, files: &Files, head: &Head) {
         for reference in head.runs.iter().rev() {
-            let run = Run::open(&*files.disk, *reference, Reading::Copied);
-            self.take_run(run);
+            match Run::open(&*files.disk, *reference, Reading::Copied) {
+                Ok(run) => self.take_run(&run),
+                Err(error) => self.give_up(&error, &format!("its {} entries are given up", reference.entries)),
+            }
         }
         let synced = files.synced().filter(|synced| synced.generation == head.generation);
         let must_reach = synced.filter(|synced| !synced.marks.contains(Marks::RELAXED)).map_or(0, |s| s.blocks);
@@ -78,7 +81,7 @@ impl Salvage {
         for number in names.iter().filter_map(|name| run_number(name)) {
             match Run::open_unnamed(&**disk, number) {
                 Ok(run) => runs.push(run),
-                Err(error) => self.damage.push(error),
+                Err(error) => self.give_up(&error, "the whole run is given up"),
             }
         }
         // The newest first, and of those the one that covers most.
@@ -90,7 +93,7 @@ impl Salvage {
                 uncovered.push(run);
             }
         }
-        uncovered.into_iter().rev().for_each(|run| self.take_run(Ok(run)));
+        uncovered.into_iter().rev().for_each(|run| self.take_run(&run));
         let mut generations: Vec<u64> = names
             .iter()
             .filter(|name| run_number(name).is_none())
@@ -104,22 +107,32 @@ impl Salvage {
         Ok(())
     }
 
-    fn take_run(&mut self, run: Result<Run>) {
-        let run = match run {
-            Ok(run) => run,
-            Err(error) => return self.damage.push(error),
-        };
+    fn take_run(&mut self, run: &Run) {
+        // A broken page of the index takes many blocks with it: one place.
+        let mut broken: Option<(Error, u64)> = None;
         for block in run.each_block() {
             let items = match block {
                 Ok(items) => items,
                 Err(error) => {
-                    self.damage.push(error);
+                    match &mut broken {
+                        Some((first, blocks)) if first.to_string() == error.to_string() => *blocks += 1,
+                        _ => self.give_up_blocks(broken.replace((error, 1))),
+                    }
                     continue;
                 }
             };
             for item in items.flatten() {
                 self.table.insert((*item.key).into(), item.value.as_deref().map(Into::into));
             }
+        }
+        self.give_up_blocks(broken);
+    }
+
+    fn give_up_blocks(&mut self, broken: Option<(Error, u64)>) {
+        match broken {
+            Some((error, 1)) => self.give_up(&error, "one block of entries is given up"),
+            Some((error, blocks)) => self.give_up(&error, &format!("{blocks} blocks of entries are given up")),
+            None => {}
         }
     }
 
@@ -128,28 +141,25 @@ impl Salvage {
         let bytes = disk.open(&name, Access::Read).and_then(|file| log::read(&*file, 0, None)).named(&name);
         let bytes = match bytes {
             Ok(bytes) => bytes,
-            Err(error) => return self.damage.push(error),
+            Err(error) => return self.give_up(&error, "the whole log is given up"),
         };
-        let place = Place { generation: head.generation, end: 0, commits: head.commits };
-        let found = log::scan(&bytes, place);
-        let mut damage = |at: u64, what| self.damage.push(Error::damage(&name, at, what));
-        if wide(bytes.len() / BLOCK) < head.log_blocks {
-            damage(wide(bytes.len()), "shorter than it was created");
-        }
         let is_named = head.log_blocks > 0;
-        let mut commits = found.commits;
-        match found.damage.filter(|_| is_named) {
-            Some((at, what)) => damage(at, what),
-            None if found.end < must_reach => damage(found.end * wide(BLOCK), "a block that was synced is gone"),
-            None => {}
+        let survey = Survey::new(&bytes, head.generation, is_named.then_some(head.commits), must_reach);
+        self.damage.extend(survey.damage.iter().map(|(offset, what)| Error::damage(&name, *offset, what)));
+        if wide(bytes.len() / BLOCK) < head.log_blocks {
+            self.damage.push(Error::damage(&name, wide(bytes.len()), "shorter than it was created"));
         }
-        if found.damage.is_some() || found.end < must_reach || !is_named {
-            commits = log::sound_commits(&bytes, head.generation);
-        }
-        for payload in &commits {
+        for payload in &survey.commits {
             for entry in entries(payload).flatten() {
                 self.table.insert(entry.key.into(), entry.value.map(Into::into));
             }
         }
+    }
+
+    /// Notes that what an error kept from being read is left out.
+    fn give_up(&mut self, error: &Error, what: &str) {
+        let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+        let told = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+        self.damage.push(Error::new(error.kind(), format!("{told}; {what}")));
     }
 }

@@ -5,6 +5,7 @@
 //! | `directories.rs` | each layer's and container's record with its directory, its files and its short link |
 //! | `relations.rs` | the records with the look-ups and totals that follow from them |
 //! | `images.rs` | each image with its layers and blobs |
+//! | `journal.rs` | the journal with its own checksums, where it does not give a record |
 //! | `blobs.rs` | each layer with the compressed forms it came in |
 //! | `strays.rs` | what lies in the store, and what is mounted of it, with the records |
 //! | `content.rs` | each layer's content with its DiffID |
@@ -17,6 +18,7 @@ mod content;
 mod directories;
 mod finding;
 mod images;
+pub(crate) mod journal;
 mod relations;
 mod repair;
 mod strays;
@@ -122,6 +124,8 @@ impl<'a> Check<'a> {
             is_complete: true,
             found: Vec::new(),
         };
+        // What is lost with it may be what speaks of a thing.
+        check.is_complete = store.damage().is_empty();
         for record in layer_records(&snapshot) {
             if let Some(record) = check.sound(record) {
                 check.layers.insert(record.id, record);
@@ -138,6 +142,10 @@ impl<'a> Check<'a> {
             if let Some(record) = check.sound(decoded) {
                 check.images.insert(record.id, record);
             }
+        }
+        if !check.is_complete {
+            let damage = journal::damage(&store.0.root);
+            check.found.extend(damage.into_iter().map(|finding| Found { finding, fix: None }));
         }
         Ok(check)
     }

@@ -27,8 +27,8 @@ use crate::format::Format;
 use crate::progress::Progress;
 use crate::store::{Inner, open_root};
 use crate::{
-    CheckOptions, ContainerName, Error, ErrorKind, Finding, FindingKind, ImageId, Repaired, Result, Severity, Store,
-    StoreOptions, layout,
+    Act, CheckOptions, ContainerName, Error, ErrorKind, Finding, ImageId, Repaired, Result, Store, StoreOptions, check,
+    layout,
 };
 
 /// What a rebuild found again and what it could not.
@@ -43,7 +43,9 @@ pub struct Rebuilt {
     pub containers: Vec<ContainerName>,
     /// What is lost, a line each.
     pub lost: Vec<String>,
-    /// What was repaired once the journal was there, and what is wrong still.
+    /// Where in the store the old journal is kept, where there was one.
+    pub kept: Option<String>,
+    /// Each damaged place of the old journal, what was repaired once the new one was there, and what is wrong still.
     pub repaired: Repaired,
 }
 
@@ -53,17 +55,18 @@ pub type ReadDocument<'a> = &'a dyn Fn(&[u8]) -> Option<Document>;
 impl StoreOptions {
     /// Checks the store at `path` like [`Store::check`], opened for reading alone.
     ///
-    /// A journal that cannot be read is the one finding then; [`Self::rebuild_with`] is what helps.
+    /// Of a journal that cannot be opened each damaged place is a finding, and nothing else is looked at;
+    /// [`Self::rebuild_with`] is what helps.
     pub fn check(self, path: impl AsRef<Path>, options: CheckOptions, progress: Progress<'_>) -> Result<Vec<Finding>> {
         let path = path.as_ref();
-        Format::read(open_root(path)?)?;
+        let root = open_root(path)?;
+        Format::read(&root)?;
         match self.read_only(true).open(path) {
-            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => Ok(vec![Finding {
-                severity: Severity::Error,
-                kind: FindingKind::JournalDamaged,
-                subject: "journal".to_owned(),
-                problem: crate::check::report(&error),
-            }]),
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                let damage = check::journal::damage(&root);
+                let whole = || vec![check::journal::finding(check::report(&error))];
+                Ok(if damage.is_empty() { whole() } else { damage })
+            }
             store => store?.check_with(options, progress),
         }
     }
@@ -87,15 +90,22 @@ impl StoreOptions {
         let named = |e: Error| Error::new(e.kind(), format!("rebuild store {}", path.display())).because(e);
         // The root is the lock, as when a store is made: a second rebuild would take away what the first is filling.
         let _root = Lock::take(open_root(path)?, Sharing::Exclusive).map_err(|e| named(Error::call("its root", e)))?;
+        let mut acts = Vec::new();
         let rebuilt = begin(path, &self).and_then(|(store, _alone)| {
             let mut rebuilt = Rebuilt::default();
+            let damage = check::journal::damage(&store.0.root);
             fill(&store, read, progress, &mut rebuilt)?;
-            replace_journal(&store)?;
+            rebuilt.kept = replace_journal(&store)?;
+            let kept = rebuilt.kept.as_ref().map(|kept| format!("; the old one is kept in {kept}")).unwrap_or_default();
+            let done = format!("made anew from the directories{kept}");
+            acts.extend(damage.into_iter().map(|finding| Act { finding, done: done.clone() }));
             Ok(rebuilt)
         });
         let mut rebuilt = rebuilt.map_err(named)?;
         let store = self.open(path)?;
-        rebuilt.repaired = store.repair(&CheckOptions::quick(), progress)?;
+        let repaired = store.repair(&CheckOptions::quick(), progress)?;
+        acts.extend(repaired.acts);
+        rebuilt.repaired = Repaired { acts, left: repaired.left };
         Ok(rebuilt)
     }
 }
@@ -139,15 +149,15 @@ fn fill(store: &Store, read: ReadDocument<'_>, progress: Progress<'_>, rebuilt: 
     containers::find(store, &found, rebuilt)
 }
 
-/// Puts the new journal into the place of the old one, which is kept.
-fn replace_journal(store: &Store) -> Result<()> {
+/// Puts the new journal into the place of the old one, which is kept; the answer is where.
+fn replace_journal(store: &Store) -> Result<Option<String>> {
     let (root, named) = (&store.0.root, |e| Error::call("journal", e));
     fs::sync_filesystem(root).map_err(named)?;
-    if fs::try_stat_at(root, layout::JOURNAL).map_err(named)?.is_some() {
-        store.move_aside(root, &layout::JOURNAL.into(), layout::JOURNAL)?;
-    }
+    let old = fs::try_stat_at(root, layout::JOURNAL).map_err(named)?;
+    let kept = old.map(|_| store.move_aside(root, &layout::JOURNAL.into(), layout::JOURNAL)).transpose()?;
     fs::rename_at(root, layout::NEW_JOURNAL, root, layout::JOURNAL).map_err(named)?;
-    fs::sync_filesystem(root).map_err(named)
+    fs::sync_filesystem(root).map_err(named)?;
+    Ok(kept)
 }
 
 impl Store {

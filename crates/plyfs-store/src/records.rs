@@ -25,7 +25,7 @@ impl Records {
             Ok(journal) => Ok(Self::Journal(Box::new(journal))),
             Err(error) if salvage && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
                 let salvage = Salvage::read(&disk)?;
-                let mut damage: Vec<String> = salvage.damage().iter().map(|error| report(error)).collect();
+                let mut damage = told(&salvage);
                 if damage.is_empty() {
                     damage.push(report(&error));
                 }
@@ -50,6 +50,16 @@ impl Records {
             Self::Salvaged { damage, .. } => damage,
         }
     }
+}
+
+/// Each damaged place of the journal in a directory, a line each; none of a sound one.
+pub(crate) fn damage_in(directory: OwnedFd) -> Result<Vec<String>> {
+    let disk: Arc<dyn Disk> = Arc::new(DirDisk::new(directory));
+    Ok(told(&Salvage::read(&disk)?))
+}
+
+fn told(salvage: &Salvage) -> Vec<String> {
+    salvage.damage().iter().map(|error| report(error)).collect()
 }
 
 impl fmt::Debug for Records {

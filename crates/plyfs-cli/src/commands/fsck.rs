@@ -83,25 +83,29 @@ fn look(session: &Session, args: &Fsck, progress: Progress<'_>) -> Result<Repair
         tell(&rebuilt);
         repaired = rebuilt.repaired;
     }
-    if args.repair {
+    if args.repair && opens(session)? {
         let more = session.open()?.repair(&options, progress)?;
         repaired.acts.extend(more.acts);
         repaired.left = more.left;
     } else {
-        repaired.left = check(session, options, progress)?;
+        let hint = "--root and PLYFS_ROOT name another store";
+        let findings = Store::options().check(session.root()?, options, progress);
+        repaired.left = findings.hint_on(ErrorKind::NotFound, hint)?;
+    }
+    if repaired.left.iter().any(|finding| finding.kind == plyfs::FindingKind::JournalDamaged) {
+        words::warning(
+            "the journal is not repaired: `plyfs fsck --rebuild` makes it anew from the directories and keeps the old one aside",
+        );
     }
     Ok(repaired)
 }
 
-fn check(session: &Session, options: CheckOptions, progress: Progress<'_>) -> Result<Vec<Finding>> {
-    let hint = "--root and PLYFS_ROOT name another store";
-    let findings = Store::options().check(session.root()?, options, progress).hint_on(ErrorKind::NotFound, hint)?;
-    if findings.iter().any(|finding| finding.kind == plyfs::FindingKind::JournalDamaged) {
-        words::warning(
-            "`plyfs fsck --rebuild` makes the journal anew from the directories and keeps the old one aside",
-        );
+/// Says whether the store can be opened whole, as a repair needs it; what is wrong with its journal is found otherwise.
+fn opens(session: &Session) -> Result<bool> {
+    match Store::options().read_only(true).open(session.root()?) {
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => Ok(false),
+        opened => Ok(opened.map(|_| true)?),
     }
-    Ok(findings)
 }
 
 fn print(session: &mut Session, repaired: &Repaired) -> Result<()> {
@@ -119,6 +123,9 @@ fn print(session: &mut Session, repaired: &Repaired) -> Result<()> {
 fn tell(rebuilt: &Rebuilt) {
     let (layers, images, containers) = (rebuilt.layers.len(), rebuilt.images.len(), rebuilt.containers.len());
     words::note(&format!("rebuilt {layers} layers, {images} images and {containers} containers"));
+    if let Some(kept) = &rebuilt.kept {
+        words::note(&format!("the old journal is kept in {kept}"));
+    }
     for lost in &rebuilt.lost {
         words::note(&format!("lost: {lost}"));
     }

@@ -232,7 +232,14 @@ fn root_fsck_repairs_rebuilds_and_ends_as_fsck_does() {
     let ran = bench.run(["--json", "fsck"]).code(4);
     assert!(ran.text().contains(r#""kind": "journal-damaged""#), "{}", ran.text());
     assert!(ran.words().contains("fsck --rebuild"), "{}", ran.words());
+    let found = "error: journal: journal file head, offset ";
+    let ran = bench.run(["fsck", "--repair"]).code(4);
+    assert!(ran.text().starts_with(found), "a repair finds it too, and leaves it: {}", ran.text());
+    assert!(ran.words().contains("fsck --rebuild"), "{}", ran.words());
     let ran = bench.run(["fsck", "--rebuild", "--data"]).code(1);
+    let act = "made anew from the directories; the old one is kept in aside/journal";
+    assert!(ran.text().contains(&format!(": {act}\n")) || ran.text().ends_with(act), "{}", ran.text());
+    assert!(ran.words().contains("the old journal is kept in aside/journal"), "{}", ran.words());
     assert!(ran.words().contains("rebuilt 2 layers, 1 images and 1 containers"), "{}", ran.words());
     assert!(ran.words().contains("its names"), "{}", ran.words());
     assert_eq!(bench.ok(["fsck", "--data"]), "");

@@ -151,11 +151,54 @@ fn root_a_damaged_journal_is_a_finding_and_kept_aside_by_the_rebuild() {
     let found = Store::options().check(before.path(), CheckOptions::quick(), Progress::none()).expect("checked");
     assert_eq!((found[0].severity, found[0].kind), (Severity::Error, FindingKind::JournalDamaged));
     assert!(found[0].problem.contains("head"), "the file is named: {}", found[0]);
-    rebuild(before.path());
+    assert_eq!(found.len(), 1, "what is behind it is sound: {found:?}");
+    let rebuilt = rebuild(before.path());
+    let act = &rebuilt.repaired.acts[0];
+    assert_eq!(act.finding, found[0]);
+    assert_eq!(act.done, "made anew from the directories; the old one is kept in aside/journal");
+    assert_eq!(rebuilt.kept.as_deref(), Some("aside/journal"));
 
     let kept = before.path().join("aside/journal/head");
     assert_eq!(fs::read_to_string(kept).expect("kept"), "garbage");
     Store::open(before.path()).expect("opened");
+}
+
+/// Changes a byte of the first blocks of these numbers in the journal's log; the log's name.
+fn break_blocks(store: &Path, blocks: &[usize]) -> String {
+    let entries = fs::read_dir(store.join("journal")).expect("a journal");
+    let mut paths = entries.map(|entry| entry.expect("an entry").path());
+    let log = paths.find(|path| path.extension().is_some_and(|e| e == "log")).expect("a log");
+    let mut bytes = fs::read(&log).expect("readable");
+    for block in blocks {
+        bytes[block * 512 + 60] ^= 1;
+    }
+    fs::write(&log, bytes).expect("written");
+    log.file_name().expect("it has one").to_string_lossy().into_owned()
+}
+
+#[test]
+fn root_each_damaged_place_of_a_journal_is_a_finding_and_nothing_counts_as_a_stray_for_it() {
+    require_root!();
+    let before = Before::new();
+    let log = break_blocks(before.path(), &[0, 2]);
+    let options = || Store::options().salvage(true);
+
+    let found = Store::options().check(before.path(), CheckOptions::quick(), Progress::none()).expect("checked");
+    assert_eq!(found.len(), 2, "{found:?}");
+    for (finding, offset) in found.iter().zip([0, 1024]) {
+        assert_eq!((finding.severity, finding.kind), (Severity::Error, FindingKind::JournalDamaged));
+        assert!(finding.problem.contains(&format!("{log}, offset {offset}: ")), "{finding}");
+        assert!(finding.problem.contains(" given up"), "{finding}");
+    }
+    let salvaged = options().open(before.path()).expect("what is sound");
+    let again = salvaged.check(CheckOptions::quick()).expect("checked");
+    assert!(found.iter().all(|finding| again.contains(finding)), "{again:?}");
+    assert!(again.iter().all(|finding| finding.severity == Severity::Error), "no stray: {again:?}");
+
+    let rebuilt = rebuild(before.path());
+    let told: Vec<_> = rebuilt.repaired.acts.iter().take(2).map(|act| act.finding.clone()).collect();
+    assert_eq!(told, found);
+    assert_eq!(rebuilt.repaired.left, []);
 }
 
 #[test]

@@ -1,0 +1,25 @@
+//! The damaged places of the journal, a finding each.
+
+use std::os::fd::OwnedFd;
+
+use plyfs_sys::fs;
+
+use super::{Finding, FindingKind, Severity, report};
+use crate::{Error, layout, records};
+
+/// Each damaged place of the journal of the store at `root`; one finding for all of it where nothing can be read.
+///
+/// Of a sound journal there are none. It is read as a whole, by a reader that others do not wait for: what they write
+/// and merge meanwhile may look like damage, so this is asked only where something did not open or read.
+pub(crate) fn damage(root: &OwnedFd) -> Vec<Finding> {
+    let places = fs::open_dir_at(root, layout::JOURNAL)
+        .map_err(|e| Error::call(layout::JOURNAL, e))
+        .and_then(records::damage_in)
+        .unwrap_or_else(|error| vec![report(&error)]);
+    places.into_iter().map(finding).collect()
+}
+
+/// What is wrong with the journal as a finding.
+pub(crate) fn finding(problem: String) -> Finding {
+    Finding { severity: Severity::Error, kind: FindingKind::JournalDamaged, subject: "journal".to_owned(), problem }
+}
