@@ -11,6 +11,7 @@ mod images;
 mod machine;
 mod peers;
 mod report;
+mod short;
 mod store;
 mod unit;
 
@@ -28,7 +29,7 @@ pub(crate) struct Args {
 enum Bench {
     /// Opening, looking up, creating, mounting, removing and committing, at few layers and at many
     Store(store::Args),
-    /// Exporting, listing, applying and comparing a real tree of 22,000 files, beside tar, find and containerd
+    /// Exporting, listing, applying and comparing a real tree of 22,000 files, beside tar, find, containerd, docker and podman
     Diff(diff::Args),
     /// Images in, out and committed, beside docker, containerd, podman, umoci and what the machine can do
     Images(images::Args),

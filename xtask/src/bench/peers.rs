@@ -62,13 +62,13 @@ fn text(path: &Path) -> Result<&str> {
 }
 
 /// containerd with its state and socket in a directory of its own; ends with this value.
-struct Containerd {
+pub(super) struct Containerd {
     daemon: Child,
     socket: PathBuf,
 }
 
 impl Containerd {
-    fn start(dir: &Path) -> Result<Self> {
+    pub(super) fn start(dir: &Path) -> Result<Self> {
         let socket = dir.join("sock");
         std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
         let log = std::fs::File::create(dir.join("log")).context("create the daemon's log")?;
@@ -84,6 +84,11 @@ impl Containerd {
             thread::sleep(Duration::from_millis(100));
         }
         Ok(it)
+    }
+
+    /// The socket it listens at.
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
     }
 
     fn ask(&self, arguments: &[&str]) -> Result<String> {
