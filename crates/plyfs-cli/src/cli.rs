@@ -217,6 +217,9 @@ pub(crate) struct Load {
     /// Take the image for this platform where there are several [default: this machine's]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
+    /// Give up when standard input, or what FILE is if no file, gives nothing for this long: 30s, 5m
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) timeout: Option<String>,
     /// Keep compressed layers as they came, so that they are saved as the same blobs; takes the space of both
     #[arg(long)]
     pub(crate) keep_blobs: bool,

@@ -98,14 +98,14 @@ pub fn apply(
     store.layer(&applied.id.to_string()).map_err(|error| Error::store("look up the new layer", error))
 }
 
-fn stage(
+fn stage<'a>(
     operation: &mut Operation,
-    source: Source<'_>,
+    source: Source<'a>,
     parent: Option<LayerId>,
-    progress: Progress<'_>,
+    progress: Progress<'a>,
 ) -> Result<AppliedLayer> {
     let name = source.name().to_owned();
-    match source.tree()? {
+    match source.tree(progress)? {
         Tree::Stream(archive, size) => {
             let what = name.clone();
             unpack(operation, progress.reader(archive, Stage::Unpack, name, size), parent, None, &what)

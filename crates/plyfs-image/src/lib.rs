@@ -74,6 +74,7 @@ mod layout;
 mod load;
 mod manifest;
 mod members;
+mod patience;
 mod platform;
 mod publish;
 mod rebuild;

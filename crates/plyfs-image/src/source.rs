@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use plyfs_store::{Progress, Stage};
+use rustix::fs::OFlags;
 
 use crate::compression::Decoder;
 use crate::error::{Error, Result};
 use crate::incoming::Wanted;
 use crate::members::Members;
+use crate::patience::{Foreign, Patient};
 use crate::platform::Platform;
 
 /// Where an image comes from; what it is, is told by its content.
@@ -23,11 +27,14 @@ pub struct Source<'a> {
     name: String,
     platform: Option<Platform>,
     keeps_blobs: bool,
+    timeout: Option<Duration>,
 }
 
 enum Kind<'a> {
     File(File),
     Directory(OwnedFd),
+    /// A pipe, a socket, a device: what can be waited for.
+    Stream(File),
     Reader(Box<dyn Read + Send + 'a>),
 }
 
@@ -43,26 +50,40 @@ impl Source<'static> {
         let path: PathBuf = path.as_ref().into();
         let name = path.display().to_string();
         let failed = |error| Error::io(format!("open {name}"), error);
-        let file = File::open(&path).map_err(failed)?;
-        let kind = file.metadata().map_err(failed)?.file_type();
+        // A FIFO that nobody writes to is waited for when it is read, where the wait can end.
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag of open(2)");
+        let file = File::options().read(true).custom_flags(flags).open(&path).map_err(failed)?;
+        Self::of(file, name)
+    }
+
+    /// Takes what is open: a pipe, a socket, a file from where it stands, a directory. `name` is what messages call it.
+    pub fn descriptor(descriptor: OwnedFd, name: impl Into<String>) -> Result<Self> {
+        Self::of(File::from(descriptor), name.into())
+    }
+
+    fn of(mut file: File, name: String) -> Result<Self> {
+        let kind = file.metadata().map_err(|error| Error::io(format!("open {name}"), error))?.file_type();
         let kind = match () {
             () if kind.is_dir() => Kind::Directory(file.into()),
-            () if kind.is_file() => Kind::File(file),
-            () => Kind::Reader(Box::new(file)),
+            // Read where it lies, that is from its beginning.
+            () if kind.is_file() && file.stream_position().is_ok_and(|position| position == 0) => Kind::File(file),
+            () => Kind::Stream(file),
         };
-        Ok(Self { kind, name, platform: None, keeps_blobs: false })
+        Ok(Self::new(kind, name))
     }
 }
 
 impl<'a> Source<'a> {
+    fn new(kind: Kind<'a>, name: String) -> Self {
+        Self { kind, name, platform: None, keeps_blobs: false, timeout: None }
+    }
+
     /// Reads an archive from `reader`, to its end.
+    ///
+    /// Its errors are passed on with the kind that their errno or [`std::io::ErrorKind`] has. While a read of it blocks
+    /// nothing can be done about it: [`Source::descriptor`] is what can be waited for and given up.
     pub fn reader(reader: impl Read + Send + 'a) -> Self {
-        Self {
-            kind: Kind::Reader(Box::new(reader)),
-            name: "the archive read".into(),
-            platform: None,
-            keeps_blobs: false,
-        }
+        Self::new(Kind::Reader(Box::new(Foreign(reader))), "the archive read".into())
     }
 
     /// Chooses the image for this platform where an index offers several; by default this machine's.
@@ -81,6 +102,14 @@ impl<'a> Source<'a> {
     #[must_use]
     pub fn keep_blobs(mut self, keep: bool) -> Self {
         self.keeps_blobs = keep;
+        self
+    }
+
+    /// Gives up with [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) when a pipe, socket or device gives nothing for this
+    /// long; by default never. A slow sender is none that stalls.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 
@@ -110,17 +139,25 @@ impl<'a> Source<'a> {
                     packed => keep(packed, &self.name, spool, progress),
                 }
             }
+            Kind::Stream(file) => {
+                let stream = Patient::new(file, &self.name, self.timeout, progress);
+                keep(Decoder::new(stream)?, &self.name, spool, progress)
+            }
             Kind::Reader(reader) => keep(Decoder::new(reader)?, &self.name, spool, progress),
         }
     }
 
     /// The tree a changeset archive or a directory holds, to become one layer.
-    pub(crate) fn tree(self) -> Result<Tree<'a>> {
+    pub(crate) fn tree(self, progress: Progress<'a>) -> Result<Tree<'a>> {
         match self.kind {
             Kind::Directory(directory) => Ok(Tree::Directory(directory)),
             Kind::File(file) => {
                 let expected = file.metadata().ok().map(|status| status.len());
                 Ok(Tree::Stream(Box::new(file), expected))
+            }
+            Kind::Stream(file) => {
+                let stream = Patient::new(file, &self.name, self.timeout, progress);
+                Ok(Tree::Stream(Box::new(stream), None))
             }
             Kind::Reader(reader) => Ok(Tree::Stream(reader, None)),
         }

@@ -1,7 +1,9 @@
 //! `load`, `save` and `import`: images in and out.
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
 use plyfs::prelude::*;
 use plyfs::{Archive, Compression, Format, Image, ImportOptions, Instruction, Loaded, Reference, Source, Store};
@@ -10,6 +12,7 @@ use serde::Serialize;
 use crate::cli::{Import, Load, Save};
 use crate::commands::shapes::ImageShape;
 use crate::exit::{Failure, Result};
+use crate::filter::duration;
 use crate::outfile::OutFile;
 use crate::progress::with_bar;
 use crate::session::{self, Session, is_dash};
@@ -39,7 +42,9 @@ impl LoadedShape {
 pub(crate) fn load(session: &mut Session, args: &Load) -> Result<()> {
     // Opened first: a file that is not there makes no store.
     let platform = args.platform.as_deref().map(str::parse).transpose()?;
+    let timeout = args.timeout.as_deref().map(timeout).transpose()?;
     let source = platform.into_iter().fold(source(&args.source)?, Source::platform).keep_blobs(args.keep_blobs);
+    let source = timeout.into_iter().fold(source, Source::timeout);
     let store = session.ensure()?;
     let loaded = with_bar(session.out.is_quiet(), |progress| store.load(source, progress))?;
     let shapes = loaded.iter().map(LoadedShape::of).collect::<Result<Vec<_>>>()?;
@@ -81,7 +86,14 @@ fn source(path: &Path) -> Result<Source<'static>> {
     if stdin.is_terminal() {
         return Err(Failure::usage("no archive comes from a terminal").hint("name a FILE, or redirect standard input"));
     }
-    Ok(Source::reader(stdin))
+    let stdin = stdin.as_fd().try_clone_to_owned().map_err(|error| Failure::stream("standard input", error))?;
+    Ok(Source::descriptor(stdin, "standard input")?)
+}
+
+/// A duration that is not nothing: waiting for no time gives everybody up.
+fn timeout(text: &str) -> Result<Duration> {
+    let timeout = duration(text).filter(|timeout| !timeout.is_zero());
+    timeout.ok_or_else(|| Failure::usage(format!("--timeout {text:?} is no duration")).hint("30s, 5m, 1h30m"))
 }
 
 /// Saves images in one archive or layout.

@@ -245,3 +245,39 @@ fn root_fsck_repairs_rebuilds_and_ends_as_fsck_does() {
     assert_eq!(bench.ok(["fsck", "--data"]), "");
     assert!(!bench.ok(["--quiet", "containers"]).contains(&name), "its name lived in the journal alone");
 }
+
+#[test]
+fn root_standard_input_that_is_closed_empty_or_stalls_is_refused_in_one_line_and_leaves_nothing() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    let shell = |script: &str| {
+        let plyfs = format!("{} --root {}", crate::bench::PLYFS, bench.store().display());
+        let mut command = crate::bench::clean("sh");
+        command.args(["-c", &script.replace("PLYFS", &plyfs)]).current_dir(bench.temp.path());
+        plyfs_testkit::process::run(&mut command)
+    };
+    let before = bench.ok(["--json", "images"]);
+    for (code, script, words) in [
+        (5, "PLYFS load <&-", "there is nothing in it"),
+        (5, "PLYFS load </dev/null", "there is nothing in it"),
+        (5, ": | PLYFS load -", "there is nothing in it"),
+        (8, "head -c 2000 app.tar | PLYFS load", "cut off"),
+        (5, "echo hello | PLYFS load --timeout 9s", "no tar archive"),
+        (
+            15,
+            "mkfifo f; exec 3<>f; head -c 2000 app.tar >&3; PLYFS load --timeout 300ms <&3",
+            "standard input stalls: nothing came for 300ms",
+        ),
+        (2, "PLYFS load --timeout 0 app.tar", "no duration"),
+        (2, "PLYFS load --timeout soon app.tar", "no duration"),
+    ] {
+        let ran = shell(script).code(code);
+        let said = ran.words();
+        assert!(said.contains(words), "{script}: {said}");
+        assert_eq!(said.lines().filter(|line| line.starts_with("plyfs: ")).count(), 1, "{script}: {said}");
+        assert_eq!(bench.ok(["--json", "images"]), before, "{script}");
+        assert_eq!(std::fs::read_dir(bench.store().join("staging")).expect("listed").count(), 0, "{script}");
+    }
+    // Redirected, an archive is read where it lies.
+    shell("PLYFS load <app.tar").success();
+}

@@ -64,6 +64,9 @@ fn build(input: &mut impl Input) -> Result<Index> {
                 if buffer.len() == before + wanted {
                     continue;
                 }
+                if nodes.is_empty() && buffer.is_empty() {
+                    return Err(Error::new(ErrorKind::InvalidInput, "no tar archive: there is nothing in it"));
+                }
                 if nodes.is_empty() || buffer.iter().any(|byte| *byte != 0) {
                     return Err(unreadable(&nodes, "cut off in a header"));
                 }

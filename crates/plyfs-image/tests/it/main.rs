@@ -10,4 +10,5 @@ mod known;
 mod peers;
 mod refused;
 mod round_trip;
+mod senders;
 mod support;
