@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use plyfs_image::{ErrorKind, Source};
-use plyfs_store::{Image, Progress, Step, Store};
+use plyfs_store::{Image, Progress, Step};
 use plyfs_testkit::images::{awkward, many_layers, spoil};
 use plyfs_testkit::oci::{LayerTar, Plain};
 use plyfs_testkit::temp::TempDir;
@@ -15,12 +15,6 @@ use plyfs_testkit::tree::{Options, assert_same};
 use plyfs_testkit::{require_root, require_tool};
 
 use crate::support::{Place, story};
-
-fn place(threads: usize) -> Place {
-    let temp = TempDir::new();
-    let store = Store::options().threads(threads).ensure(temp.join("store")).expect("a store");
-    Place { store, temp }
-}
 
 /// What a record says of each layer, by chain.
 fn recorded(image: &Image) -> BTreeMap<String, String> {
@@ -66,7 +60,7 @@ fn root_however_many_threads_unpack_an_image_its_layers_are_the_same() {
     let archives =
         [awkward().oci_archive(), awkward().docker_archive(), many_layers(12).docker_archive(), dependent_archive];
     for archive in &archives {
-        let (alone, together) = (place(0), place(4));
+        let (alone, together) = (Place::with_threads(0), Place::with_threads(4));
         let one = alone.load(archive).remove(0).image;
         let other = together.load(archive).remove(0).image;
         assert_same_layers(&one, &other);
@@ -77,7 +71,7 @@ fn root_however_many_threads_unpack_an_image_its_layers_are_the_same() {
 fn root_one_bad_layer_among_several_stops_all_and_is_the_one_named() {
     require_root!();
     require_tool!("buildah", "podman", "skopeo");
-    let place = place(4);
+    let place = Place::with_threads(4);
     let bad = place.temp.join("bad");
     spoil::layer_with_a_flipped_bit(&awkward().oci_archive(), &bad);
     let error = place.try_load(&bad).expect_err("a layer is damaged");
@@ -89,7 +83,7 @@ fn root_one_bad_layer_among_several_stops_all_and_is_the_one_named() {
 #[test]
 fn root_a_load_that_is_cancelled_while_layers_are_unpacked_leaves_nothing() {
     require_root!();
-    let place = place(4);
+    let place = Place::with_threads(4);
     let (steps, items) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     let callback = |step: &Step<'_>| {
         items.lock().expect("not poisoned").push(step.item.to_owned());

@@ -59,20 +59,53 @@ fn root_what_is_saved_in_any_format_and_compression_loads_as_the_same_image_with
 }
 
 #[test]
-fn root_the_same_store_gives_the_same_archive() {
+fn root_the_same_images_give_the_same_archive_whatever_the_store_and_its_threads() {
     require_root!();
-    let many = images::many_layers(12);
-    let place = Place::new();
-    let image = place.load(many.oci_archive()).remove(0).image;
-    for format in [Format::DockerArchive, Format::OciArchive] {
+    require_tool!("buildah", "podman", "skopeo");
+    // Two that share their layers, and one of layers that many threads have something to do with.
+    let sources = [images::many_layers(12).oci_archive(), images::many_layers(7).oci_archive()];
+    let sources = sources.into_iter().chain([images::awkward().oci_archive()]).collect::<Vec<_>>();
+    let places: Vec<_> = [0, 1, 5].iter().map(|threads| Place::with_threads(*threads)).collect();
+    let loaded: Vec<Vec<_>> = places
+        .iter()
+        .enumerate()
+        .map(|(number, place)| {
+            let mut order: Vec<_> = (0..sources.len()).collect();
+            order.rotate_left(number); // whatever came first
+            let mut images: Vec<_> = order.iter().map(|at| (*at, place.load(&sources[*at]).remove(0).image)).collect();
+            images.sort_by_key(|(at, _)| *at);
+            images.into_iter().map(|(_, image)| image).collect()
+        })
+        .collect();
+    for format in FORMATS {
         for compression in COMPRESSIONS {
-            let [one, two] = ["one", "two"].map(|name| {
-                let path = place.save(&[&image], format, compression, name);
-                std::fs::read(path).expect("readable")
-            });
-            assert!(one == two, "{format}, {compression}");
+            let saved = |number: usize, name: &str| {
+                let images: Vec<_> = loaded[number].iter().collect();
+                content(&places[number].save(&images, format, compression, &format!("{name}-{format}-{compression}")))
+            };
+            let first = saved(0, "one");
+            assert!(first == saved(0, "two"), "{format}, {compression}, once more");
+            for other in 1..places.len() {
+                assert!(first == saved(other, "one"), "{format}, {compression}, store {other}");
+            }
         }
     }
+}
+
+/// The bytes of a file, or of every file below a directory, by name.
+fn content(path: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut open = vec![path.to_owned()];
+    while let Some(next) = open.pop() {
+        if next.is_dir() {
+            open.extend(std::fs::read_dir(&next).expect("listed").map(|entry| entry.expect("an entry").path()));
+        } else {
+            let name = next.strip_prefix(path).expect("below it").display().to_string();
+            files.push((name, std::fs::read(&next).expect("readable")));
+        }
+    }
+    files.sort();
+    files
 }
 
 #[test]

@@ -21,6 +21,13 @@ impl Place {
         Self { store, temp }
     }
 
+    /// One whose store may have this many threads.
+    pub(crate) fn with_threads(threads: usize) -> Self {
+        let temp = TempDir::new();
+        let store = Store::options().threads(threads).ensure(temp.join("store")).expect("a store");
+        Self { store, temp }
+    }
+
     #[track_caller]
     pub(crate) fn load(&self, path: impl AsRef<Path>) -> Vec<Loaded> {
         self.try_load(path).unwrap_or_else(|error| panic!("{}", story(&error)))
