@@ -63,8 +63,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     bench.apply(&mut report, &trees, &at)?;
     bench.changes(&mut report, &trees, &at)?;
     let podman = Podman::new(Path::new(&at("podman-images")))?;
-    for (tree, image) in [(&trees.tree, "tree"), (&trees.same, "same"), (&trees.changed, "changed")] {
-        podman.image(tree, image)?;
+    podman.image(&trees.tree, "tree", "name")?;
+    for (tree, image) in [(&trees.same, "same"), (&trees.changed, "changed")] {
+        podman.image(tree, image, "none")?;
     }
     for (what, other, image) in
         [("compare, nothing changed", &trees.same, "same"), ("compare, 1 % changed", &trees.changed, "changed")]

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use plyfs_sys::fs::{self, FileType, Stat};
 use plyfs_sys::{CallError, xattr};
@@ -28,6 +29,11 @@ impl Entry {
     #[must_use]
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.dir.fd.as_fd()
+    }
+
+    /// The same, to be held on to.
+    pub(crate) fn dir_shared(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.dir.fd)
     }
 
     /// The name in [`Entry::dir`].

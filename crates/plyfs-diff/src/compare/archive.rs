@@ -10,10 +10,11 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use plyfs_sys::fs::{self, FileType};
+use plyfs_sys::fs::{self, FileType, Stat};
 use plyfs_sys::xattr;
 
 use super::walk::{Difference, Kind as Change, Node};
@@ -24,6 +25,48 @@ use crate::export::{ExportOptions, Exported, Style};
 use crate::layout::{CAPABILITY, WHITEOUT_PREFIX};
 use crate::upper::{self, changed, failed};
 use crate::{Chain, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped, chain};
+
+/// How many differences on their way to the archive may hold descriptors; what the others lie in is opened anew.
+const HOLDING_MOST: usize = 64;
+
+/// How many differences hold descriptors now.
+#[derive(Default)]
+pub(super) struct Holding(AtomicUsize);
+
+/// A difference on its way to the archive.
+pub(super) struct Item<'a> {
+    path: PathBuf,
+    kind: Change,
+    /// What is there now, and the place it lies in if that is held open.
+    now: Option<(Stat, Option<Held<'a>>)>,
+}
+
+/// A place that is held open, and counted.
+struct Held<'a> {
+    node: Node,
+    holding: &'a Holding,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.holding.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Holding {
+    /// Makes a difference ready to wait for the archive, however many wait already.
+    pub(super) fn item(&self, difference: Difference) -> Item<'_> {
+        let Difference { path, kind, now } = difference;
+        let now = now.map(|node| (node.stat, self.hold(node)));
+        Item { path, kind, now }
+    }
+
+    fn hold(&self, node: Node) -> Option<Held<'_>> {
+        let more = |holding: usize| (holding < HOLDING_MOST).then_some(holding + 1);
+        let is_free = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        is_free.then(|| Held { node, holding: self })
+    }
+}
 
 /// An archive under way.
 pub(super) struct Changeset<'a, W: Write> {
@@ -38,6 +81,8 @@ pub(super) struct Changeset<'a, W: Write> {
     /// Names of inodes that did not change so far: links, once another name of theirs turns out to be new.
     waiting: HashMap<(u64, u64), Vec<Vec<u8>>>,
     skipped: Vec<Skipped>,
+    /// The directory that was opened anew last: the next place is mostly in it too.
+    last: Option<(PathBuf, Merged)>,
 }
 
 impl<'a, W: Write> Changeset<'a, W> {
@@ -51,6 +96,7 @@ impl<'a, W: Write> Changeset<'a, W> {
             sources: HashMap::new(),
             waiting: HashMap::new(),
             skipped: Vec::new(),
+            last: None,
         })
     }
 
@@ -69,11 +115,40 @@ impl<'a, W: Write> Changeset<'a, W> {
     }
 
     /// Writes what the archive has to say of one difference.
-    pub(super) fn write_difference(&mut self, difference: Difference) -> Result<()> {
-        match &difference.now {
-            None => self.whiteout(&difference.path),
-            Some(node) => self.node(&difference.path, node, difference.kind),
+    pub(super) fn write_difference(&mut self, item: Item<'_>) -> Result<()> {
+        match item.now {
+            None => self.whiteout(&item.path),
+            Some((_, Some(held))) => self.node(&item.path, &held.node, item.kind),
+            Some((stat, None)) => {
+                let node = self.find(&item.path, stat)?;
+                self.node(&item.path, &node, item.kind)
+            }
         }
+    }
+
+    /// Opens the place of an inode anew.
+    fn find(&mut self, path: &Path, stat: Stat) -> Result<Node> {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let known = self.last.take_if(|(known, _)| known == parent);
+        let (_, merged) = self.last.insert(match known {
+            Some(known) => known,
+            None => match self.upper.lookup(parent)? {
+                Some(Found::Directory(merged)) => (parent.to_owned(), merged),
+                _ => return Err(changed(parent)),
+            },
+        });
+        let (now, node) = match merged.lookup(name_of(path))? {
+            Some(Found::Directory(inner)) => {
+                let now = inner.stat()?.ok_or_else(|| changed(path))?;
+                let dir = inner.uppermost_shared().ok_or_else(|| changed(path))?;
+                (now, Node { dir: Arc::clone(&dir), stat, inner: Some(dir) })
+            }
+            Some(Found::Symlink(entry) | Found::Other(entry)) => {
+                (*entry.stat(), Node { dir: entry.dir_shared(), stat, inner: None })
+            }
+            None => return Err(changed(path)),
+        };
+        if (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) { Ok(node) } else { Err(changed(path)) }
     }
 
     pub(super) fn finish(self) -> Result<Exported> {

@@ -80,8 +80,9 @@ pub fn export_between(lower: &Chain, upper: &Chain, out: impl Write, options: &E
     let trees = Trees { lower, upper, style: options.style };
     let mut changeset = archive::Changeset::new(upper, out, options)?;
     changeset.root(lower)?;
-    let threads = options.compare.thread_count();
-    share::run(&trees, threads, Some, |difference| changeset.write_difference(difference))?;
+    let (threads, holding) = (options.compare.thread_count(), archive::Holding::default());
+    let item = |difference| Some(holding.item(difference));
+    share::run(&trees, threads, item, |item| changeset.write_difference(item))?;
     changeset.finish()
 }
 

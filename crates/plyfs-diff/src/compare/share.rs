@@ -5,9 +5,9 @@
 //! anything is left. Nothing of the giver's comes after that half, so its stream ends with a reference to the stream of the
 //! taker, and whoever follows the references reads everything in order.
 //!
-//! A stream holds few items: a thread that is ahead of the reader waits for it. Work is given only to a thread that waits
+//! A stream holds so many items: a thread that is further ahead of the reader waits for it. Work is given only to a thread that waits
 //! for some, so the stream that is read next always has a thread that fills it and waits for nothing else: the whole goes
-//! on. How many streams there are is bounded too, and with it what is in memory and how many descriptors are held.
+//! on. How many streams there are is bounded too, and with it what is in memory.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -18,7 +18,7 @@ use super::walk::{Cursor, Difference, Tell, Trees, walk};
 use crate::{Error, ErrorKind, Result};
 
 /// How many items a stream holds that nobody has read.
-const STREAM: usize = 16;
+const STREAM: usize = 1024;
 
 /// How many streams there may be for each thread.
 const STREAMS_EACH: usize = 4;

@@ -33,9 +33,12 @@ impl Podman {
         output(&mut self.command(arguments))
     }
 
-    /// Takes a tree in as an image of one layer, without an archive of it in between.
-    pub(super) fn image(&self, tree: &str, name: &str) -> Result<()> {
-        let mut tar = command("tar").args(["cf", "-", "-C", tree, "."]).stdout(Stdio::piped()).spawn()?;
+    /// Takes a tree in as an image of one layer, its entries in this order of tar's.
+    ///
+    /// Layers of the same bytes would be one, and not be compared.
+    pub(super) fn image(&self, tree: &str, name: &str, order: &str) -> Result<()> {
+        let order = format!("--sort={order}");
+        let mut tar = command("tar").args(["cf", "-", &order, "-C", tree, "."]).stdout(Stdio::piped()).spawn()?;
         let stream = tar.stdout.take().map_or_else(Stdio::null, Stdio::from);
         self.import(name, "-", stream)?;
         tar.wait()?;
