@@ -86,15 +86,20 @@ impl Entry {
         self.super_option(UPPER).next().filter(|_| self.is_overlay())
     }
 
+    /// The paths that the upper directory may have: given as a string, it is shown with the backslashes it was given
+    /// with; as a descriptor, without.
+    pub fn upper_paths(&self) -> impl Iterator<Item = PathBuf> {
+        let bare = self.upper().map(|upper| strip_backslashes(upper.as_bytes()));
+        self.upper().into_iter().chain(bare).map(PathBuf::from)
+    }
+
     /// Says whether the upper directory's path ends in the components of `tail`.
     ///
-    /// Mounts made relative to their store show no more than that; a tail with a layer's random id names one directory.
+    /// Mounts made relative to their store show no more than that; a tail with a layer's random id names one directory
+    /// of every copy of a store.
     #[must_use]
     pub fn is_over(&self, tail: impl AsRef<Path>) -> bool {
-        let tail = tail.as_ref();
-        let ends = |path: &OsStr| Path::new(path).ends_with(tail);
-        // Given as a string, the path is shown with the backslashes it was given with; as a descriptor, without.
-        self.upper().is_some_and(|upper| ends(&upper) || ends(&strip_backslashes(upper.as_bytes())))
+        self.upper_paths().any(|path| path.ends_with(tail.as_ref()))
     }
 }
 

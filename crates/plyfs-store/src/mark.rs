@@ -1,10 +1,15 @@
 //! Where a container is mounted: an attribute of its directory, believed only when the kernel confirms it.
+//!
+//! The attribute says of which directory it is: a store that is copied has the same ids and the same attributes, and the
+//! mounts of the one are none of the other's.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use plyfs_link::LayerId;
+use plyfs_mount::mountinfo::{self, Entry};
 use plyfs_sys::{fs, xattr};
 use rustix::fs::StatxFlags;
 
@@ -20,8 +25,13 @@ pub(crate) struct Mark {
     namespace: u64,
     /// 0 while the mount is being made, and on kernels without unique ids.
     mount: u64,
+    /// The container's own.
+    directory: Identity,
     path: PathBuf,
 }
+
+/// Device and inode: what a directory is, whatever its name.
+type Identity = (u64, u64);
 
 /// A mount that is there now.
 #[derive(Debug)]
@@ -32,26 +42,30 @@ pub(crate) struct Seen {
 }
 
 impl Mark {
-    /// A mount that is about to be made.
-    pub(crate) fn about_to_mount(path: &Path) -> Result<Self> {
-        Ok(Self { boot: boot_id()?, namespace: own_namespace()?, mount: 0, path: path.to_owned() })
+    /// A mount of the container in `directory` that is about to be made.
+    pub(crate) fn about_to_mount(directory: &OwnedFd, path: &Path) -> Result<Self> {
+        let (boot, namespace, directory) = (boot_id()?, own_namespace()?, identity(directory)?);
+        Ok(Self { boot, namespace, mount: 0, directory, path: path.to_owned() })
     }
 
     /// The mount that was just made at `path`.
-    pub(crate) fn of(path: &Path) -> Result<Self> {
-        Ok(Self { mount: mount_id(path)?.unwrap_or(0), ..Self::about_to_mount(path)? })
+    pub(crate) fn of(directory: &OwnedFd, path: &Path) -> Result<Self> {
+        Ok(Self { mount: mount_id(path)?.unwrap_or(0), ..Self::about_to_mount(directory, path)? })
     }
 
     /// Reads the mark of a container's directory.
     pub(crate) fn read(directory: &OwnedFd) -> Result<Option<Self>> {
         let value = xattr::get(directory, layout::MOUNT_MARK).map_err(|e| Error::call("mount mark", e))?;
-        // A mark of another shape says nothing about this boot.
-        Ok(value.and_then(|value| Self::parse(&value)))
+        // A mark of another shape says nothing about this boot, one that was copied nothing about this directory.
+        let Some(mark) = value.and_then(|value| Self::parse(&value)) else { return Ok(None) };
+        Ok((mark.directory == identity(directory)?).then_some(mark))
     }
 
-    /// Boot id, namespace, mount id and path, separated by spaces; the path is last and may hold any byte.
+    /// Boot id, namespace, mount id, the directory's device and inode, and path, separated by spaces; the path is last
+    /// and may hold any byte.
     pub(crate) fn write(&self, directory: &OwnedFd) -> Result<()> {
-        let mut value = format!("{} {} {} ", self.boot, self.namespace, self.mount).into_bytes();
+        let (device, inode) = self.directory;
+        let mut value = format!("{} {} {} {device} {inode} ", self.boot, self.namespace, self.mount).into_bytes();
         value.extend(self.path.as_os_str().as_bytes());
         xattr::set(directory, layout::MOUNT_MARK, &value).map_err(|e| Error::call("mount mark", e))
     }
@@ -61,17 +75,17 @@ impl Mark {
     }
 
     fn parse(value: &[u8]) -> Option<Self> {
-        let mut parts = value.splitn(4, |&byte| byte == b' ');
+        let mut parts = value.splitn(6, |&byte| byte == b' ');
         let mut text = || std::str::from_utf8(parts.next()?).ok();
         let (boot, namespace, mount) = (text()?.to_owned(), text()?.parse().ok()?, text()?.parse().ok()?);
+        let directory = (text()?.parse().ok()?, text()?.parse().ok()?);
         let path = OsString::from_vec(parts.next()?.to_vec()).into();
-        Some(Self { boot, namespace, mount, path })
+        Some(Self { boot, namespace, mount, directory, path })
     }
 
     /// Says whether the mount is there: after a reboot nothing is; in this namespace the kernel tells; in
-    /// another one a living guard tells, else whether any process still lives in it. `upper` is the end of the
-    /// upper directory's path.
-    pub(crate) fn confirm(self, upper: &Path, is_guarded: impl FnOnce() -> Result<bool>) -> Result<Option<Seen>> {
+    /// another one a living guard tells, else whether any process still lives in it. `layer` is the container's own.
+    pub(crate) fn confirm(self, layer: LayerId, is_guarded: impl FnOnce() -> Result<bool>) -> Result<Option<Seen>> {
         if self.boot != boot_id()? {
             return Ok(None);
         }
@@ -83,10 +97,32 @@ impl Mark {
             return Ok(Some(Seen { path: self.path, is_here: true }));
         }
         // Moved, covered by another mount, or never finished: the whole table is asked.
-        let table = plyfs_mount::mountinfo::read().map_err(|e| Error::mount("mount table", e))?;
-        let found = plyfs_mount::mountinfo::over_upper(&table, upper).next();
+        let table = mountinfo::read().map_err(|e| Error::mount("mount table", e))?;
+        let found = table.iter().find(|entry| is_over(entry, layer, self.directory));
         Ok(found.map(|entry| Seen { path: entry.mount_point.clone(), is_here: true }))
     }
+}
+
+/// Says whether an overlay mount is over the upper directory of the container in `directory`.
+pub(crate) fn is_mount_of(entry: &Entry, layer: LayerId, directory: &OwnedFd) -> Result<bool> {
+    Ok(is_over(entry, layer, identity(directory)?))
+}
+
+/// The name of the upper directory alone does not tell: it is the same in every copy of a store. Where it was given as
+/// no more than the name, the mount point tells, as long as it is the container's own.
+fn is_over(entry: &Entry, layer: LayerId, directory: Identity) -> bool {
+    let tail = Path::new(&layer.to_string()).join(plyfs_link::DIFF);
+    let is_it = |path: &Path| {
+        let status = path.parent().filter(|path| path.is_absolute()).map(|path| fs::stat_at(rustix::fs::CWD, path));
+        matches!(status, Some(Ok(status)) if (status.st_dev, status.st_ino) == directory)
+    };
+    let is_default = entry.mount_point.ends_with(plyfs_link::MERGED) && is_it(&entry.mount_point);
+    entry.is_over(tail) && (entry.upper_paths().any(|path| is_it(&path)) || is_default)
+}
+
+fn identity(directory: &OwnedFd) -> Result<Identity> {
+    let status = fs::stat(directory).map_err(|e| Error::call("mount mark", e))?;
+    Ok((status.st_dev, status.st_ino))
 }
 
 /// The unique id of the mount whose root `path` is; `None` when it is no mount point or the kernel has no such ids.
@@ -148,8 +184,8 @@ mod tests {
     #[test]
     fn a_mark_with_any_path_bytes_reads_back() {
         let path = PathBuf::from(OsString::from_vec(b"/a b\n\xff".to_vec()));
-        let mark = Mark { boot: "boot".to_owned(), namespace: 4, mount: 7, path };
-        let text = b"boot 4 7 /a b\n\xff";
+        let mark = Mark { boot: "boot".to_owned(), namespace: 4, mount: 7, directory: (8, 9), path };
+        let text = b"boot 4 7 8 9 /a b\n\xff";
         assert_eq!(Mark::parse(text).expect("its own bytes"), mark);
         assert_eq!(Mark::parse(b"boot 4"), None);
         assert_eq!(Mark::parse(b""), None);

@@ -15,6 +15,7 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use plyfs_link::LayerId;
 use plyfs_mount::Stack;
@@ -26,6 +27,9 @@ use crate::mark::{Mark, Seen};
 use crate::{Container, Error, ErrorKind, Layer, Result, Store, layout};
 
 pub use plyfs_mount::Unmount;
+
+/// How many milliseconds an unmount waits for a fork of this process to become another program, each time it sees a guard.
+const FORK_PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 32];
 
 /// How to mount.
 #[derive(Clone, Debug, Default)]
@@ -245,10 +249,10 @@ impl Container {
         let plan = plyfs_mount::plan(stack, &flags, self.store.features()?).map_err(named)?;
         // Said before it is done: were it the other way round, a killed process could leave a mount nobody
         // knows of, and the next one would put a second over the same upper.
-        Mark::about_to_mount(path)?.write(transition.as_file())?;
+        Mark::about_to_mount(transition.as_file(), path)?.write(transition.as_file())?;
         let mounted = plan.mount_at(path).map_err(named);
         let guarded = mounted.and_then(|()| {
-            let marked = Mark::of(path).and_then(|mark| mark.write(transition.as_file()));
+            let marked = Mark::of(transition.as_file(), path).and_then(|mark| mark.write(transition.as_file()));
             let guarded = marked.and_then(|()| self.guard(path.to_owned(), true));
             // Without its mark or its guard it would be a mount that nobody knows of.
             guarded.inspect_err(|_| drop(plyfs_mount::unmount(path, Unmount::Detach)))
@@ -307,7 +311,7 @@ impl Container {
     pub fn unmount(&self, how: Unmount) -> Result<()> {
         self.store.require_root("unmounting")?;
         let Some(transition) = self.try_transition()? else { return Ok(()) };
-        if how == Unmount::Plain && self.mounted_under(&transition)?.is_some() && self.is_guarded()? {
+        if how == Unmount::Plain && self.mounted_under(&transition)?.is_some() && self.stays_guarded()? {
             return Err(Error::new(ErrorKind::InUse, format!("container {} is in use by a mount guard", self.name())));
         }
         self.end_mount(&transition, how)
@@ -339,7 +343,19 @@ impl Container {
 
     fn seen(&self, directory: &OwnedFd) -> Result<Option<Seen>> {
         let Some(mark) = Mark::read(directory)? else { return Ok(None) };
-        mark.confirm(&Path::new(&self.id().to_string()).join(plyfs_link::DIFF), || self.is_guarded())
+        mark.confirm(self.id(), || self.is_guarded())
+    }
+
+    /// Says whether a guard lives, and not only in a fork on its way to become another program: for an instant that
+    /// holds whatever this process had open, and would keep a container mounted that nobody uses.
+    fn stays_guarded(&self) -> Result<bool> {
+        for pause in FORK_PAUSES {
+            if !self.is_guarded()? {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(pause));
+        }
+        self.is_guarded()
     }
 
     fn is_guarded(&self) -> Result<bool> {

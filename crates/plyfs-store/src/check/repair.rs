@@ -153,7 +153,8 @@ impl Fix {
                 Ok(Some("taken back".to_owned()))
             }
             Self::Mark { container, path } => {
-                Mark::of(path)?.write(&container.directory()?)?;
+                let directory = container.directory()?;
+                Mark::of(&directory, path)?.write(&directory)?;
                 Ok(Some("marked as mounted".to_owned()))
             }
         }

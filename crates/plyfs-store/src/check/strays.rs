@@ -18,7 +18,7 @@ use super::finding::{FindingKind, Severity};
 use super::repair::{Fix, Place};
 use crate::container::container_records;
 use crate::layer::layer_records;
-use crate::mark::Mark;
+use crate::mark::{self, Mark};
 use crate::recover::is_blob_used;
 use crate::{Container, Digest, Error, Result, Store, key, layout};
 
@@ -209,6 +209,10 @@ impl Check<'_> {
                 continue;
             };
             let Ok(directory) = fs::open_dir_at(self.store.home(), id.to_string()) else { continue };
+            // A copy of this store has mounts of the same ids.
+            if !mark::is_mount_of(entry, id, &directory)? {
+                continue;
+            }
             let at = entry.mount_point.display();
             let Some(record) = containers.get(&id) else {
                 if !self.store.accounted()?.has(Place::Home, &id.to_string()) {

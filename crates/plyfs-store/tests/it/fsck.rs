@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 use std::sync::Arc;
 
 use plyfs_journal::{DirDisk, Journal, Options};
@@ -255,6 +256,58 @@ fn root_a_mount_that_lost_its_mark_is_marked_again() {
 
     assert_eq!(repaired.left, [], "{repaired:?}");
     assert_eq!(it.container.mounted_at().expect("looked"), Some(mount.path().to_owned()));
+    mount.unmount().expect("unmounted");
+}
+
+/// A copy of the store beside it, with the same ids and attributes.
+fn copied(it: &Broken) -> Store {
+    let copy = it.fixture.dir.join("copy");
+    // Without what is mounted.
+    plyfs_testkit::process::output(Command::new("cp").args(["-a", "-x"]).arg(it.store().path()).arg(&copy));
+    Store::open(&copy).expect("a copy is a store")
+}
+
+#[test]
+fn root_a_mount_of_a_copied_store_is_none_of_the_copys() {
+    require_root!();
+    let it = Broken::new();
+    let mount = it.container.mount(&MountOptions::new()).expect("mounted");
+    let copy = copied(&it);
+
+    let same = copy.container(it.container.name().as_str()).expect("copied");
+    assert_eq!(same.id(), it.container.id());
+    assert_eq!(same.mounted_at().expect("looked"), None, "the mark came along, the mount did not");
+    let quick = CheckOptions::quick;
+    assert_eq!(copy.check(quick()).expect("checked"), []);
+    let directory = it.fixture.directory(it.container.id());
+    let opened = plyfs_sys::fs::open_dir(&directory).expect("opened");
+    plyfs_sys::xattr::remove(&opened, "trusted.plyfs.mount").expect("removed");
+    assert_eq!(kinds(&it.found()), [(Severity::Error, FindingKind::MountUnmarked)]);
+    assert_eq!(copy.check(quick()).expect("checked"), [], "the mount without a mark is the other store's");
+    assert_eq!(copy.repair(&quick(), Progress::none()).expect("repaired").acts, []);
+    it.store().repair(&quick(), Progress::none()).expect("repaired");
+
+    // Both may be mounted, and what ends the one leaves the other.
+    let other = same.mount(&MountOptions::new()).expect("mounted");
+    assert!(other.is_maker());
+    assert_ne!(other.path(), mount.path());
+    other.keep();
+    same.remove(plyfs_store::Removal::Force).expect("removed");
+    assert_eq!(it.container.mounted_at().expect("looked"), Some(mount.path().to_owned()));
+    mount.unmount().expect("unmounted");
+}
+
+#[test]
+fn root_a_mark_whose_mount_was_never_made_is_not_confirmed_by_the_mount_of_a_copy() {
+    require_root!();
+    let it = Broken::new();
+    let mount = it.container.mount(&MountOptions::new()).expect("mounted");
+    let copy = copied(&it);
+    let same = copy.container(it.container.name().as_str()).expect("copied");
+    let other = same.mount(&MountOptions::new()).expect("mounted");
+    // As if a process had died between the mark and the mount.
+    plyfs_testkit::process::output(Command::new("umount").arg(other.path()));
+    assert_eq!(same.mounted_at().expect("looked"), None);
     mount.unmount().expect("unmounted");
 }
 
