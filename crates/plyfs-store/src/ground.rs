@@ -11,7 +11,7 @@ use crate::{Durability, Error, ErrorKind, Result, layout};
 const VOLATILE: [(u64, &str); 2] = [(0x0102_1994, "tmpfs"), (0x8584_58f6, "ramfs")];
 
 /// File systems whose files other machines share: their locks and their order of names are not the kernel's.
-const NETWORK: [(u64, &str); 9] = [
+const NETWORK: [(u64, &str); 10] = [
     (0x6969, "NFS"),
     (0xff53_4d42, "CIFS"),
     (0xfe53_4d42, "SMB"),
@@ -19,28 +19,39 @@ const NETWORK: [(u64, &str); 9] = [
     (0x00c3_6400, "Ceph"),
     (0x0102_1997, "9p"),
     (0x5346_414f, "AFS"),
+    (0x6b41_4653, "AFS"),
     (0x7375_7245, "Coda"),
     (0x0bd0_0bd0, "Lustre"),
 ];
 
 const OVERLAY: u64 = 0x794c_7630;
 
+/// A program serves it, on this machine or, by virtiofs and many a program, on another.
+const FUSE: u64 = 0x6573_5546;
+
 /// Refuses a file system on which what is written would not be there again.
 pub(crate) fn check_file_system(directory: impl AsFd, durability: Durability) -> Result<()> {
     let magic = fs::filesystem_magic(directory).map_err(|e| Error::call("its file system", e))?;
-    let refused = |why: String| Err(Error::new(ErrorKind::Unsupported, why));
+    refusal(magic, durability).map_or(Ok(()), |why| Err(Error::new(ErrorKind::Unsupported, why)))
+}
+
+/// Why no store is written on the file system of this magic number, where none is.
+fn refusal(magic: u64, durability: Durability) -> Option<String> {
+    let name_in =
+        |table: &[(u64, &'static str)]| table.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name);
     if magic == OVERLAY {
-        return refused("on overlayfs, which cannot be the upper of another".to_owned());
+        return Some("on overlayfs, which cannot be the upper of another".to_owned());
     }
-    if let Some((_, name)) = NETWORK.iter().find(|(network, _)| *network == magic) {
-        return refused(format!("on {name}, a network file system: its locks and layers need a local one"));
+    if magic == FUSE {
+        return Some(
+            "on FUSE, a file system that a program serves: its locks and layers need one of the kernel".to_owned(),
+        );
     }
-    match VOLATILE.iter().find(|(volatile, _)| *volatile == magic) {
-        Some((_, name)) if durability.is_durable() => {
-            refused(format!("on {name}, which nothing survives: it opens only with Durability::None"))
-        }
-        _ => Ok(()),
+    if let Some(name) = name_in(&NETWORK) {
+        return Some(format!("on {name}, a network file system: its locks and layers need a local one"));
     }
+    let name = name_in(&VOLATILE).filter(|_| durability.is_durable())?;
+    Some(format!("on {name}, which nothing survives: it opens only with Durability::None"))
 }
 
 /// Refuses a root that belongs to somebody else or that others may enter: layers hold setuid programs.
@@ -121,4 +132,52 @@ pub(crate) fn refuse_contents(root: &OwnedFd) -> Result<()> {
     }
     let message = format!("{} is missing, and there are layers or images", layout::FORMAT_FILE);
     Err(Error::new(ErrorKind::Corrupt, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel's own table of magic numbers, by the names it has for them.
+    fn magic(header: &str, name: &str) -> u64 {
+        let line = header.lines().find(|line| line.split_whitespace().nth(1) == Some(name));
+        let number = line.and_then(|line| line.split_whitespace().nth(2)).unwrap_or_else(|| panic!("no {name}"));
+        u64::from_str_radix(number.trim_start_matches("0x"), 16).unwrap_or_else(|e| panic!("{name} {number}: {e}"))
+    }
+
+    #[test]
+    fn what_other_machines_share_and_what_nothing_survives_is_refused_by_its_name() {
+        const HEADER: &str = "/usr/include/linux/magic.h";
+        if !plyfs_testkit::require::file(HEADER, module_path!(), line!()) {
+            return;
+        }
+        let header = std::fs::read_to_string(HEADER).expect("it is there");
+        let told = |name: &str, durability| refusal(magic(&header, name), durability);
+        for (name, says) in [
+            ("NFS_SUPER_MAGIC", "on NFS, a network file system"),
+            ("SMB_SUPER_MAGIC", "on SMB, a network"),
+            ("SMB2_SUPER_MAGIC", "on SMB, a network"),
+            ("CIFS_SUPER_MAGIC", "on CIFS, a network"),
+            ("CEPH_SUPER_MAGIC", "on Ceph, a network"),
+            ("V9FS_MAGIC", "on 9p, a network"),
+            ("AFS_SUPER_MAGIC", "on AFS, a network"),
+            ("AFS_FS_MAGIC", "on AFS, a network"),
+            ("CODA_SUPER_MAGIC", "on Coda, a network"),
+            ("FUSE_SUPER_MAGIC", "on FUSE, a file system that a program serves"),
+            ("OVERLAYFS_SUPER_MAGIC", "on overlayfs"),
+        ] {
+            for durability in [Durability::FileSystem, Durability::None] {
+                let why = told(name, durability).unwrap_or_else(|| panic!("{name} is taken"));
+                assert!(why.starts_with(says), "{name}: {why}");
+            }
+        }
+        for name in ["TMPFS_MAGIC", "RAMFS_MAGIC"] {
+            let why = told(name, Durability::Files).unwrap_or_else(|| panic!("{name} is taken"));
+            assert!(why.ends_with("only with Durability::None"), "{name}: {why}");
+            assert_eq!(told(name, Durability::None), None, "{name}");
+        }
+        for name in ["EXT4_SUPER_MAGIC", "XFS_SUPER_MAGIC", "BTRFS_SUPER_MAGIC", "F2FS_SUPER_MAGIC"] {
+            assert_eq!(told(name, Durability::FileSystem), None, "{name}");
+        }
+    }
 }

@@ -79,7 +79,7 @@ impl StoreOptions {
     ///
     /// Where the caller may read but not write, or the medium is read-only, the store opens for reading alone. For writing,
     /// a part that is missing or no directory is [`ErrorKind::Corrupt`]; one that is somebody else's or that others
-    /// may enter is [`ErrorKind::Permission`]; overlayfs, a network file system, and a tmpfs unless with
+    /// may enter is [`ErrorKind::Permission`]; overlayfs, FUSE, a network file system, and a tmpfs unless with
     /// [`Durability::None`] are [`ErrorKind::Unsupported`]. Each is named, and nothing is changed.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let path = path.as_ref();

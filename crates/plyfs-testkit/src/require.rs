@@ -51,6 +51,12 @@ pub fn tool(tool: &str, module: &str, line: u32) -> bool {
     find_tool(tool).is_some() || skip(module, line, &format!("no {tool}"))
 }
 
+/// Whether the machine has this file; says so, or panics under CI, when it has not.
+#[must_use]
+pub fn file(path: &str, module: &str, line: u32) -> bool {
+    std::path::Path::new(path).is_file() || skip(module, line, &format!("no {path}"))
+}
+
 /// Finds an executable the way a shell would, also in the sbin directories an ordinary user's path leaves out.
 #[must_use]
 pub fn find_tool(tool: &str) -> Option<PathBuf> {

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use plyfs_store::{ContainerOptions, ErrorKind, Store};
+use plyfs_testkit::peers::tool;
+use plyfs_testkit::process::output;
 use plyfs_testkit::require_root;
 use plyfs_testkit::temp::{Mounted, TempDir};
 
@@ -42,6 +44,50 @@ fn root_a_store_on_overlayfs_is_refused_with_the_reason() {
     let error = Store::ensure(mounted.path().join("store")).expect_err("rule 17a");
 
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+}
+
+#[test]
+fn root_a_store_that_shows_through_overlayfs_is_opened_for_reading_alone() {
+    require_root!();
+    let fixture = Fixture::new();
+    let layer = fixture.layer(None, &[("a", "1")]);
+    let dir = TempDir::new();
+    let (upper, work, merged) = (dir.dir("upper"), dir.dir("work"), dir.dir("merged"));
+    let (lower, upper_shown) = (fixture.dir.path().display(), upper.display());
+    let mounted =
+        Mounted::overlay(merged, &format!("lowerdir={lower},upperdir={upper_shown},workdir={}", work.display()));
+    let name = fixture.store.path().file_name().expect("the store has a name");
+    let path = mounted.path().join(name);
+
+    check_refused(&path, ErrorKind::Unsupported, &["overlayfs"]);
+
+    assert_eq!(names(&upper), [""; 0], "nothing was copied up");
+    let reader = Store::options().read_only(true).open(&path).expect("reading needs no upper");
+    assert_eq!(reader.layer(&layer.id().to_string()).expect("found").usage(), layer.usage());
+}
+
+#[test]
+fn root_a_store_on_a_file_system_that_a_program_serves_is_refused_and_read() {
+    require_root!();
+    plyfs_testkit::require_tool!("fuse-overlayfs");
+    let fixture = Fixture::new();
+    fixture.layer(None, &[("a", "1")]);
+    let dir = TempDir::new();
+    let (upper, work, at) = (dir.dir("upper"), dir.dir("work"), dir.dir("served"));
+    let (lower, upper_shown) = (fixture.dir.path().display(), upper.display());
+    let options = format!("lowerdir={lower},upperdir={upper_shown},workdir={}", work.display());
+    output(tool("fuse-overlayfs").arg("-o").arg(options).arg(&at));
+    let served = Mounted::at(&at);
+    let path = served.path().join(fixture.store.path().file_name().expect("the store has a name"));
+
+    check_refused(&path, ErrorKind::Unsupported, &["on FUSE, a file system that a program serves"]);
+
+    let fresh = served.path().join("fresh");
+    let error = Store::ensure(&fresh).expect_err("refused");
+    assert_eq!((error.kind(), fresh.exists()), (ErrorKind::Unsupported, false), "{}", told(&error));
+    assert_eq!(names(&upper), [""; 0], "nothing was copied up");
+    let reader = Store::options().read_only(true).open(&path).expect("reading");
+    assert_eq!(reader.layers().expect("listed").len(), 1);
 }
 
 #[test]
