@@ -164,6 +164,11 @@ impl Process {
         let _ = kill_process(self.pid(), Signal::TERM);
     }
 
+    /// Interrupts the program with SIGINT, as Ctrl-C does.
+    pub fn interrupt(&self) {
+        let _ = kill_process(self.pid(), Signal::INT);
+    }
+
     /// Waits until the program ends or `limit` has passed; `true` if it ended.
     pub fn ends_within(&mut self, limit: Duration) -> bool {
         wait_until(limit, || !self.is_running())

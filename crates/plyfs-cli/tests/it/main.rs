@@ -6,6 +6,7 @@ mod filters;
 mod help;
 mod images;
 mod inspect;
+mod interrupt;
 mod json;
 mod leases;
 mod life;
