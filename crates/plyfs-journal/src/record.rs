@@ -1,6 +1,7 @@
 //! Values as tagged fields: what a later version adds, an earlier one keeps.
 
-use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::u32_at;
@@ -27,16 +28,24 @@ const FIELD_HEADER: usize = 6;
 /// assert_eq!(Record::decode(&record.encode())?.u64(900)?, Some(7));
 /// # Ok::<(), plyfs_journal::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Record {
-    fields: BTreeMap<u16, Box<[u8]>>,
+    /// The encoding itself, always whole: records are read far more often than they are changed.
+    encoded: Vec<u8>,
+}
+
+/// A field and where it lies in the encoding.
+struct Field<'a> {
+    tag: u16,
+    content: &'a [u8],
+    at: Range<usize>,
 }
 
 impl Record {
     /// The content of a field.
     #[must_use]
     pub fn bytes(&self, tag: u16) -> Option<&[u8]> {
-        self.fields.get(&tag).map(|content| &**content)
+        self.fields().find(|field| field.tag == tag).map(|field| field.content)
     }
 
     /// The number in a field: eight little-endian bytes; [`ErrorKind::Corrupt`] when it holds something else.
@@ -51,8 +60,15 @@ impl Record {
     }
 
     /// Gives a field its content.
+    ///
+    /// # Panics
+    ///
+    /// If the content is 4 GiB or longer, which no commit would take.
     pub fn set_bytes(&mut self, tag: u16, content: &[u8]) {
-        self.fields.insert(tag, content.into());
+        let length = u32::try_from(content.len()).expect("a field is far below four gigabytes");
+        let header = tag.to_le_bytes().into_iter().chain(length.to_le_bytes());
+        let at = self.place(tag);
+        self.encoded.splice(at, header.chain(content.iter().copied()));
     }
 
     /// Gives a field a number.
@@ -67,51 +83,55 @@ impl Record {
 
     /// Takes a field away; an absent one is fine.
     pub fn remove(&mut self, tag: u16) {
-        self.fields.remove(&tag);
+        let at = self.place(tag);
+        self.encoded.drain(at);
     }
 
     /// The tags of all fields, ascending.
     pub fn tags(&self) -> impl Iterator<Item = u16> {
-        self.fields.keys().copied()
+        self.fields().map(|field| field.tag)
     }
 
     /// The one encoding of this record.
-    ///
-    /// # Panics
-    ///
-    /// If a field is 4 GiB or longer, which no commit would take.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for (tag, content) in &self.fields {
-            let length = u32::try_from(content.len()).expect("a field is far below four gigabytes");
-            bytes.extend(tag.to_le_bytes());
-            bytes.extend(length.to_le_bytes());
-            bytes.extend(content);
-        }
-        bytes
+        self.encoded.clone()
     }
 
     /// Reads a record; [`ErrorKind::Corrupt`] for anything that [`encode`](Self::encode) does not make.
-    pub fn decode(mut bytes: &[u8]) -> Result<Self> {
-        let total = bytes.len();
-        let mut fields = BTreeMap::new();
-        while !bytes.is_empty() {
-            let malformed = |what: &str| {
-                let message = format!("record, offset {}: {what}", total - bytes.len());
-                Error::new(ErrorKind::Corrupt, message)
-            };
-            let cut = || malformed("ends within a field");
-            let (header, rest) = bytes.split_at_checked(FIELD_HEADER).ok_or_else(cut)?;
-            let tag = u16::from_le_bytes([header[0], header[1]]);
-            let (content, rest) = rest.split_at_checked(u32_at(header, 2) as usize).ok_or_else(cut)?;
-            if fields.last_key_value().is_some_and(|(&last, _)| last >= tag) {
-                return Err(malformed("tags do not ascend"));
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let malformed = |at: usize, what: &str| {
+            let message = format!("record, offset {at}: {what}");
+            Err(Error::new(ErrorKind::Corrupt, message))
+        };
+        let (mut at, mut last) = (0, None);
+        while at < bytes.len() {
+            let Some(field) = split(bytes, at) else { return malformed(at, "ends within a field") };
+            if last >= Some(field.tag) {
+                return malformed(at, "tags do not ascend");
             }
-            fields.insert(tag, content.into());
-            bytes = rest;
+            (at, last) = (field.at.end, Some(field.tag));
         }
-        Ok(Self { fields })
+        Ok(Self { encoded: bytes.to_vec() })
+    }
+
+    fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let field = split(&self.encoded, at)?;
+            at = field.at.end;
+            Some(field)
+        })
+    }
+
+    /// Where a field lies, or, empty, where it would have to.
+    fn place(&self, tag: u16) -> Range<usize> {
+        let end = self.encoded.len();
+        match self.fields().find(|field| field.tag >= tag) {
+            Some(field) if field.tag == tag => field.at,
+            Some(later) => later.at.start..later.at.start,
+            None => end..end,
+        }
     }
 
     fn typed<'a, T>(&'a self, tag: u16, what: &str, read: impl FnOnce(&'a [u8]) -> Option<T>) -> Result<Option<T>> {
@@ -119,6 +139,20 @@ impl Record {
         let wrong = || Error::new(ErrorKind::Corrupt, format!("record: field {tag} is not {what}"));
         read(bytes).map(Some).ok_or_else(wrong)
     }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.fields().map(|field| (field.tag, field.content))).finish()
+    }
+}
+
+/// The field that begins at an offset; `None` where no whole one does.
+fn split(bytes: &[u8], start: usize) -> Option<Field<'_>> {
+    let (header, rest) = bytes.get(start..)?.split_at_checked(FIELD_HEADER)?;
+    let content = rest.get(..u32_at(header, 2) as usize)?;
+    let tag = u16::from_le_bytes([header[0], header[1]]);
+    Some(Field { tag, content, at: start..start + FIELD_HEADER + content.len() })
 }
 
 #[cfg(test)]

@@ -241,33 +241,41 @@ pub(crate) fn decode_removal(layer: LayerId, bytes: &[u8]) -> Result<LinkId> {
 }
 
 /// A decoded record that names itself in errors.
-struct Fields {
+struct Fields<'a> {
     record: Record,
-    of: String,
+    what: &'a str,
+    id: &'a dyn std::fmt::Display,
 }
 
-impl Fields {
-    fn decode(what: &str, id: &dyn std::fmt::Display, bytes: &[u8]) -> Result<Self> {
-        let of = format!("{what} {id}");
-        let record = Record::decode(bytes).map_err(|e| Error::journal(format!("record of {of}"), e))?;
-        Ok(Self { record, of })
+impl<'a> Fields<'a> {
+    fn decode(what: &'a str, id: &'a dyn std::fmt::Display, bytes: &[u8]) -> Result<Self> {
+        let record = Record::decode(bytes).map_err(|e| Error::journal(format!("record of {what} {id}"), e))?;
+        Ok(Self { record, what, id })
+    }
+
+    /// Names the record, for an error.
+    fn name(&self) -> String {
+        format!("record of {} {}", self.what, self.id)
     }
 
     fn missing(&self, field: &str) -> Error {
-        Error::new(ErrorKind::Corrupt, format!("record of {}: no sound {field}", self.of))
+        Error::new(ErrorKind::Corrupt, format!("{}: no sound {field}", self.name()))
     }
 
     fn id(&self, tag: u16) -> Result<Option<[u8; 32]>> {
-        self.record.bytes(tag).map(|bytes| id_value(bytes, &self.of)).transpose()
+        let Some(bytes) = self.record.bytes(tag) else { return Ok(None) };
+        let id = bytes.try_into().map_err(|_| Error::new(ErrorKind::Corrupt, format!("{}: not an id", self.name())));
+        id.map(Some)
     }
 
     fn link(&self) -> Result<LinkId> {
-        let text = self.text(tag::LINK)?.ok_or_else(|| self.missing("link"))?;
-        text.parse().map_err(|e| Error::link(format!("record of {}", self.of), e))
+        let text = self.record.text(tag::LINK).map_err(|e| Error::journal(self.name(), e))?;
+        let text = text.ok_or_else(|| self.missing("link"))?;
+        text.parse().map_err(|e| Error::link(self.name(), e))
     }
 
     fn try_number(&self, tag: u16) -> Result<Option<u64>> {
-        self.record.u64(tag).map_err(|e| Error::journal(format!("record of {}", self.of), e))
+        self.record.u64(tag).map_err(|e| Error::journal(self.name(), e))
     }
 
     fn number(&self, tag: u16) -> Result<u64> {
@@ -275,7 +283,7 @@ impl Fields {
     }
 
     fn text(&self, tag: u16) -> Result<Option<String>> {
-        let text = self.record.text(tag).map_err(|e| Error::journal(format!("record of {}", self.of), e))?;
+        let text = self.record.text(tag).map_err(|e| Error::journal(self.name(), e))?;
         Ok(text.map(str::to_owned))
     }
 
