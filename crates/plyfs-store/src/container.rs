@@ -114,6 +114,9 @@ pub enum Removal {
 pub struct Container {
     pub(crate) store: Store,
     pub(crate) record: ContainerRecord,
+    /// Its directories were made through this handle, so they need no look before the first use: what a crash takes is
+    /// gone with the process.
+    pub(crate) is_made: bool,
 }
 
 impl Store {
@@ -149,7 +152,7 @@ impl Store {
         };
         self.commit(|records| put_container(records, &record))?;
         self.reached("create 1");
-        let container = Container { store: self.clone(), record };
+        let mut container = Container::of(self, record);
         let made = container.claim_new().and_then(|transition| container.ensure_directories(&transition));
         self.reached("create 3");
         if let Err(error) = made {
@@ -157,6 +160,7 @@ impl Store {
             let _ = self.reap();
             return Err(error);
         }
+        container.is_made = true;
         Ok(container)
     }
 
@@ -169,13 +173,13 @@ impl Store {
     /// All containers, sorted by name.
     pub fn containers(&self) -> Result<Vec<Container>> {
         let snapshot = self.snapshot()?;
-        container_records(&snapshot).map(|record| Ok(Container { store: self.clone(), record: record? })).collect()
+        container_records(&snapshot).map(|record| Ok(Container::of(self, record?))).collect()
     }
 
     fn container_in(&self, snapshot: &Snapshot, name: ContainerName) -> Result<Container> {
         let bytes = snapshot.get(&key::container(&name))?;
         let bytes = bytes.ok_or_else(|| Error::absent(format!("container {name}")))?;
-        Ok(Container { store: self.clone(), record: ContainerRecord::decode(name, &bytes)? })
+        Ok(Container::of(self, ContainerRecord::decode(name, &bytes)?))
     }
 }
 
@@ -211,6 +215,10 @@ pub(crate) fn put_container(records: &mut plyfs_journal::Transaction<'_>, contai
 }
 
 impl Container {
+    pub(crate) fn of(store: &Store, record: ContainerRecord) -> Self {
+        Self { store: store.clone(), record, is_made: false }
+    }
+
     /// The name.
     #[must_use]
     pub fn name(&self) -> &ContainerName {
@@ -312,7 +320,7 @@ impl Container {
             Ok(())
         })?;
         self.store.reached("rename 1");
-        Ok(Container { store: self.store.clone(), record })
+        Ok(Container { store: self.store.clone(), record, is_made: self.is_made })
     }
 
     /// The name it has by now; [`ErrorKind::NotFound`] when it was removed.

@@ -70,7 +70,7 @@ impl Store {
             }
         }
         for record in container_records(&snapshot) {
-            let container = Container { store: self.clone(), record: record? };
+            let container = Container::of(self, record?);
             usage.containers += 1;
             if let Some(own) = own(&container)? {
                 *usage.containers_own.get_or_insert_default() += own;

@@ -118,6 +118,12 @@ impl Container {
         Err(Error::new(ErrorKind::Corrupt, lost))
     }
 
+    /// Says whether its writable tree is there.
+    pub(crate) fn has_upper(&self, transition: &Lock) -> Result<bool> {
+        let there = fs::try_stat_at(transition.as_file(), plyfs_link::DIFF).map_err(|e| self.failed(e))?;
+        Ok(there.is_some())
+    }
+
     /// Makes its directories, or those of them that a crash took, as Docker lays a container out.
     ///
     /// 1. `diff` and `work`.
@@ -125,7 +131,7 @@ impl Container {
     /// 3. The short link: from now on a missing `diff` is damage.
     pub(crate) fn ensure_directories(&self, transition: &Lock) -> Result<()> {
         let directory = transition.as_file();
-        if fs::try_stat_at(directory, plyfs_link::DIFF).map_err(|e| self.failed(e))?.is_none() {
+        if !self.has_upper(transition)? {
             self.refuse_lost()?;
             let root = self.parent().map(|parent| self.store.tree(parent)).transpose()?;
             make_upper(directory, root.as_ref()).map_err(|e| self.failed(e))?;
@@ -167,11 +173,14 @@ fn make_upper(directory: &OwnedFd, parent_root: Option<&OwnedFd>) -> plyfs_sys::
     };
     fs::ensure_dir_at(directory, layout::NEW_DIFF, mode)?;
     let made = fs::stat_at(directory, layout::NEW_DIFF)?;
-    if (made.st_uid, made.st_gid) != owner {
+    let is_owned = (made.st_uid, made.st_gid) == owner;
+    if !is_owned {
         fs::chown_at(directory, layout::NEW_DIFF, owner.0, owner.1)?;
     }
     // Also after a change of the owner, which takes setuid and setgid off.
-    fs::chmod_at(directory, layout::NEW_DIFF, mode)?;
+    if !is_owned || made.st_mode & 0o7777 != mode.as_raw_mode() {
+        fs::chmod_at(directory, layout::NEW_DIFF, mode)?;
+    }
     fs::rename_new_at(directory, layout::NEW_DIFF, directory, plyfs_link::DIFF)
 }
 

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use plyfs_link::LayerId;
 use plyfs_mount::mountinfo::{self, Entry};
@@ -44,13 +45,13 @@ pub(crate) struct Seen {
 impl Mark {
     /// A mount of the container in `directory` that is about to be made.
     pub(crate) fn about_to_mount(directory: &OwnedFd, path: &Path) -> Result<Self> {
-        let (boot, namespace, directory) = (boot_id()?, own_namespace()?, identity(directory)?);
+        let (boot, namespace, directory) = (boot_id()?.to_owned(), own_namespace()?, identity(directory)?);
         Ok(Self { boot, namespace, mount: 0, directory, path: path.to_owned() })
     }
 
-    /// The mount that was just made at `path`.
-    pub(crate) fn of(directory: &OwnedFd, path: &Path) -> Result<Self> {
-        Ok(Self { mount: mount_id(path)?.unwrap_or(0), ..Self::about_to_mount(directory, path)? })
+    /// The mount that was just made where this one said.
+    pub(crate) fn made(self) -> Result<Self> {
+        Ok(Self { mount: mount_id(&self.path)?.unwrap_or(0), ..self })
     }
 
     /// Reads the mark of a container's directory.
@@ -139,9 +140,14 @@ fn is_mount_root(status: &rustix::fs::Statx) -> bool {
     status.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT)
 }
 
-pub(crate) fn boot_id() -> Result<String> {
+/// The id the kernel drew when it was booted; no process outlives it, so it is read once.
+pub(crate) fn boot_id() -> Result<&'static str> {
+    static BOOT: OnceLock<Box<str>> = OnceLock::new();
+    if let Some(boot) = BOOT.get() {
+        return Ok(boot);
+    }
     let text = read_proc("sys/kernel/random/boot_id")?;
-    Ok(text.trim_end().to_owned())
+    Ok(BOOT.get_or_init(|| text.trim_end().into()))
 }
 
 fn read_proc(name: &str) -> Result<String> {

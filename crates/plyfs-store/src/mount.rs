@@ -227,9 +227,11 @@ impl Container {
                 let message = format!("container {} is mounted at {}", self.name(), path.display());
                 return Err(Error::new(ErrorKind::InUse, message));
             }
-            return self.guard(path, false);
+            return self.guard(&transition, path, false);
         }
-        self.ensure_directories(&transition)?;
+        if !self.is_made || !self.has_upper(&transition)? {
+            self.ensure_directories(&transition)?;
+        }
         let path = match wanted {
             Some(path) => path,
             None => self.make_merged(&transition)?,
@@ -249,11 +251,12 @@ impl Container {
         let plan = plyfs_mount::plan(stack, &flags, self.store.features()?).map_err(named)?;
         // Said before it is done: were it the other way round, a killed process could leave a mount nobody
         // knows of, and the next one would put a second over the same upper.
-        Mark::about_to_mount(transition.as_file(), path)?.write(transition.as_file())?;
+        let mark = Mark::about_to_mount(transition.as_file(), path)?;
+        mark.write(transition.as_file())?;
         let mounted = plan.mount_at(path).map_err(named);
         let guarded = mounted.and_then(|()| {
-            let marked = Mark::of(transition.as_file(), path).and_then(|mark| mark.write(transition.as_file()));
-            let guarded = marked.and_then(|()| self.guard(path.to_owned(), true));
+            let marked = mark.made().and_then(|mark| mark.write(transition.as_file()));
+            let guarded = marked.and_then(|()| self.guard(transition, path.to_owned(), true));
             // Without its mark or its guard it would be a mount that nobody knows of.
             guarded.inspect_err(|_| drop(plyfs_mount::unmount(path, Unmount::Detach)))
         });
@@ -263,8 +266,8 @@ impl Container {
         guarded
     }
 
-    fn guard(&self, path: PathBuf, made: bool) -> Result<Mount> {
-        let work = fs::open_dir_at(self.directory()?, plyfs_link::WORK).map_err(|e| self.failed(e))?;
+    fn guard(&self, transition: &Lock, path: PathBuf, made: bool) -> Result<Mount> {
+        let work = fs::open_dir_at(transition.as_file(), plyfs_link::WORK).map_err(|e| self.failed(e))?;
         let guard = Lock::take(work, Sharing::Shared).map_err(|e| self.failed(e))?;
         Ok(Mount { path, made, of: Some(Of::Container { container: Box::new(self.clone()), guard }) })
     }

@@ -13,7 +13,9 @@ use rustix::io::retry_on_intr;
 use crate::cache::CacheKey;
 use crate::format::write_all;
 use crate::record::LayerRecord;
-use crate::{ChainId, DiffId, Digest, Error, KeptBlob, Reference, Result, Store, chain_id, describe, key, layout};
+use crate::{
+    ChainId, DiffId, Digest, Error, ErrorKind, KeptBlob, Reference, Result, Store, chain_id, describe, key, layout,
+};
 
 /// What an image's record will say; its config's bytes are staged by [`Operation::blob`].
 #[derive(Clone, Debug)]
@@ -214,6 +216,9 @@ impl Operation {
         let lower = below.map(|below| self.lower_of(below)).transpose()?;
         let write = || -> plyfs_sys::Result<()> {
             let directory = fs::open_dir_at(self.dir(), layer.id.to_string())?;
+            if lower.is_some() {
+                fs::ensure_dir_at(&directory, plyfs_link::WORK, Mode::RWXU)?;
+            }
             write_identity(&directory, layer.link, lower.as_deref())
         };
         write().map_err(|e| self.failed(&format!("layer {}", layer.id), e))
@@ -297,31 +302,34 @@ impl Drop for Operation {
 /// hence the look into them.
 pub(crate) fn write_identity(directory: &OwnedFd, link: LinkId, lower: Option<&str>) -> plyfs_sys::Result<()> {
     ensure_file(directory, plyfs_link::LINK, link.as_str())?;
-    if let Some(lower) = lower {
-        fs::ensure_dir_at(directory, plyfs_link::WORK, Mode::RWXU)?;
-        ensure_file(directory, plyfs_link::LOWER, lower)?;
-    }
-    Ok(())
+    lower.map_or(Ok(()), |lower| ensure_file(directory, plyfs_link::LOWER, lower))
 }
 
 fn ensure_file(directory: &OwnedFd, name: &str, content: &str) -> plyfs_sys::Result<()> {
-    if holds(directory, name, content)? {
+    let mode = Mode::from_raw_mode(0o644);
+    let file = match fs::create_file_at(directory, name, mode) {
+        Err(error) if error.kind() == ErrorKind::Exists => {
+            if holds(directory, name, content)? {
+                return Ok(());
+            }
+            fs::remove_tree(directory, name)?;
+            fs::create_file_at(directory, name, mode)?
+        }
+        created => created?,
+    };
+    write_all(&file, name, content.as_bytes())?;
+    if fs::stat(&file)?.st_mode & 0o7777 == mode.as_raw_mode() {
         return Ok(());
     }
-    let mode = Mode::from_raw_mode(0o644);
-    fs::remove_tree(directory, name)?;
-    let file = fs::create_file_at(directory, name, mode)?;
-    write_all(&file, name, content.as_bytes())?;
     fs::chmod_at(directory, name, mode)
 }
 
-/// Says whether a regular file of this name has exactly this content.
+/// Says whether what is there is a regular file with exactly this content.
 fn holds(directory: &OwnedFd, name: &str, content: &str) -> plyfs_sys::Result<bool> {
-    let is_candidate = |stat: fs::Stat| {
-        FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-            && usize::try_from(stat.st_size) == Ok(content.len())
-    };
-    if !fs::try_stat_at(directory, name)?.is_some_and(is_candidate) {
+    let there = fs::stat_at(directory, name)?;
+    let is_candidate = FileType::from_raw_mode(there.st_mode) == FileType::RegularFile
+        && usize::try_from(there.st_size) == Ok(content.len());
+    if !is_candidate {
         return Ok(false);
     }
     let file = fs::open_at(directory, name, OFlags::RDONLY, Mode::empty())?;

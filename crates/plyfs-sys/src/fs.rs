@@ -56,6 +56,10 @@ pub fn create_file_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Re
 pub fn make_dir_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
     named("mkdirat", name, fs::mkdirat(dir, name, mode))?;
+    // Seldom needed, and a change of the mode costs several times a look at it.
+    if stat_at(dir, name)?.st_mode & 0o7777 == mode.as_raw_mode() {
+        return Ok(());
+    }
     named("fchmodat", name, fs::chmodat(dir, name, mode, AtFlags::empty()))
 }
 

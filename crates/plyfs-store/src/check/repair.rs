@@ -154,7 +154,7 @@ impl Fix {
             }
             Self::Mark { container, path } => {
                 let directory = container.directory()?;
-                Mark::of(&directory, path)?.write(&directory)?;
+                Mark::about_to_mount(&directory, path)?.made()?.write(&directory)?;
                 Ok(Some("marked as mounted".to_owned()))
             }
         }
