@@ -70,7 +70,10 @@ impl Ticket {
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     state: Mutex<State>,
-    changed: Condvar,
+    /// One more waits or has appended: the one that is about to sync wants to know, and nobody else.
+    joined: Condvar,
+    /// A sync ended or failed.
+    settled: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -97,13 +100,14 @@ impl Group {
     /// Refuses to write from now on, and fails whoever waits.
     pub(crate) fn poison(&self) {
         guard(&self.state).is_poisoned = true;
-        self.changed.notify_all();
+        self.joined.notify_one();
+        self.settled.notify_all();
     }
 
     /// Notes what the next sync will cover: a state of which all blocks are written.
     pub(crate) fn note(&self, ticket: &Ticket) {
         guard(&self.state).newest = Some(ticket.clone());
-        self.changed.notify_all();
+        self.joined.notify_one();
     }
 
     /// Settles what this handle appended to an earlier log, now that a head says that `generation` begins behind commit
@@ -124,7 +128,7 @@ impl Group {
             Ok(()) => state.durable = state.durable.max((generation, 0)),
             Err(_) => state.is_poisoned = true,
         }
-        self.changed.notify_all();
+        self.settled.notify_all();
         result
     }
 
@@ -132,7 +136,7 @@ impl Group {
     pub(crate) fn settle(&self, files: &Files, ticket: &Ticket) -> Result<()> {
         let mut state = guard(&self.state);
         state.waiting += 1;
-        self.changed.notify_all();
+        self.joined.notify_one();
         loop {
             let decided = if state.durable >= ticket.place() {
                 Some(Ok(()))
@@ -148,12 +152,12 @@ impl Group {
             if !state.is_syncing {
                 break;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.is_syncing = true;
         let patience = state.took / PATIENCE;
         let is_alone = |state: &mut State| state.waiting < state.expected && !state.is_poisoned;
-        let waited = self.changed.wait_timeout_while(state, patience, is_alone);
+        let waited = self.joined.wait_timeout_while(state, patience, is_alone);
         let state = waited.unwrap_or_else(PoisonError::into_inner).0;
         let target = state.newest.clone().filter(|newest| newest.place() >= ticket.place());
         let target = target.unwrap_or_else(|| ticket.clone());
@@ -174,7 +178,7 @@ impl Group {
             Ok(()) => state.durable = state.durable.max(target.place()),
             Err(_) => state.is_poisoned = true,
         }
-        self.changed.notify_all();
+        self.settled.notify_all();
         published
     }
 }

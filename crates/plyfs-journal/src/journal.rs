@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::disk::{Access, Disk};
 use crate::error::{Error, ErrorKind, Named, Result};
-use crate::generation::Files;
+use crate::generation::{Files, Generation};
 use crate::group::{Group, Ticket};
 use crate::guard;
 use crate::head::{self, Head, remove_if_there};
@@ -105,17 +105,17 @@ impl Journal {
         if self.options.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "journal is open for reading only").into());
         }
-        let (result, ticket) = self.appended(change)?;
+        let Appended { result, ticket, generation } = self.appended(change)?;
         ticket.map_or(Ok(()), |ticket| self.group.settle(&self.files, &ticket))?;
-        self.merge_if_due();
+        self.merge_if_due(&generation.head);
         Ok(result)
     }
 
-    /// Appends what `change` does; the ticket is what has to become durable before anyone hears of it.
+    /// Appends what `change` does.
     fn appended<T, E: From<Error>>(
         &self,
         change: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
-    ) -> Result<(T, Option<Ticket>), E> {
+    ) -> Result<Appended<T>, E> {
         let mut writer = guard(&self.writer);
         self.group.require_sound()?;
         let lock = self.files.disk.lock(LOCK).named(LOCK)?;
@@ -139,9 +139,19 @@ impl Journal {
         // What only read waits as well: what it saw may not be durable yet.
         let ticket = (self.options.durable && view.durable < view.end).then(|| view.ticket());
         ticket.iter().for_each(|ticket| self.group.note(ticket));
+        let generation = Arc::clone(&view.generation);
         writer.view = Some(view);
-        Ok((result, ticket))
+        Ok(Appended { result, ticket, generation })
     }
+}
+
+/// What a change left to do once the lock is free.
+struct Appended<T> {
+    result: T,
+    /// What has to become durable before anyone hears of it.
+    ticket: Option<Ticket>,
+    /// Where it was appended.
+    generation: Arc<Generation>,
 }
 
 /// Refuses a directory that holds what only a journal with a head could have: it lost its head.

@@ -18,7 +18,6 @@ use crate::checkpoint::{mark, needed};
 use crate::disk::Disk;
 use crate::error::{Named, Result};
 use crate::generation::Files;
-use crate::guard;
 use crate::head::{self, Head, RunRef, remove_if_there};
 use crate::journal::Journal;
 use crate::layout::{LOCK, MERGED, MERGING, run_name};
@@ -38,20 +37,10 @@ impl Journal {
     ///
     /// What was committed is durable by now, so an error here is nobody's: runs stay as they are, or a head that says the
     /// same has replaced another. The next generation is the next chance.
-    pub(crate) fn merge_if_due(&self) {
-        let generation = match self.runs_of_writer() {
-            Some((generation, count)) if count > 1 => generation,
-            _ => return,
-        };
-        if self.looked.0.swap(generation, Ordering::Relaxed) < generation {
+    pub(crate) fn merge_if_due(&self, head: &Head) {
+        if due(&head.runs) > 1 && self.looked.0.swap(head.generation, Ordering::Relaxed) < head.generation {
             let _ = merge(&self.files);
         }
-    }
-
-    fn runs_of_writer(&self) -> Option<(u64, usize)> {
-        let writer = guard(&self.writer);
-        let head = &writer.view.as_ref()?.generation.head;
-        Some((head.generation, due(&head.runs)))
     }
 }
 
