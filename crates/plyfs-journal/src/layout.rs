@@ -49,10 +49,12 @@ pub(crate) const RUN_BLOCK: usize = 1024;
 pub(crate) const INDEX_PAGE: usize = 4096;
 /// Bytes of one index entry.
 pub(crate) const INDEX_ENTRY: usize = 32;
-/// Entries in one page; the rest of it is the checksum.
+/// Entries in one page; behind them how much their keys share, the page's first key and the checksum.
 pub(crate) const INDEX_ENTRIES: usize = INDEX_PAGE / INDEX_ENTRY - 1;
-/// Bytes of a first key that the index itself holds.
+/// Bytes of a block's first key that its index entry holds.
 pub(crate) const INDEX_PREFIX: usize = 16;
+/// Bytes of its first key that an index page holds, and the most that its keys are said to share.
+pub(crate) const INDEX_HEAD: usize = 26;
 /// Bytes at the end of a run.
 pub(crate) const RUN_FOOTER: usize = 64;
 

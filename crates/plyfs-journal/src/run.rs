@@ -9,12 +9,14 @@
 //!                  footer, the last 64 bytes
 //!
 //! page      0      up to 127 index entries of 32 bytes, the rest zero
+//!        4064   2  how many bytes the first keys of all its blocks share, up to 26
+//!        4066  26  the first bytes of its first key, filled up with zeros
 //!        4092   4  CRC-32 of everything before
 //!
 //! index     0   8  offset of the data block
 //! entry     8   4  bytes of it
 //!          12   4  CRC-32 of it
-//!          16  16  the first bytes of its first key, filled up with zeros
+//!          16  16  the first bytes of its first key behind the shared ones, filled up with zeros
 //!
 //! footer    0   8  "plyfsrun"
 //!           8   8  number of the run
@@ -31,6 +33,7 @@
 //! alone. Each page and block is checked before its first use by this process, or each time it is read, so a flipped
 //! bit is [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt), never a wrong answer, and what is sound beside it stays readable.
 
+mod index;
 mod writer;
 
 use std::cmp::Ordering;
@@ -38,6 +41,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
+use index::{IndexEntry, Page};
 pub(crate) use writer::write;
 
 use crate::Map;
@@ -45,8 +49,7 @@ use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Named, Result};
 use crate::head::RunRef;
 use crate::layout::{
-    INDEX_ENTRIES, INDEX_ENTRY, INDEX_PAGE, INDEX_PREFIX, RUN_FOOTER, RUN_HEADER, RUN_MAGIC, narrow, run_name, u32_at,
-    u64_at, wide,
+    INDEX_ENTRIES, INDEX_HEAD, INDEX_PAGE, RUN_FOOTER, RUN_HEADER, RUN_MAGIC, narrow, run_name, u32_at, u64_at, wide,
 };
 use crate::slice::{Item, Items, Slice};
 
@@ -80,14 +83,6 @@ enum Content {
 
 /// Blocks a scan reads before it lets go of them: one over everything must not hold everything in memory.
 const LET_GO: usize = 256;
-
-/// One entry of the index.
-struct IndexEntry {
-    at: Range<usize>,
-    checksum: u32,
-    /// As a number of which the first byte is the highest: one comparison orders two.
-    prefix: u128,
-}
 
 impl Run {
     /// Opens the run that the head lists, which must be the very file that was written for it.
@@ -243,22 +238,29 @@ impl Run {
 
     /// The last block whose first key is not greater than `key`; only it can hold the key.
     fn block_of(&self, key: &[u8]) -> Result<Option<usize>> {
-        let prefix = number(key);
-        let (mut low, mut high) = (0, self.blocks);
-        while low < high {
-            let middle = low.midpoint(high);
-            // Zero is the least byte, so filled-up prefixes that differ are ordered as the keys are.
-            let order = match self.index_entry(middle)?.prefix.cmp(&prefix) {
-                Ordering::Equal => (*self.first_key(middle)?).cmp(key),
-                order => order,
-            };
-            match order {
-                Ordering::Greater => high = middle,
-                Ordering::Equal => return Ok(Some(middle)),
-                Ordering::Less => low = middle + 1,
-            }
-        }
-        Ok(low.checked_sub(1))
+        let Some(number) = self.page_of(key)? else { return Ok(None) };
+        let page = self.page(number)?;
+        let first = number * INDEX_ENTRIES;
+        let end = (first + INDEX_ENTRIES).min(self.blocks);
+        // The page's first key is not greater, so one that begins otherwise is greater than all of the page.
+        let Some(rest) = page.rest(key) else { return Ok(Some(end - 1)) };
+        let prefix = index::prefix(rest);
+        let block = partition(first + 1, end, |block| match page.prefix(block - first).cmp(&prefix) {
+            Ordering::Equal => Ok((*self.first_key(block)?).cmp(key)),
+            order => Ok(order),
+        })?;
+        Ok(Some(block - 1))
+    }
+
+    /// The last index page whose first key is not greater than `key`.
+    fn page_of(&self, key: &[u8]) -> Result<Option<usize>> {
+        let head: [u8; INDEX_HEAD] = index::filled(key);
+        let page =
+            partition(0, self.blocks.div_ceil(INDEX_ENTRIES), |number| match self.page(number)?.head().cmp(&head) {
+                Ordering::Equal => Ok((*self.first_key(number * INDEX_ENTRIES)?).cmp(key)),
+                order => Ok(order),
+            })?;
+        Ok(page.checked_sub(1))
     }
 
     fn first_key(&self, block: usize) -> Result<Slice<'_>> {
@@ -291,32 +293,25 @@ impl Run {
     /// An entry of a checked index page.
     #[inline]
     fn index_entry(&self, block: usize) -> Result<IndexEntry> {
-        let page = self.page(block / INDEX_ENTRIES)?;
-        let entry = &page[block % INDEX_ENTRIES * INDEX_ENTRY..][..INDEX_ENTRY];
-        let offset = narrow(u64_at(entry, 0));
-        Ok(IndexEntry {
-            at: offset..offset.saturating_add(u32_at(entry, 8) as usize),
-            checksum: u32_at(entry, 12),
-            prefix: number(&entry[INDEX_ENTRY - INDEX_PREFIX..]),
-        })
+        Ok(self.page(block / INDEX_ENTRIES)?.entry(block % INDEX_ENTRIES))
     }
 
     #[inline]
-    fn page(&self, number: usize) -> Result<&[u8]> {
+    fn page(&self, number: usize) -> Result<Page<'_>> {
         let start = self.index + number * INDEX_PAGE;
         let sound = |page: &[u8]| crc32fast::hash(&page[..INDEX_PAGE - 4]) == u32_at(page, INDEX_PAGE - 4);
         match &self.content {
             Content::Mapped(map, checked) => {
                 let page = &map[start..start + INDEX_PAGE];
                 self.check(checked, self.blocks + number, start, || sound(page))?;
-                Ok(page)
+                Ok(Page(page))
             }
             Content::Copied(file, pages) => {
                 if let Some(page) = pages[number].get() {
-                    return Ok(page);
+                    return Ok(Page(page));
                 }
                 let page = self.read(&**file, start..start + INDEX_PAGE)?;
-                if sound(&page) { Ok(pages[number].get_or_init(|| page.into())) } else { self.wrong(start) }
+                if sound(&page) { Ok(Page(pages[number].get_or_init(|| page.into()))) } else { self.wrong(start) }
             }
         }
     }
@@ -348,11 +343,15 @@ impl Run {
     }
 }
 
-/// The first bytes of a key, filled up with zeros, as one number.
+/// The first of `low..high` that is greater than what is searched for, as `order` says of each; they ascend.
 #[inline]
-fn number(key: &[u8]) -> u128 {
-    let mut prefix = [0; INDEX_PREFIX];
-    let length = key.len().min(INDEX_PREFIX);
-    prefix[..length].copy_from_slice(&key[..length]);
-    u128::from_be_bytes(prefix)
+fn partition(mut low: usize, mut high: usize, order: impl Fn(usize) -> Result<Ordering>) -> Result<usize> {
+    while low < high {
+        let middle = low.midpoint(high);
+        match order(middle)? {
+            Ordering::Greater => high = middle,
+            Ordering::Less | Ordering::Equal => low = middle + 1,
+        }
+    }
+    Ok(low)
 }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Named, Result};
 use crate::head::{RunRef, remove_if_there};
-use crate::layout::{
-    INDEX_ENTRIES, INDEX_ENTRY, INDEX_PAGE, INDEX_PREFIX, RUN_BLOCK, RUN_FOOTER, RUN_HEADER, RUN_MAGIC, run_name, wide,
-};
+use crate::layout::{INDEX_PAGE, RUN_BLOCK, RUN_FOOTER, RUN_HEADER, RUN_MAGIC, run_name, wide};
+use crate::run::index::Index;
 use crate::slice::Item;
 
 /// Bytes collected before they are written.
@@ -35,20 +34,18 @@ pub(crate) fn write<'a>(
     output.buffer.extend(RUN_MAGIC);
     output.buffer.extend(number.to_le_bytes());
     debug_assert_eq!(output.buffer.len(), RUN_HEADER);
-    let mut index = Vec::new();
-    let (mut count, mut block) = (0_u64, Vec::new());
-    let mut prefix = [0; INDEX_PREFIX];
+    let mut index = Index::default();
+    let (mut count, mut block, mut first_key) = (0_u64, Vec::new(), Vec::new());
     while let Some(item) = items.next().transpose()? {
         let entry = item.entry();
         if block.is_empty() {
-            prefix = [0; INDEX_PREFIX];
-            let length = entry.key.len().min(INDEX_PREFIX);
-            prefix[..length].copy_from_slice(&entry.key[..length]);
+            first_key.clear();
+            first_key.extend(entry.key);
         }
         entry.encode(&mut block);
         count += 1;
         if block.len() >= RUN_BLOCK || items.peek().is_none() {
-            index.extend(index_entry(output.position(), &block, prefix));
+            index.push(output.position(), &block, &first_key);
             output.push(&block).named(&name)?;
             block.clear();
         }
@@ -56,16 +53,6 @@ pub(crate) fn write<'a>(
     let reference = output.finish(number, count, commits, &index).named(&name)?;
     file.sync().named(&name)?;
     Ok(Some(reference))
-}
-
-fn index_entry(offset: u64, block: &[u8], prefix: [u8; INDEX_PREFIX]) -> [u8; INDEX_ENTRY] {
-    let length = u32::try_from(block.len()).expect("a block is one bounded entry beyond 4096 bytes at most");
-    let mut entry = [0; INDEX_ENTRY];
-    entry[..8].copy_from_slice(&offset.to_le_bytes());
-    entry[8..12].copy_from_slice(&length.to_le_bytes());
-    entry[12..16].copy_from_slice(&crc32fast::hash(block).to_le_bytes());
-    entry[16..].copy_from_slice(&prefix);
-    entry
 }
 
 struct Output<'a> {
@@ -97,22 +84,18 @@ impl Output<'_> {
         number: u64,
         entries: u64,
         commits: &RangeInclusive<u64>,
-        index: &[u8],
+        index: &Index,
     ) -> plyfs_sys::Result<RunRef> {
         let offset = self.position().next_multiple_of(wide(INDEX_PAGE));
         let padding = usize::try_from(offset - self.position()).expect("less than a page");
         self.push(&[0; INDEX_PAGE][..padding])?;
-        for entries in index.chunks(INDEX_ENTRIES * INDEX_ENTRY) {
-            let mut page = [0; INDEX_PAGE];
-            page[..entries.len()].copy_from_slice(entries);
-            let checksum = crc32fast::hash(&page[..INDEX_PAGE - 4]);
-            page[INDEX_PAGE - 4..].copy_from_slice(&checksum.to_le_bytes());
+        for page in index.pages() {
             self.push(&page)?;
         }
         let length = self.position() + wide(RUN_FOOTER);
         let mut footer = Vec::with_capacity(RUN_FOOTER);
         footer.extend(RUN_MAGIC);
-        for number in [number, entries, wide(index.len() / INDEX_ENTRY), offset, length, *commits.end()] {
+        for number in [number, entries, index.blocks(), offset, length, *commits.end()] {
             footer.extend(number.to_le_bytes());
         }
         let covered =

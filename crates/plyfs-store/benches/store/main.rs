@@ -20,12 +20,14 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let [scenario, dir, rounds, layers] = arguments.as_slice() else {
-        return Err("usage: store life|scale|prepare|memory|containers DIR ROUNDS LAYERS".into());
+        return Err("usage: store life|scale|find|commit|prepare|memory|containers DIR ROUNDS LAYERS".into());
     };
     let (dir, rounds) = (Path::new(dir), rounds.parse()?);
     match scenario.as_str() {
         "life" => life::run(dir, rounds),
         "scale" => scale::run(dir, rounds, layers.parse()?),
+        "commit" => scale::commit(dir, rounds),
+        "find" => scale::find(dir, rounds),
         "prepare" => many::Many::new(&dir.join("many"), layers.parse()?).map(drop),
         "containers" => life::containers(dir, rounds, layers.parse()?),
         "memory" => scale::memory(dir),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use plyfs_store::{ContainerOptions, MountOptions, Reference, Removal, Store};
+use plyfs_store::{ChainId, ContainerOptions, MountOptions, Reference, Removal, Store};
 
 use crate::many::Many;
 use crate::{Result, sample, timed};
@@ -28,7 +28,7 @@ pub(crate) fn run(dir: &Path, rounds: u32, layers: usize) -> Result<()> {
             timed(&format!("{first}open {name}"), || Ok(Store::open(it.store.path())?))?;
             life(&it.store, &it.top, &format!("{first}{name}"), round)?;
         }
-        lookups(&many.store, first)?;
+        Wanted::of(&many.store)?.look_up(&many.store, first)?;
     }
     for round in 0..rounds.min(5) {
         commits(&many.store, round)?;
@@ -50,19 +50,33 @@ fn life(store: &Store, top: &plyfs_store::Layer, name: &str, round: u32) -> Resu
     Ok(())
 }
 
-/// Times looking up different things, spread over all there are, by what people and programs have of them.
-fn lookups(store: &Store, first: &str) -> Result<()> {
-    let images = store.images()?;
-    let layers = store.layers()?;
-    let each = |count: usize| (0..LOOKUPS).map(move |number| number * 7919 % count);
-    let names: Vec<_> = each(images.len()).map(|at| images[at].names()[0].to_string()).collect();
-    let ids: Vec<_> = each(layers.len()).map(|at| layers[at].id().to_string()).collect();
-    let chains: Vec<_> = each(layers.len()).filter_map(|at| layers[at].chain_id()).collect();
-    per_one(&format!("{first}look-up name"), &names, |name| Ok(store.image(name)?))?;
-    per_one(&format!("{first}look-up id"), &ids, |id| Ok(store.layer(id)?))?;
-    per_one(&format!("{first}look-up chain"), &chains, |chain| {
-        store.chain(chain)?.ok_or_else(|| "a chain that was listed is not found".into())
-    })
+/// What people and programs have of things, spread over all there are.
+struct Wanted {
+    names: Vec<String>,
+    ids: Vec<String>,
+    chains: Vec<ChainId>,
+}
+
+impl Wanted {
+    fn of(store: &Store) -> Result<Self> {
+        let images = store.images()?;
+        let layers = store.layers()?;
+        let each = |count: usize| (0..LOOKUPS).map(move |number| number * 7919 % count);
+        Ok(Self {
+            names: each(images.len()).map(|at| images[at].names()[0].to_string()).collect(),
+            ids: each(layers.len()).map(|at| layers[at].id().to_string()).collect(),
+            chains: each(layers.len()).filter_map(|at| layers[at].chain_id()).collect(),
+        })
+    }
+
+    /// Times looking them up.
+    fn look_up(&self, store: &Store, first: &str) -> Result<()> {
+        per_one(&format!("{first}look-up name"), &self.names, |name| Ok(store.image(name)?))?;
+        per_one(&format!("{first}look-up id"), &self.ids, |id| Ok(store.layer(id)?))?;
+        per_one(&format!("{first}look-up chain"), &self.chains, |chain| {
+            store.chain(chain)?.ok_or_else(|| "a chain that was listed is not found".into())
+        })
+    }
 }
 
 fn per_one<T, R>(name: &str, all: &[T], mut look: impl FnMut(&T) -> Result<R>) -> Result<()> {
@@ -74,7 +88,7 @@ fn per_one<T, R>(name: &str, all: &[T], mut look: impl FnMut(&T) -> Result<R>) -
 
 /// Names an image again and again, from one thread and from several; each naming is one durable commit.
 fn commits(store: &Store, round: u32) -> Result<()> {
-    let image = store.images()?.into_iter().next().ok_or("a store of many layers has an image")?;
+    let image = store.image("bench:1")?;
     for threads in [1, THREADS] {
         let started = Instant::now();
         std::thread::scope(|scope| {
@@ -94,6 +108,19 @@ fn commits(store: &Store, round: u32) -> Result<()> {
         sample(&format!("commits {threads} threads"), COMMITS as f64 / started.elapsed().as_secs_f64());
     }
     Ok(())
+}
+
+/// Looks up in a store of many layers that is there already.
+pub(crate) fn find(dir: &Path, rounds: u32) -> Result<()> {
+    let store = Store::open(dir.join("many"))?;
+    let wanted = Wanted::of(&store)?;
+    (0..rounds).try_for_each(|_| wanted.look_up(&store, ""))
+}
+
+/// Commits to a store of many layers that is there already.
+pub(crate) fn commit(dir: &Path, rounds: u32) -> Result<()> {
+    let store = Store::open(dir.join("many"))?;
+    (0..rounds).try_for_each(|round| commits(&store, round))
 }
 
 /// Opens a store of many layers that is there already, lists its images, adds it up, and says what that took.
