@@ -35,7 +35,7 @@ fn root_ctrl_c_ends_a_check_of_all_content_with_its_own_code_and_leaves_nothing(
     plyfs_testkit::require_root!();
     let bench = Bench::with_image();
     for args in [&["fsck", "--data"][..], &["fsck", "--data", "--repair"]] {
-        let before = Tree::of(&bench.store());
+        let before = Tree::of(bench.store());
         // Held from removal by readers, and from readers by this: the check stops at the first layer it would read.
         let layers: Vec<_> = bench.ok(["--quiet", "layers"]).lines().map(str::to_owned).collect();
         let held = layers.iter().map(|layer| {
@@ -54,7 +54,7 @@ fn root_ctrl_c_ends_a_check_of_all_content_with_its_own_code_and_leaves_nothing(
         let ran = check.wait_within(PATIENCE).code(32);
         assert_eq!(ran.text(), "", "{args:?}: nothing was found so far");
         assert!(ran.words().contains("cancelled"), "{args:?}: {}", ran.words());
-        assert_eq!(Tree::of(&bench.store()), before, "{args:?}");
+        assert_eq!(Tree::of(bench.store()), before, "{args:?}");
         assert!(mounts_below(&bench.store()).is_empty());
     }
     assert_eq!(bench.ok(["fsck", "--data"]), "");
