@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// Reading an archive from a pipe into the store's staging directory.
+    /// Keeping what arrives: an archive from a pipe, or the blob of a layer that is there.
     Receive,
     /// Unpacking a layer; bytes are those read of its archive as it came.
     Unpack,

@@ -89,18 +89,24 @@ impl Operation {
         Ok(())
     }
 
-    /// Moves blobs to their digests' names; one that is there already has the same bytes.
+    /// Moves blobs to their digests' names; one that is there already has the same bytes, unless its size is another: then
+    /// it is damaged, and goes.
     fn place_blobs(&self) -> Result<()> {
         for digest in &self.blobs {
             let hex = digest.hex();
+            let (staged, blobs) = (layout::staged_blob(&hex), &self.store().0.blobs);
             // Linked, not renamed: the staged name must go on saying what to take back.
-            let placed = fs::link_at(self.dir(), layout::staged_blob(&hex), &self.store().0.blobs, &hex);
-            match placed {
-                Err(error) if error.kind() != ErrorKind::Exists => {
-                    return Err(self.failed(&format!("blob {digest}"), error));
+            let place = || match fs::link_at(self.dir(), &staged, blobs, &hex) {
+                Err(error) if error.kind() == ErrorKind::Exists => {
+                    if fs::stat_at(blobs, &hex)?.st_size == fs::stat_at(self.dir(), &staged)?.st_size {
+                        return Ok(());
+                    }
+                    fs::unlink_at(blobs, &hex)?;
+                    fs::link_at(self.dir(), &staged, blobs, &hex)
                 }
-                _ => {}
-            }
+                placed => placed,
+            };
+            place().map_err(|error| self.failed(&format!("blob {digest}"), error))?;
         }
         Ok(())
     }

@@ -40,7 +40,8 @@ pub fn strays(store: &Store) -> Result<Vec<String>> {
     let records = layers.iter().filter(|layer| layer.diff_id().is_some()).map(|layer| layer.id().to_string());
     compare(&mut found, "tarsplit", &records.collect(), &names(&store.path().join("tarsplit"))?);
     let blobs = store.images()?.into_iter().flat_map(|image| [Some(image.id()), image.manifest_digest()]);
-    let blobs = blobs.flatten().map(|digest| digest.hex()).collect();
+    let kept = layers.iter().flat_map(|layer| layer.blobs()).map(|blob| blob.digest);
+    let blobs = blobs.flatten().chain(kept).map(|digest| digest.hex()).collect();
     compare(&mut found, "blobs/sha256", &blobs, &names(&store.path().join("blobs/sha256"))?);
     let leases: BTreeSet<_> = store.leases()?.iter().map(|lease| format!("{}.lease", lease.id)).collect();
     for place in ["staging", "trash"] {

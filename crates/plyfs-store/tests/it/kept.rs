@@ -130,6 +130,22 @@ fn root_a_blob_that_is_missing_or_other_is_found_forgotten_and_compressed_anew()
 }
 
 #[test]
+fn root_a_blob_that_was_cut_is_put_right_by_keeping_it_again() {
+    require_root!();
+    let fixture = Fixture::new();
+    let layer = fixture.kept(&[("a", "1")], None, b"a blob");
+    fs::write(fixture.blob_path(b"a blob"), "a bl").expect("spoilt");
+    let mut operation = fixture.store.operation().expect("an operation");
+    assert!(!operation.has_blob(layer.id(), &Digest::of(b"a blob")).expect("asked"), "not as a whole");
+    let file = operation.blob_file(&Digest::of(b"a blob")).expect("staged");
+    file.expect("it is the first").write_all(b"a blob").expect("written");
+    operation.keep_blob(layer.id(), Digest::of(b"a blob")).expect("kept");
+    operation.publish().expect("published");
+    assert_eq!(read(&layer, b"a blob").expect("read"), b"a blob");
+    assert!(fixture.store.check(CheckOptions::data()).expect("checked").is_empty());
+}
+
+#[test]
 fn root_a_rebuild_finds_kept_blobs_again_by_the_manifest() {
     require_root!();
     let fixture = Fixture::new();

@@ -109,7 +109,8 @@ fn nothing_is_left_over(store: &Store, when: &str) -> Result<()> {
     compare(&format!("{when}: tarsplit"), records.collect(), names(&store.path().join("tarsplit"))?);
     let images = store.images()?;
     let blobs = images.iter().flat_map(|image| [Some(image.id()), image.manifest_digest()]).flatten();
-    let blobs = blobs.map(|digest| digest.hex()).collect();
+    let kept = layers.iter().flat_map(|layer| layer.blobs()).map(|blob| blob.digest);
+    let blobs = blobs.chain(kept).map(|digest| digest.hex()).collect();
     compare(&format!("{when}: blobs/sha256"), blobs, names(&store.path().join("blobs/sha256"))?);
     let mut sum = (0, 0);
     for layer in &layers {
