@@ -41,7 +41,7 @@ impl<'a> Page<'a> {
 
     /// What a key has beyond the bytes that all keys of the page share; `None` for one that does not share them.
     #[inline]
-    pub(super) fn rest<'k>(self, key: &'k [u8]) -> Option<&'k [u8]> {
+    pub(super) fn rest(self, key: &[u8]) -> Option<&[u8]> {
         let shared = usize::from(u16::from_le_bytes([self.0[SHARED], self.0[SHARED + 1]])).min(INDEX_HEAD);
         key.strip_prefix(&self.head()[..shared])
     }
