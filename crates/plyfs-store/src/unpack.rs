@@ -83,7 +83,8 @@ impl Operation {
             Some(diff_id) => format!("layer {diff_id}"),
             None => "new layer".to_owned(),
         };
-        let applied = plyfs_diff::apply(archive, &diff, chain, &ApplyOptions::default(), Some(&mut record))
+        let options = ApplyOptions::default().start_writing(self.store().0.durability.is_durable());
+        let applied = plyfs_diff::apply(archive, &diff, chain, &options, Some(&mut record))
             .map_err(|e| self.store().explain_full(Error::diff(named(), e)))?;
         finish(record).map_err(|e| self.spoiled(id, e))?;
         match expected {

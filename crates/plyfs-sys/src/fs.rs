@@ -223,6 +223,18 @@ pub fn sync(fd: impl AsFd) -> Result<()> {
     fs::fsync(fd).map_err(|errno| CallError::new("fsync", number(fd), errno))
 }
 
+/// Lets the disk begin to write `length` bytes of a file from `offset`, and does not wait for it; nothing is durable by that.
+#[allow(unsafe_code)]
+pub fn start_writing(fd: impl AsFd, offset: u64, length: u64) -> Result<()> {
+    let fd = fd.as_fd();
+    let bound = |number: u64| libc::off64_t::try_from(number).unwrap_or(libc::off64_t::MAX);
+    // SAFETY: `fd` is open for the call's duration; the other arguments are numbers, which the kernel checks.
+    let result =
+        unsafe { libc::sync_file_range(fd.as_raw_fd(), bound(offset), bound(length), libc::SYNC_FILE_RANGE_WRITE) };
+    let errno = || Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO);
+    if result == 0 { Ok(()) } else { Err(CallError::new("sync_file_range", number(fd), errno())) }
+}
+
 /// Flushes the whole file system that holds `fd`; a write error since `fd` was opened is returned.
 pub fn sync_filesystem(fd: impl AsFd) -> Result<()> {
     let fd = fd.as_fd();

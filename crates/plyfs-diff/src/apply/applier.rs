@@ -20,6 +20,7 @@ use super::links::Links;
 use super::metadata::{self, Owner, Target};
 use super::record::Record;
 use super::whiteouts::Name;
+use super::writeback::Writeback;
 use crate::archive::{Entry, Kind, Reader, Time};
 use crate::chain::{copy_directory_attributes, is_whiteout_device};
 use crate::tar_split::Crc64;
@@ -204,10 +205,15 @@ impl<'a> Applier<'a> {
             }
             return Ok(None);
         }
+        let handing = |error| failed("write", &entry.path, error);
+        let mut writeback = self.options.starts_writing.then(Writeback::default);
         let mut crc = Crc64::new();
         loop {
             let piece = self.reader.content()?;
             if piece.is_empty() {
+                if let Some(writeback) = &mut writeback {
+                    writeback.end(file).map_err(handing)?;
+                }
                 if self.options.punches_holes {
                     // A hole at the end has not made the file as long as it is.
                     file.set_len(entry.size).map_err(writing)?;
@@ -220,6 +226,9 @@ impl<'a> Applier<'a> {
             match self.options.punches_holes {
                 true => holes::write(file, piece).map_err(writing)?,
                 false => (&mut &*file).write_all(piece).map_err(writing)?,
+            }
+            if let Some(writeback) = &mut writeback {
+                writeback.wrote(file, piece.len()).map_err(handing)?;
             }
         }
     }

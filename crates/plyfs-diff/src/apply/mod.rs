@@ -12,6 +12,7 @@ mod scratch;
 mod settle;
 mod tally;
 mod whiteouts;
+mod writeback;
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -32,6 +33,7 @@ pub struct ApplyOptions {
     limits: Limits,
     tolerates_attributes: bool,
     punches_holes: bool,
+    starts_writing: bool,
     owners: Owners,
 }
 
@@ -60,6 +62,15 @@ impl ApplyOptions {
     #[must_use]
     pub fn punch_holes(mut self, punch: bool) -> Self {
         self.punches_holes = punch;
+        self
+    }
+
+    /// Lets the disk begin to write large files while the rest is still applied, so that a sync afterwards waits for less.
+    ///
+    /// Nothing is durable by it.
+    #[must_use]
+    pub fn start_writing(mut self, start: bool) -> Self {
+        self.starts_writing = start;
         self
     }
 
