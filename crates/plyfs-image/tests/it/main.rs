@@ -9,6 +9,7 @@ mod keep;
 mod known;
 mod peers;
 mod refused;
+mod resources;
 mod round_trip;
 mod senders;
 mod support;
