@@ -74,6 +74,11 @@ pub(crate) fn also(packages: &[&'static str]) -> Result<()> {
     install(&missing(packages.iter().copied())?)
 }
 
+/// Installs the package that brings `npm`, if there is none: one that came from elsewhere holds Debian's back.
+pub(crate) fn npm() -> Result<()> {
+    if exists("npm") { Ok(()) } else { install(&["npm"]) }
+}
+
 /// Installs the package that brings `java`, if there is none.
 pub(crate) fn java() -> Result<()> {
     if exists("java") {

@@ -224,6 +224,7 @@ pub(super) fn packages() -> Result<PathBuf> {
     let dir = tree::target().join("xtask/bench/node");
     let modules = dir.join("node_modules");
     if !modules.exists() {
+        setup::npm()?;
         fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         check(command("npm").current_dir(&dir).args(["init", "-y"]))?;
         let quiet = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];

@@ -29,7 +29,7 @@ const SLIM: &str = "apt-get clean; rm -rf /var/lib/apt/lists /usr/share/doc/* /u
 /// Builds the image below `dir` and leaves it as the layout `layout`.
 pub(super) fn image(dir: &Path, layout: &Path) -> Result<()> {
     println!("building an image of about 1 GB, once; it takes some minutes");
-    setup::also(&["buildah", "debootstrap", "nodejs", "npm"])?;
+    setup::also(&["buildah", "debootstrap"])?;
     let base = base(dir)?;
     let modules = diff::packages()?;
     let builder = Builder { storage: dir.join("buildah") };
