@@ -19,7 +19,7 @@ type Result<T> = std::result::Result<T, CallError>;
 const SECTOR: usize = 512;
 
 /// A file: what readers see, what is safe, and the sectors written in between.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Inode {
     cached: Arc<Vec<u8>>,
     safe: Arc<Vec<u8>>,
@@ -32,7 +32,7 @@ struct Inode {
 type NameChange = Vec<(String, Option<usize>)>;
 
 /// All that a disk is at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct State {
     inodes: Vec<Inode>,
     cached: BTreeMap<String, usize>,
@@ -44,6 +44,13 @@ impl State {
     /// How many independent things a power cut now may keep or lose.
     pub(crate) fn choices(&self) -> usize {
         self.inodes.iter().map(|inode| inode.pending.len()).sum::<usize>() + self.pending.len()
+    }
+
+    /// The same choices in the order in which [`cut`](Self::cut) asks: how many sectors of each file, then each change of
+    /// names by itself.
+    pub(crate) fn groups(&self) -> Vec<usize> {
+        let sectors = self.inodes.iter().map(|inode| inode.pending.len());
+        sectors.chain(self.pending.iter().map(|_| 1)).filter(|size| *size > 0).collect()
     }
 
     /// The disk after a power cut that keeps what `keep` says.

@@ -19,21 +19,21 @@ use crate::schedule::{Choice, Schedule, unless_killed};
 const LAST: &[u8] = b"last";
 
 /// Small, so that writers start generations under each other.
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options::default().log_limit(4 * 512)
 }
 
-#[derive(Debug)]
-struct Node {
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
     parent: usize,
     content: Model,
 }
 
 /// All that was ever tried, and what has been promised.
-#[derive(Debug)]
-struct World {
-    nodes: Vec<Node>,
-    must: usize,
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) must: usize,
 }
 
 impl World {
@@ -89,29 +89,44 @@ fn bytes(number: usize) -> Vec<u8> {
 
 /// What one history is made of.
 #[derive(Clone, Debug, Default)]
-struct History {
+pub(crate) struct History {
     /// The commits of each writer.
-    writers: Vec<Vec<Commit>>,
+    pub(crate) writers: Vec<Vec<Commit>>,
     /// How often a reader looks.
-    looks: u32,
+    pub(crate) looks: u32,
     /// Whether it opens the journal anew each second time.
-    opens: bool,
-    faults: Faults,
+    pub(crate) opens: bool,
+    pub(crate) faults: Faults,
 }
 
 /// One history run to its end: the states of the disk and what was promised at each.
-struct Run {
-    world: World,
-    states: Vec<(State, usize)>,
+pub(crate) struct Run {
+    pub(crate) world: World,
+    pub(crate) states: Vec<(State, usize)>,
+    /// How many calls of the disk all of it took.
+    pub(crate) calls: u64,
     syncs: u64,
 }
 
-fn run(history: &History, choice: Choice, kills: Vec<u64>) -> Result<Run, String> {
+pub(crate) fn run(history: &History, choice: Choice, kills: Vec<u64>) -> Result<Run, String> {
     let disk = FaultDisk::default();
     drop(Journal::create(Arc::new(disk.clone()), options()).expect("created"));
+    run_on(disk, World::new(), history, choice, kills)
+}
+
+/// Runs a history on a disk that holds what the world has promised.
+pub(crate) fn run_on(
+    disk: FaultDisk,
+    world: World,
+    history: &History,
+    choice: Choice,
+    kills: Vec<u64>,
+) -> Result<Run, String> {
     let schedule = Arc::new(Schedule::new(history.writers.len() + 1, choice, kills));
-    let world = Mutex::new(World::new());
+    let must = world.must;
+    let world = Mutex::new(world);
     disk.record();
+    disk.acknowledge(must);
     let before = disk.syncs();
     disk.set_faults(history.faults.clone());
     let has_faults = history.faults.failing_sync.is_some();
@@ -131,7 +146,7 @@ fn run(history: &History, choice: Choice, kills: Vec<u64>) -> Result<Run, String
     disk.set_faults(Faults::default());
     let world = world.into_inner().unwrap_or_else(PoisonError::into_inner);
     let syncs = disk.syncs() - before;
-    Ok(Run { world, states: disk.history(), syncs })
+    Ok(Run { world, states: disk.history(), calls: schedule.calls(), syncs })
 }
 
 struct Stage<'a> {
@@ -238,7 +253,7 @@ fn survives(run: &Run, random: &mut Random, tried: &mut Tried) -> Result<u64, St
 /// Reads the image, commits, and reads again; `is_cut_again` after each change that this makes.
 ///
 /// Where a failed sync is marked, a reader believes less than the next writer keeps, never more.
-fn recovers(run: &Run, must: usize, image: State, is_cut_again: bool) -> Result<(), String> {
+pub(crate) fn recovers(run: &Run, must: usize, image: State, is_cut_again: bool) -> Result<(), String> {
     const AFTER: &[u8] = b"after the crash";
     let fault_disk = FaultDisk::new(image);
     let disk: Arc<dyn Disk> = Arc::new(fault_disk.clone());

@@ -6,6 +6,7 @@ mod faults;
 mod format;
 mod interleaved;
 mod long_scan;
+mod merging;
 mod model;
 mod power;
 mod random;

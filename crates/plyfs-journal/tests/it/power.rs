@@ -40,6 +40,44 @@ pub(crate) fn each_cut(
     Ok(())
 }
 
+/// A file with more sectors pending than this is written before anything names it: a log of zeros, a run.
+const NAMED_LATER: usize = 4;
+
+/// Runs `judge` on every disk that a power cut at `state` may leave: of what is named every subset, with the rest whole,
+/// gone, and torn at random in two ways.
+pub(crate) fn every_cut(
+    state: &State,
+    random: &mut Random,
+    mut judge: impl FnMut(State) -> Result<(), String>,
+) -> Result<(), String> {
+    let groups = state.groups();
+    let bits: usize = groups.iter().map(|&size| if size > NAMED_LATER { 2 } else { size }).sum();
+    assert!(bits <= 16, "{bits} choices are too many to try");
+    for outcome in 0..1_u64 << bits {
+        let mut bits = outcome;
+        let mut take = |count: u32| {
+            let taken = bits & ((1 << count) - 1);
+            bits >>= count;
+            taken
+        };
+        let mut kept = Vec::new();
+        for &size in &groups {
+            if size <= NAMED_LATER {
+                kept.extend((0..size).map(|_| take(1) == 1));
+                continue;
+            }
+            match take(2) {
+                0 => kept.extend(vec![false; size]),
+                1 => kept.extend(vec![true; size]),
+                _ => kept.extend((0..size).map(|_| random.below(2) == 0)),
+            }
+        }
+        let mut kept = kept.into_iter();
+        judge(state.cut(|| kept.next().expect("one for each choice")))?;
+    }
+    Ok(())
+}
+
 /// The states a disk goes through while the commits are written, with what was acknowledged.
 fn run(disk: &FaultDisk, commits: &[Commit], options: Options) -> Vec<(State, usize)> {
     disk.record();

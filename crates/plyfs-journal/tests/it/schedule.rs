@@ -81,6 +81,11 @@ impl Schedule {
         inner
     }
 
+    /// How many calls there were of all actors.
+    pub(crate) fn calls(&self) -> u64 {
+        self.inner().calls
+    }
+
     /// Says that the next call of `me` is a sync.
     pub(crate) fn sync_follows(&self, me: usize) {
         let mut inner = self.wait(self.inner(), me);
