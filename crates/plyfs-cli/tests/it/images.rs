@@ -91,6 +91,43 @@ fn root_blobs_are_kept_when_asked_counted_and_saved_as_they_came() {
 }
 
 #[test]
+fn root_layers_and_archives_packed_by_xz_or_bzip2_come_in_as_the_plain_ones() {
+    plyfs_testkit::require_root!();
+    plyfs_testkit::require_tool!("xz", "bzip2");
+    let bench = Bench::with_image();
+    let expected = json_of(&bench.ok(["inspect", "app:1"]));
+    for program in ["xz", "bzip2"] {
+        let packed = |bytes: &[u8]| {
+            let path = bench.temp.join("plain");
+            std::fs::write(&path, bytes).expect("written");
+            run(std::process::Command::new(program).arg("-c").arg(&path)).success().stdout
+        };
+        let mut members = crate::bench::two_layers().docker_members();
+        for (_, bytes) in members.iter_mut().filter(|(name, _)| name.ends_with(".tar")) {
+            *bytes = packed(bytes);
+        }
+        let archive = bench.temp.join("packed.tar");
+        plyfs_testkit::oci::write_archive(&archive, &members);
+        std::fs::write(bench.temp.join("whole"), packed(&std::fs::read(&archive).expect("readable"))).expect("written");
+        for source in ["packed.tar", "whole"] {
+            let other = bench.temp.join(format!("{program}-{source}"));
+            let plyfs = |args: &[&str]| {
+                let mut command = crate::bench::clean(crate::bench::PLYFS);
+                command.current_dir(bench.temp.path()).arg("--root").arg(&other).args(args);
+                run(&mut command).success().text()
+            };
+            assert_eq!(plyfs(&["load", source]), "localhost/app:1");
+            let loaded = json_of(&plyfs(&["inspect", "app:1"]));
+            assert_eq!(
+                (&loaded["Id"], &loaded["RootFS"]),
+                (&expected["Id"], &expected["RootFS"]),
+                "{program} {source}"
+            );
+        }
+    }
+}
+
+#[test]
 fn root_a_name_that_is_taken_away_leaves_its_image() {
     plyfs_testkit::require_root!();
     let bench = Bench::with_image();
