@@ -223,6 +223,9 @@ pub(crate) struct Load {
     /// Keep compressed layers as they came, so that they are saved as the same blobs; takes the space of both
     #[arg(long)]
     pub(crate) keep_blobs: bool,
+    /// Read zstd streams whose window is up to 2 to the power of N bytes, which decoding holds in memory
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(10..=31))]
+    pub(crate) zstd_window: u32,
 }
 
 #[derive(Debug, Args)]

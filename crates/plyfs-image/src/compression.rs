@@ -26,14 +26,26 @@ const GZIP_LEVELS: RangeInclusive<u32> = 1..=9;
 const ZSTD_LEVEL: u32 = 3;
 /// Levels of zstd that may be asked for: those beyond take hundreds of megabytes.
 const ZSTD_LEVELS: RangeInclusive<u32> = 1..=19;
-/// The largest zstd window accepted, as a power of two: 128 MiB, the limit of zstd(1) without `--memory`.
-const ZSTD_WINDOW_LOG: u32 = 27;
+/// The largest zstd window accepted unless asked otherwise, as a power of two: 32 MiB, what level 20 of zstd(1) uses.
+const ZSTD_WINDOW_LOG: u32 = 25;
+/// What libzstd returns for a frame whose window is larger: `ZSTD_error_frameParameter_windowTooLarge`, negated.
+const ZSTD_WINDOW_TOO_LARGE: usize = 0_usize.wrapping_sub(16);
 /// What an xz stream may make its decoder take: enough for the largest preset, whose dictionary has 64 MiB, and no more
 /// (CVE-2025-58058).
 #[cfg(feature = "xz")]
 const XZ_MEMORY: u64 = 96 << 20;
 /// The longest prefix that [`Content::of`] looks at.
 pub(crate) const MAGIC_LEN: usize = 6;
+
+/// The largest window a zstd stream may have, as a power of two; its decoder keeps as much in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WindowLog(pub(crate) u32);
+
+impl Default for WindowLog {
+    fn default() -> Self {
+        Self(ZSTD_WINDOW_LOG)
+    }
+}
 
 /// How layers are compressed on their way out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -164,7 +176,7 @@ pub(crate) enum Decoder<R: Read> {
     /// After the last gzip member, which the checksum confirmed.
     GzipEnd,
     /// zstd; libzstd goes from frame to frame by itself.
-    Zstd(Box<zstd::stream::read::Decoder<'static, Input<R>>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Input<R>>>, WindowLog),
     /// xz, all streams of it.
     #[cfg(feature = "xz")]
     Xz(Box<liblzma::bufread::XzDecoder<Input<R>>>),
@@ -182,7 +194,7 @@ impl<R: Read> fmt::Debug for Decoder<R> {
 impl<R: Read> Decoder<R> {
     /// Looks at the first bytes of `input` and chooses; xz and bzip2 are [`ErrorKind::Unsupported`] without their
     /// features.
-    pub(crate) fn new(mut input: R) -> Result<Self> {
+    pub(crate) fn new(mut input: R, window: WindowLog) -> Result<Self> {
         let mut start = Vec::with_capacity(MAGIC_LEN);
         let read = input.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut start);
         read.map_err(|error| Error::io("read the first bytes", error))?;
@@ -195,10 +207,11 @@ impl<R: Read> Decoder<R> {
             Content::Gzip => Ok(Self::Gzip(Box::new(GzDecoder::new(input)))),
             Content::Zstd => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(input).and_then(|mut decoder| {
-                    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                    decoder.window_log_max(window.0)?;
                     Ok(decoder)
                 });
-                Ok(Self::Zstd(Box::new(decoder.map_err(|error| Error::io("start a zstd decoder", error))?)))
+                let decoder = decoder.map_err(|error| Error::io("start a zstd decoder", error))?;
+                Ok(Self::Zstd(Box::new(decoder), window))
             }
             #[cfg(feature = "xz")]
             Content::Xz => {
@@ -224,7 +237,7 @@ impl<R: Read> Decoder<R> {
         match self {
             Self::Plain(_) => "plain",
             Self::Gzip(_) | Self::GzipEnd => "gzip",
-            Self::Zstd(_) => "zstd",
+            Self::Zstd(..) => "zstd",
             #[cfg(feature = "xz")]
             Self::Xz(_) => "xz",
             #[cfg(feature = "bzip2")]
@@ -254,7 +267,7 @@ impl<R: Read> Read for Decoder<R> {
         let read = match self {
             Self::Plain(input) => return input.read(buffer),
             Self::Gzip(_) | Self::GzipEnd => self.read_gzip(buffer),
-            Self::Zstd(decoder) => decoder.read(buffer),
+            Self::Zstd(decoder, _) => decoder.read(buffer),
             #[cfg(feature = "xz")]
             Self::Xz(decoder) => decoder.read(buffer),
             #[cfg(feature = "bzip2")]
@@ -269,6 +282,13 @@ impl<R: Read> Decoder<R> {
     fn judge(&self, error: io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::Interrupted || crate::error::is_from_below(&error) {
             return error;
+        }
+        if let Self::Zstd(_, WindowLog(most)) = self
+            && error.to_string() == zstd::zstd_safe::get_error_name(ZSTD_WINDOW_TOO_LARGE)
+        {
+            let message =
+                format!("the zstd stream asks for a window beyond Source::zstd_window, {} bytes", 1_u64 << most);
+            return Error::new(ErrorKind::InvalidInput, message).into_io();
         }
         #[cfg(feature = "xz")]
         if wants_too_much(&error) {
@@ -325,7 +345,9 @@ mod tests {
 
     fn unpacked(packed: &[u8]) -> Result<Vec<u8>> {
         let mut plain = Vec::new();
-        Decoder::new(packed)?.read_to_end(&mut plain).map_err(|error| Error::io("decode", error))?;
+        Decoder::new(packed, WindowLog::default())?
+            .read_to_end(&mut plain)
+            .map_err(|error| Error::io("decode", error))?;
         Ok(plain)
     }
 
@@ -466,10 +488,33 @@ mod tests {
 
     #[test]
     #[cfg(feature = "xz")]
-    fn an_xz_stream_that_wants_a_huge_dictionary_is_refused() {
+    fn cve_2025_58058_an_xz_stream_that_wants_a_huge_dictionary_is_refused() {
         let huge = packed_elsewhere("xz", &["--lzma2=dict=512MiB,mode=fast", "-c"], b"small");
         let error = unpacked(&huge).expect_err("it asks for too much");
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}");
+    }
+
+    #[test]
+    fn a_zstd_stream_that_wants_a_larger_window_than_is_allowed_is_refused_by_the_name_of_the_limit() {
+        let with_window = |log| {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).expect("an encoder");
+            encoder.window_log(log).and_then(|()| encoder.include_contentsize(false)).expect("a window");
+            encoder.write_all(b"small").expect("memory takes it");
+            encoder.finish().expect("memory takes it")
+        };
+        let decoded = |log, most| {
+            let mut plain = Vec::new();
+            let mut decoder = Decoder::new(io::Cursor::new(with_window(log)), WindowLog(most)).expect("a decoder");
+            decoder.read_to_end(&mut plain).map(|_| plain).map_err(|error| Error::io("decode", error))
+        };
+        assert_eq!(decoded(ZSTD_WINDOW_LOG, ZSTD_WINDOW_LOG).expect("allowed"), b"small");
+        assert_eq!(decoded(27, 27).expect("asked for"), b"small");
+        for (log, most) in [(26, ZSTD_WINDOW_LOG), (24, 23)] {
+            let error = decoded(log, most).expect_err("too large");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}");
+            let source = std::error::Error::source(&error).expect("a cause").to_string();
+            assert!(source.contains("Source::zstd_window"), "{source}");
+        }
     }
 
     #[test]
@@ -490,7 +535,7 @@ mod tests {
             }
         }
         let start = packed(Compression::Gzip, &sample());
-        let mut decoder = Decoder::new(start[..1000].chain(Broken)).expect("gzip");
+        let mut decoder = Decoder::new(start[..1000].chain(Broken), WindowLog::default()).expect("gzip");
         let error = decoder.read_to_end(&mut Vec::new()).expect_err("the input failed");
         assert_eq!(Error::io("decode", error).kind(), ErrorKind::Cancelled);
     }

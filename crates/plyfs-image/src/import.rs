@@ -104,11 +104,11 @@ fn stage<'a>(
     parent: Option<LayerId>,
     progress: Progress<'a>,
 ) -> Result<AppliedLayer> {
-    let name = source.name().to_owned();
+    let (name, window) = (source.name().to_owned(), source.window());
     match source.tree(progress)? {
         Tree::Stream(archive, size) => {
             let what = name.clone();
-            unpack(operation, progress.reader(archive, Stage::Unpack, name, size), parent, None, &what)
+            unpack(operation, progress.reader(archive, Stage::Unpack, name, size), parent, window, &what)
         }
         Tree::Directory(directory) => pump(
             |inlet| {

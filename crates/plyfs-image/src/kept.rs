@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use plyfs_diff::{Digest, DigestReader};
 use plyfs_store::{ChainId, DiffId, LayerId, Operation, Progress, Stage};
 
+use crate::compression::WindowLog;
 use crate::digest::{Promise, Verified};
 use crate::error::{Error, ErrorKind, Result};
 use crate::incoming::{Incoming, IncomingLayer, missing};
@@ -53,6 +54,7 @@ pub(crate) fn keep(
     images: &[(&Incoming, Vec<ChainId>)],
     layers: &HashMap<ChainId, LayerId>,
     mut copied: Copied,
+    window: WindowLog,
     progress: Progress<'_>,
 ) -> Result<()> {
     let staging = |error| Error::store("stage", error);
@@ -71,7 +73,7 @@ pub(crate) fn keep(
                 Some(_) => {}
                 None => {
                     let copy = operation.blob_file(&promise.digest).map_err(staging)?;
-                    let copied = copy_blob(members, layer, promise, copy, progress);
+                    let copied = copy_blob(members, layer, promise, copy, window, progress);
                     copied.map_err(|error| Error::wrap(image.label(), error))?;
                 }
             }
@@ -88,13 +90,14 @@ fn copy_blob(
     layer: &IncomingLayer,
     promise: Promise,
     copy: Option<File>,
+    window: WindowLog,
     progress: Progress<'_>,
 ) -> Result<()> {
     let member = members.open(&layer.member)?.ok_or_else(|| missing(&layer.member))?;
     let member = progress.reader(member, Stage::Receive, layer.diff_id.to_string(), Some(promise.size));
     let what = format!("layer {}, blob {}", layer.diff_id, promise.digest);
     let blob = Tee::new(Verified::new(member, promise), copy);
-    let digest = decompressed(blob, Decompression::InLine, &what, |plain| {
+    let digest = decompressed(blob, window, Decompression::InLine, &what, |plain| {
         let mut plain = DigestReader::new(plain);
         io::copy(&mut plain, &mut io::sink()).map_err(|error| Error::io("decompress", error))?;
         Ok(plain.finish().0)

@@ -12,7 +12,7 @@ use plyfs_store::{
 };
 
 use crate::at_once::{Stop, unpack_at_once};
-use crate::compression::Decoder;
+use crate::compression::{Decoder, WindowLog};
 use crate::config;
 use crate::digest::Verified;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,11 +50,11 @@ fn load_all(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result
     let staging = |error| Error::store("stage", error);
     let mut operation = store.operation().map_err(staging)?;
     let spool = operation.spool().map_err(staging)?;
-    let (wanted, keeps_blobs) = (source.wanted(), source.keeps_blobs());
+    let (wanted, keeps_blobs, window) = (source.wanted(), source.keeps_blobs(), source.window());
     let members = source.members(spool.as_fd(), progress)?;
     let images = incoming::read(&members, &wanted)?;
     operation.claim(images.iter().flat_map(chains).collect::<BTreeSet<_>>()).map_err(staging)?;
-    let load = Load { members: &members, keeps_blobs, progress };
+    let load = Load { members: &members, keeps_blobs, window, progress };
     let mut known = load.layers(&mut operation, &images)?;
     let copied = load.copied(&images, &known);
     let mut skipped = Vec::new();
@@ -68,7 +68,7 @@ fn load_all(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result
             Known::There(layer) => Some((*chain, layer.id)),
             Known::Unpacked(_) => None,
         });
-        kept::keep(&mut operation, &members, &chained, &there.collect(), copied, progress)?;
+        kept::keep(&mut operation, &members, &chained, &there.collect(), copied, window, progress)?;
     }
     crate::publish::publish(operation, progress)?;
     let loaded = images.into_iter().zip(skipped).map(|(image, skipped)| {
@@ -99,6 +99,7 @@ enum Known {
 struct Load<'a> {
     members: &'a Members,
     keeps_blobs: bool,
+    window: WindowLog,
     progress: Progress<'a>,
 }
 
@@ -219,32 +220,32 @@ impl Load<'_> {
         let read = match kept::blob_of(layer) {
             Some(promise) => {
                 let what = format!("{what}, blob {}", promise.digest);
-                decompressed(Tee::new(Verified::new(member, promise), copy), decompression, &what, apply)
+                decompressed(Tee::new(Verified::new(member, promise), copy), self.window, decompression, &what, apply)
             }
             // A blob with the DiffId for its digest is plain, and held to the DiffId anyway.
-            None => decompressed(member, decompression, &what, apply),
+            None => decompressed(member, self.window, decompression, &what, apply),
         };
-        read.map_err(|error| judge(error, self.members, layer))
+        read.map_err(|error| self.judge(error, layer))
     }
-}
 
-/// Tells an archive that is malformed from one that only became so: bytes that are not those of the DiffId are
-/// [`ErrorKind::Corrupt`].
-fn judge(error: Error, members: &Members, layer: &IncomingLayer) -> Error {
-    if error.kind() != ErrorKind::InvalidInput {
-        return error;
-    }
-    let Ok(Some(member)) = members.open(&layer.member) else { return error };
-    let Ok(plain) = Decoder::new(member) else { return error };
-    let mut plain = DigestReader::new(plain);
-    if io::copy(&mut plain, &mut io::sink()).is_err() {
-        return error;
-    }
-    match plain.finish() {
-        (digest, ..) if digest == layer.diff_id => error,
-        (digest, ..) => {
-            let message = format!("layer {}: its archive has the digest {digest}", layer.diff_id);
-            Error::new(ErrorKind::Corrupt, message).because(error)
+    /// Tells an archive that is malformed from one that only became so: bytes that are not those of the DiffId are
+    /// [`ErrorKind::Corrupt`].
+    fn judge(&self, error: Error, layer: &IncomingLayer) -> Error {
+        if error.kind() != ErrorKind::InvalidInput {
+            return error;
+        }
+        let Ok(Some(member)) = self.members.open(&layer.member) else { return error };
+        let Ok(plain) = Decoder::new(member, self.window) else { return error };
+        let mut plain = DigestReader::new(plain);
+        if io::copy(&mut plain, &mut io::sink()).is_err() {
+            return error;
+        }
+        match plain.finish() {
+            (digest, ..) if digest == layer.diff_id => error,
+            (digest, ..) => {
+                let message = format!("layer {}: its archive has the digest {digest}", layer.diff_id);
+                Error::new(ErrorKind::Corrupt, message).because(error)
+            }
         }
     }
 }

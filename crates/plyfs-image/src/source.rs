@@ -11,7 +11,7 @@ use std::time::Duration;
 use plyfs_store::{Progress, Stage};
 use rustix::fs::OFlags;
 
-use crate::compression::Decoder;
+use crate::compression::{Decoder, WindowLog};
 use crate::error::{Error, Result};
 use crate::incoming::Wanted;
 use crate::members::Members;
@@ -28,6 +28,7 @@ pub struct Source<'a> {
     platform: Option<Platform>,
     keeps_blobs: bool,
     timeout: Option<Duration>,
+    window: WindowLog,
 }
 
 enum Kind<'a> {
@@ -75,7 +76,7 @@ impl Source<'static> {
 
 impl<'a> Source<'a> {
     fn new(kind: Kind<'a>, name: String) -> Self {
-        Self { kind, name, platform: None, keeps_blobs: false, timeout: None }
+        Self { kind, name, platform: None, keeps_blobs: false, timeout: None, window: WindowLog::default() }
     }
 
     /// Reads an archive from `reader`, to its end.
@@ -113,6 +114,21 @@ impl<'a> Source<'a> {
         self
     }
 
+    /// Reads zstd streams whose window is up to 2 to the power of `log` bytes, at most 31; 25 unless set.
+    ///
+    /// A decoder keeps the whole window in memory: 32 MiB with the default, which every level up to 20 of zstd(1) stays
+    /// within. A stream with a larger one is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput).
+    #[must_use]
+    pub fn zstd_window(mut self, log: u32) -> Self {
+        self.window = WindowLog(log.min(31));
+        self
+    }
+
+    /// The largest window of a zstd stream.
+    pub(crate) fn window(&self) -> WindowLog {
+        self.window
+    }
+
     /// Whether compressed layers are kept.
     pub(crate) fn keeps_blobs(&self) -> bool {
         self.keeps_blobs
@@ -134,16 +150,16 @@ impl<'a> Source<'a> {
             Kind::Directory(directory) => Ok(Members::of_directory(directory)),
             Kind::File(file) => {
                 let again = file.try_clone().map_err(|error| Error::io("duplicate its descriptor", error))?;
-                match Decoder::new(file)? {
+                match Decoder::new(file, self.window)? {
                     Decoder::Plain(_) => Members::of_file(again),
                     packed => keep(packed, &self.name, spool, progress),
                 }
             }
             Kind::Stream(file) => {
                 let stream = Patient::new(file, &self.name, self.timeout, progress);
-                keep(Decoder::new(stream)?, &self.name, spool, progress)
+                keep(Decoder::new(stream, self.window)?, &self.name, spool, progress)
             }
-            Kind::Reader(reader) => keep(Decoder::new(reader)?, &self.name, spool, progress),
+            Kind::Reader(reader) => keep(Decoder::new(reader, self.window)?, &self.name, spool, progress),
         }
     }
 

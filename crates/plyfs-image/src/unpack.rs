@@ -2,9 +2,9 @@
 
 use std::io::{self, Read};
 
-use plyfs_store::{AppliedLayer, DiffId, LayerId, Operation};
+use plyfs_store::{AppliedLayer, LayerId, Operation};
 
-use crate::compression::Decoder;
+use crate::compression::{Decoder, WindowLog};
 use crate::error::{Error, Result};
 use crate::flow::pump;
 
@@ -24,23 +24,24 @@ pub(crate) fn unpack(
     operation: &mut Operation,
     input: impl Read + Send,
     parent: Option<LayerId>,
-    expected: Option<&DiffId>,
+    window: WindowLog,
     what: &str,
 ) -> Result<AppliedLayer> {
-    decompressed(input, Decompression::Aside, what, |archive| {
-        operation.apply(archive, parent, expected).map_err(|error| Error::store("unpack", error))
+    decompressed(input, window, Decompression::Aside, what, |archive| {
+        operation.apply(archive, parent, None).map_err(|error| Error::store("unpack", error))
     })
 }
 
 /// Hands the plain bytes of `input` to `apply`, which reads them to their end.
 pub(crate) fn decompressed<T>(
     input: impl Read + Send,
+    window: WindowLog,
     decompression: Decompression,
     what: &str,
     apply: impl FnOnce(&mut dyn Read) -> Result<T>,
 ) -> Result<T> {
     let unreadable = |error| Error::io(format!("read {what}"), error);
-    let mut decoder = Decoder::new(input).map_err(|error| Error::wrap(format!("read {what}"), error))?;
+    let mut decoder = Decoder::new(input, window).map_err(|error| Error::wrap(format!("read {what}"), error))?;
     if decoder.is_plain() || decompression == Decompression::InLine {
         let mut noted = Noted { inner: &mut decoder, failure: None };
         let applied = apply(&mut noted);

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 
 use super::*;
-use crate::compression::Decoder;
+use crate::compression::{Decoder, WindowLog};
 use crate::incoming;
 use crate::members::Members;
 
@@ -61,7 +61,7 @@ fn read_back(members: &Members) -> Vec<(Vec<String>, Vec<Vec<u8>>)> {
     let plain = |layer: &incoming::IncomingLayer| {
         let member = members.open(&layer.member).expect("readable").expect("there");
         let mut bytes = Vec::new();
-        Decoder::new(member).expect("known").read_to_end(&mut bytes).expect("decoded");
+        Decoder::new(member, WindowLog::default()).expect("known").read_to_end(&mut bytes).expect("decoded");
         assert_eq!(Digest::of(&bytes), layer.diff_id);
         bytes
     };
