@@ -25,6 +25,7 @@ mod corpus;
 mod cves;
 mod peers;
 mod races;
+mod record;
 mod refused;
 mod spoilt;
 

@@ -14,7 +14,7 @@ const JOINS: u64 = 4;
 const STEPS: u64 = 15;
 
 #[test]
-fn root_eight_threads_on_one_store_keep_what_each_was_told() {
+fn root_cve_2024_36621_eight_threads_on_one_store_keep_what_each_was_told() {
     require_root!();
     let dir = TempDir::new();
     let store = Store::options().durability(Durability::None).ensure(dir.join("store")).expect("a new store");
