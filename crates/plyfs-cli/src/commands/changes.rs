@@ -95,7 +95,7 @@ struct ExportedShape {
 pub(crate) fn diff(session: &mut Session, args: &Diff) -> Result<()> {
     let source = match &args.trees.to {
         Some(to) => Source::Trees(tree(session, &args.trees.from)?, tree(session, to)?),
-        None => Source::Container(session::container(&session.open()?, text(&args.trees.from)?)?),
+        None => Source::Container(Box::new(session::container(&session.open()?, text(&args.trees.from)?)?)),
     };
     let quiet = session.out.is_quiet();
     if is_dash(&args.output) {
@@ -117,7 +117,7 @@ pub(crate) fn diff(session: &mut Session, args: &Diff) -> Result<()> {
 
 /// Whose changes are written.
 enum Source {
-    Container(Container),
+    Container(Box<Container>),
     Trees(View, View),
 }
 

@@ -221,7 +221,7 @@ impl Check<'_> {
                 }
                 continue;
             };
-            let container = Container::of(&self.store, record.clone());
+            let container = Container::of(self.store, record.clone());
             let marked = Mark::read(&directory)?.is_some() && container.mounted_at()?.is_some();
             if !marked {
                 let problem = format!("it is mounted at {at} and not marked so: another mount could be put over it");
