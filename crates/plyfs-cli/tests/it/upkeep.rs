@@ -6,10 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use plyfs_testkit::oci::{LayerTar, Plain, write_archive};
-use plyfs_testkit::process::{Process, wait_until};
+use plyfs_testkit::peers::tool;
+use plyfs_testkit::process::{Process, output, run, wait_until};
+use plyfs_testkit::temp::Mounted;
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, two_layers};
 
 fn names_in(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap_or_else(|e| panic!("read {}: {e}", dir.display()));
@@ -112,4 +114,34 @@ fn root_df_sums_what_its_rows_say_and_a_mangled_container_hides_no_other() {
     assert!(ran.words().contains("mangled is counted as nothing"), "{}", ran.words());
     let after: Value = serde_json::from_str(&ran.text()).expect("JSON");
     assert_eq!(after["containers_own"]["allocated_bytes"].as_u64(), Some(sum(&before, "own") / 2), "{after}");
+}
+
+#[test]
+fn root_df_warns_when_inodes_run_out_before_bytes() {
+    plyfs_testkit::require_root!();
+    plyfs_testkit::require_tool!("mkfs.ext4");
+    let bench = Bench::new();
+    let (image, disk) = (bench.temp.join("image"), bench.temp.dir("disk"));
+    fs::File::create(&image).and_then(|file| file.set_len(64 << 20)).expect("an image file");
+    output(tool("mkfs.ext4").args(["-q", "-m", "0", "-N", "256"]).arg(&image));
+    output(tool("mount").args(["-o", "loop"]).arg(&image).arg(&disk));
+    let mounted = Mounted::at(&disk);
+    two_layers().write_docker_archive(&bench.temp.join("app.tar"));
+    let store = mounted.path().join("store");
+    let on_it = |args: &[&str]| run(bench.command(["--root"]).arg(&store).args(args)).success();
+    on_it(&["load", "app.tar"]);
+    let plenty = on_it(&["df"]);
+    assert_eq!(plenty.words(), "", "most are left");
+
+    let df: Value = serde_json::from_str(&on_it(&["--json", "df"]).text()).expect("JSON");
+    let left = df["free_inodes"].as_u64().expect("a number");
+    for number in 0..left - 10 {
+        fs::File::create(mounted.path().join(format!("f{number}"))).expect("an inode is left");
+    }
+
+    let short = on_it(&["df"]);
+    assert!(short.words().contains("inodes are scarcer than bytes: 10 left, "), "{}", short.words());
+    assert!(short.text().lines().any(|line| line.starts_with("free ") && line.contains(" 10 ")), "{}", short.text());
+    let df: Value = serde_json::from_str(&on_it(&["--json", "df"]).text()).expect("JSON");
+    assert_eq!((&df["free_inodes"], &df["is_short_of_inodes"]), (&json!(10), &json!(true)));
 }
