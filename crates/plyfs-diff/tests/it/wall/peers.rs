@@ -114,6 +114,16 @@ fn programs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers")
 }
 
+/// Says whether anything but a file has a size: POSIX lets nothing follow it, as all others read it, and GNU tar passes over
+/// so much.
+fn has_size_without_content(text: &str) -> bool {
+    let has_size = |line: &str| line.contains("size=") || line.contains("data=");
+    let lines: Vec<_> = text.lines().collect();
+    let is_bare = |line: &str| ["dir", "symlink", "hardlink", "fifo"].iter().any(|kind| line.starts_with(kind));
+    let is_extended = |at: usize| at > 0 && lines[at - 1].starts_with("pax ") && has_size(lines[at - 1]);
+    (0..lines.len()).any(|at| is_bare(lines[at]) && (has_size(lines[at]) || is_extended(at)))
+}
+
 /// Asks one of the others about all archives at once, and compares where both read one.
 fn compare(command: &mut Command, list: &Path, texts: &[String], ours: &[Option<String>]) {
     let ran = run_reading(command, File::open(list).expect("the list")).success();
@@ -126,12 +136,12 @@ fn compare(command: &mut Command, list: &Path, texts: &[String], ours: &[Option<
         assert_eq!(ours, theirs, "{command:?} sees another archive in\n{text}");
         same += 1;
     }
-    assert!(same > ARCHIVES as usize / 10, "{same} archives are read by both");
+    assert!(same > ARCHIVES as usize / 12, "{same} archives are read by both");
 }
 
 #[test]
-fn python_and_go_see_the_same_entries_or_the_archive_is_refused() {
-    require_tool!("python3", "go");
+fn python_go_and_gnu_tar_see_the_same_entries_or_the_archive_is_refused() {
+    require_tool!("python3", "go", "tar");
     let (temp, mut random) = (TempDir::new(), Random(7));
     let texts: Vec<_> = (0..ARCHIVES).map(|_| text(&mut random)).collect();
     let (mut list, mut read) = (String::new(), Vec::new());
@@ -145,6 +155,10 @@ fn python_and_go_see_the_same_entries_or_the_archive_is_refused() {
     fs::write(&names, list).expect("written");
 
     compare(Command::new("python3").arg(programs().join("list.py")), &names, &texts, &read);
+    let read_by_gnu =
+        |(text, read): (&String, &Option<String>)| read.clone().filter(|_| !has_size_without_content(text));
+    let by_gnu: Vec<_> = texts.iter().zip(&read).map(read_by_gnu).collect();
+    compare(Command::new("python3").arg(programs().join("gnu.py")), &names, &texts, &by_gnu);
 
     let go = temp.join("list-go");
     let mut build = Command::new("go");
