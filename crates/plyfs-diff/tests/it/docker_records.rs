@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
 
@@ -74,7 +75,33 @@ fn layers(temp: &TempDir) -> Vec<Vec<u8>> {
     marks.extend([0; 5000]);
     layers.push(marks);
     layers.push(vec![0; 1024]);
+    let mut garbage = LayerTar::new().file("before-the-garbage", "x").finish();
+    garbage.extend(b"no zeros, and no whole block either");
+    layers.push(garbage);
+    layers.push(sparse(&tree, "pax"));
     layers
+}
+
+/// Layers that Docker takes not: an old sparse file, and one path twice (rule 46).
+fn refused(temp: &TempDir) -> Vec<Vec<u8>> {
+    let twice = LayerTar::new().file("a", "first").file("b", "between").file("./a", "second").finish();
+    vec![sparse(&temp.dir("tree"), "gnu"), twice]
+}
+
+/// Which of the layers has a file with holes; docker's record states its whole length, and gives another archive back.
+const SPARSE: usize = 7;
+
+/// A file with holes, stored without them.
+fn sparse(tree: &Path, format: &str) -> Vec<u8> {
+    let holes = fs::File::create(tree.join("holes")).expect("a file");
+    for at in [0_u64, 1 << 20, 3 << 20, (5 << 20) + 7] {
+        std::os::unix::fs::FileExt::write_all_at(&holes, &[9; 700], at).expect("written");
+    }
+    let mut tar = Command::new("tar");
+    tar.args(["--sparse", &format!("--format={format}"), "-cf", "-", "-C"]).arg(tree).arg("holes");
+    let archive = run(&mut tar).success().stdout;
+    assert!(archive.len() < 1 << 20, "{format}: the holes are not stored");
+    archive
 }
 
 #[test]
@@ -103,16 +130,38 @@ fn root_rule_45_dockers_records_are_ours_and_either_gives_the_archive_back() {
         let Some((their_record, compressed)) = theirs.get(&applied.diff_id.to_string()) else {
             panic!("docker has no record of layer {index}")
         };
+        if index == SPARSE {
+            let mut theirs = Vec::new();
+            let rebuilt = tar_split::rebuild(their_record.as_slice(), &dir, &mut theirs);
+            assert!(rebuilt.is_err() || theirs != *layer, "docker's record of a sparse file gives it back by now");
+            assert_comes_back(&record, &dir, layer, index);
+            continue;
+        }
         assert_eq!(items(&record), items(their_record), "layer {index}");
         for record in [&record, their_record] {
-            let mut rebuilt = Vec::new();
-            tar_split::rebuild(record.as_slice(), &dir, &mut rebuilt).expect("rebuilt");
-            assert!(rebuilt == *layer, "layer {index} comes back byte for byte");
+            assert_comes_back(record, &dir, layer, index);
         }
         our_size += zstd::encode_all(record.as_slice(), 1).expect("compressed").len();
         their_size += compressed;
     }
     assert!(our_size <= their_size, "records of {our_size} bytes beside docker's of {their_size}");
+
+    for (index, layer) in refused(&temp).into_iter().enumerate() {
+        let archive = temp.join(format!("refused{index}.tar"));
+        fs::write(&archive, &layer).expect("written");
+        assert!(!run(docker.command().arg("import").arg(&archive)).status.success(), "docker takes layer {index}");
+        let dir = open_dir(temp.dir(format!("taken{index}"))).expect("open");
+        let mut record = Vec::new();
+        apply(layer.as_slice(), &dir, &Chain::empty(), &ApplyOptions::new(), Some(&mut record)).expect("applied");
+        assert_comes_back(&record, &dir, &layer, index);
+    }
+}
+
+#[track_caller]
+fn assert_comes_back(record: &[u8], dir: &OwnedFd, layer: &[u8], index: usize) {
+    let mut rebuilt = Vec::new();
+    tar_split::rebuild(record, dir, &mut rebuilt).expect("rebuilt");
+    assert!(rebuilt == layer, "layer {index} comes back byte for byte");
 }
 
 /// The records of all layers by their digest, each with its size as Docker stores it.
