@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plyfs::{Compression, Format};
+use plyfs::{Compression, ExportOptions, Format};
 
 /// Keep, mount and build container layers on OverlayFS, without a daemon
 ///
@@ -365,10 +365,39 @@ pub(crate) struct Changes {
     pub(crate) to: Option<OsString>,
 }
 
+/// Times that are the same whenever something is made.
+#[derive(Debug, Args)]
+pub(crate) struct Epoch {
+    /// Write times later than this many seconds after the epoch as this
+    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", hide_env_values = true)]
+    pub(crate) clamp_mtime: Option<i64>,
+}
+
+impl Epoch {
+    /// How an archive is written with them.
+    pub(crate) fn options(&self) -> ExportOptions {
+        self.clamp_mtime.into_iter().fold(ExportOptions::new(), ExportOptions::clamp_mtime)
+    }
+}
+
+/// The styles of changesets by name.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum StyleName {
+    /// Opaque markers where they hide something, user attributes kept
+    Native,
+    /// The bytes that containerd's differ writes
+    Containerd,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
     #[command(flatten)]
     pub(crate) trees: Changes,
+    #[command(flatten)]
+    pub(crate) epoch: Epoch,
+    /// Choose whose changesets it looks like; every reader of layers takes both
+    #[arg(long, value_name = "STYLE", default_value = "native")]
+    pub(crate) style: StyleName,
     /// Write to this file, or - for standard output
     #[arg(short, long, value_name = "FILE|-", default_value = "-")]
     pub(crate) output: PathBuf,
@@ -380,6 +409,8 @@ pub(crate) struct Commit {
     pub(crate) name: String,
     /// Name of the new image
     pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) epoch: Epoch,
     /// Say what changed, in the image's history
     #[arg(short, long, value_name = "M")]
     pub(crate) message: Option<String>,
@@ -474,6 +505,8 @@ pub(crate) struct Cp {
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) epoch: Epoch,
     /// Name of a container or an image, or the id of an image or a layer
     #[arg(value_name = "NAME|IMAGE|LAYER")]
     pub(crate) what: String,

@@ -1,6 +1,7 @@
 //! What a container changed becomes the top layer of a new image.
 
 use jiff::Timestamp;
+use plyfs_diff::ExportOptions;
 use plyfs_store::{Container, Digest, Image, Progress, Reference, Store};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -17,6 +18,7 @@ pub struct CommitOptions {
     message: Option<String>,
     author: Option<String>,
     created: Option<Timestamp>,
+    export: ExportOptions,
     changes: Vec<Instruction>,
     cache_key: Option<Vec<u8>>,
 }
@@ -60,6 +62,12 @@ impl CommitOptions {
         self
     }
 
+    /// Gives files that changed later than this many seconds after the epoch this time, as `SOURCE_DATE_EPOCH` asks for.
+    pub fn clamp_mtime(mut self, seconds: i64) -> Self {
+        self.export = self.export.clamp_mtime(seconds);
+        self
+    }
+
     /// Sets the time the image states, so that the same changes give the same image; by default the present.
     ///
     /// A time outside the years -9999 to 9999 is [`ErrorKind::InvalidInput`].
@@ -86,7 +94,10 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
     let base = base(store, container)?;
     let mut operation = store.operation().map_err(|error| Error::store("stage", error))?;
     let top = pump(
-        |inlet| container.export(inlet, progress).map(drop).map_err(|error| Error::store("export", error)),
+        |inlet| {
+            let exported = container.export_with(inlet, &options.export, progress);
+            exported.map(drop).map_err(|error| Error::store("export", error))
+        },
         |outlet| {
             let applied = operation.apply(outlet, container.parent(), None);
             applied.map_err(|error| Error::store("unpack", error))

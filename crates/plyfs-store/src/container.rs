@@ -291,11 +291,16 @@ impl Container {
     /// removed meanwhile.
     #[doc(alias = "Diff")]
     pub fn export(&self, out: impl Write, progress: Progress<'_>) -> Result<Exported> {
+        self.export_with(out, &ExportOptions::default(), progress)
+    }
+
+    /// The same in another style, or with times clamped.
+    pub fn export_with(&self, out: impl Write, options: &ExportOptions, progress: Progress<'_>) -> Result<Exported> {
         let failed = |e| Error::diff(format!("container {}", self.name()), e);
         let _held = self.store.hold(self.id())?;
         let chain = self.store.trees(self.parent())?;
         let out = progress.reader(out, Stage::Export, self.name().as_str(), None);
-        plyfs_diff::export(&self.upper()?, &chain, out, &ExportOptions::default()).map_err(failed)
+        plyfs_diff::export(&self.upper()?, &chain, out, options).map_err(failed)
     }
 
     /// What its own layer takes now; its tree is walked.

@@ -79,6 +79,16 @@ pub use plyfs_store::{
 };
 pub use verbs::{Commit, History, Images, Rebuild};
 
+/// Changesets without a store: directories to layer archives and back, owners shifted by a map, holes punched, in either
+/// style.
+pub mod changeset {
+    pub use plyfs_diff::{
+        Applied, ApplyOptions, Chain, CompareOptions, Deferred, Dialect, Error, ExportOptions, Exported, IdRange,
+        Merged, Owners, Result, Settled, SkipReason, Skipped, Style, apply, changes, compare, export, export_between,
+        settle, tar_split,
+    };
+}
+
 /// The version of the library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 

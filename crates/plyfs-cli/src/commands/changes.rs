@@ -5,14 +5,16 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plyfs::prelude::*;
 use plyfs::{
-    Chain, Change, ChangeKind, CommitOptions, Container, Dialect, ErrorKind, ExportOptions, Exported, Progress, View,
+    Chain, Change, ChangeKind, CommitOptions, Container, Dialect, ErrorKind, ExportOptions, Exported, Progress, Style,
+    View,
 };
 use serde::Serialize;
 
-use crate::cli::{Changes, Commit as CommitArgs, Diff};
+use crate::cli::{Changes, Commit as CommitArgs, Diff, StyleName};
 use crate::commands::look::Looked;
 use crate::commands::shapes::ImageShape;
 use crate::exit::{Failure, Hinted, Result};
@@ -97,16 +99,21 @@ pub(crate) fn diff(session: &mut Session, args: &Diff) -> Result<()> {
         Some(to) => Source::Trees(tree(session, &args.trees.from)?, tree(session, to)?),
         None => Source::Container(Box::new(session::container(&session.open()?, text(&args.trees.from)?)?)),
     };
+    let style = match args.style {
+        StyleName::Native => Style::Native,
+        StyleName::Containerd => Style::Containerd,
+    };
+    let options = args.epoch.options().style(style);
     let quiet = session.out.is_quiet();
     if is_dash(&args.output) {
         let stdout = session.out.bytes()?;
         if stdout.is_terminal() {
             return Err(Failure::usage("an archive is no sight for a terminal").hint("-o FILE writes a file"));
         }
-        return with_bar(quiet, |progress| source.export(stdout, progress)).map(drop);
+        return with_bar(quiet, |progress| source.export(stdout, &options, progress)).map(drop);
     }
     let out = OutFile::create(&args.output)?;
-    let exported = with_bar(quiet, |progress| source.export(out.file(), progress))?;
+    let exported = with_bar(quiet, |progress| source.export(out.file(), &options, progress))?;
     out.finish()?;
     if session.out.is_json() {
         let shape = ExportedShape { diff_id: exported.diff_id.to_string(), size_bytes: exported.size };
@@ -122,15 +129,22 @@ enum Source {
 }
 
 impl Source {
-    fn export(&self, out: impl Write, progress: Progress<'_>) -> Result<Exported> {
+    fn export(&self, out: impl Write, options: &ExportOptions, progress: Progress<'_>) -> Result<Exported> {
         let mut out = BufWriter::with_capacity(1 << 16, out);
         let exported = match self {
-            Self::Container(container) => container.export(&mut out, progress)?,
-            Self::Trees(older, newer) => newer.export_from(older, &mut out, &ExportOptions::new())?,
+            Self::Container(container) => container.export_with(&mut out, options, progress)?,
+            Self::Trees(older, newer) => newer.export_from(older, &mut out, options)?,
         };
         out.flush().map_err(|error| Failure::stream("write the changeset", error))?;
         Ok(exported)
     }
+}
+
+/// A time by its seconds from the epoch.
+fn at(seconds: i64) -> SystemTime {
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    let time = if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+    time.expect("a clock of 64 bits shows every such second")
 }
 
 /// Makes an image of what a container changed and prints its id.
@@ -142,6 +156,9 @@ pub(crate) fn commit(session: &mut Session, args: CommitArgs) -> Result<()> {
     }
     if let Some(author) = args.author {
         options = options.author(author);
+    }
+    if let Some(seconds) = args.epoch.clamp_mtime {
+        options = options.clamp_mtime(seconds).created(at(seconds))?;
     }
     for change in &args.changes {
         options = options.change(change.parse()?);

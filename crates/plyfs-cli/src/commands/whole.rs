@@ -24,16 +24,16 @@ struct ExportedShape {
 
 /// Writes one archive of everything.
 pub(crate) fn export(session: &mut Session, args: &Export) -> Result<()> {
-    let view = Looked::at(session, &args.what)?.view;
+    let (view, options) = (Looked::at(session, &args.what)?.view, args.epoch.options());
     if is_dash(&args.output) {
         let stdout = session.out.bytes()?;
         if stdout.is_terminal() {
             return Err(Failure::usage("an archive is no sight for a terminal").hint("-o FILE writes a file"));
         }
-        return write(&view, stdout).map(|exported| say_skipped(&exported.skipped, 0));
+        return write(&view, stdout, &options).map(|exported| say_skipped(&exported.skipped, 0));
     }
     let out = OutFile::create(&args.output)?;
-    let exported = write(&view, out.file())?;
+    let exported = write(&view, out.file(), &options)?;
     out.finish()?;
     say_skipped(&exported.skipped, 0);
     if session.out.is_json() {
@@ -44,9 +44,9 @@ pub(crate) fn export(session: &mut Session, args: &Export) -> Result<()> {
     Ok(())
 }
 
-fn write(view: &View, out: impl Write) -> Result<Exported> {
+fn write(view: &View, out: impl Write, options: &ExportOptions) -> Result<Exported> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
-    let exported = view.export(&mut out, &ExportOptions::new())?;
+    let exported = view.export(&mut out, options)?;
     out.flush().map_err(|error| Failure::stream("write the archive", error))?;
     Ok(exported)
 }

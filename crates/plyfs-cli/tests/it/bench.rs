@@ -86,7 +86,7 @@ impl Bench {
 /// A command with an environment in which nothing points to a store.
 pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    for name in ["PLYFS_ROOT", "XDG_DATA_HOME", "COLUMNS", "RUST_BACKTRACE"] {
+    for name in ["PLYFS_ROOT", "SOURCE_DATE_EPOCH", "XDG_DATA_HOME", "COLUMNS", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
     command

@@ -2,6 +2,7 @@
 
 mod bench;
 mod copy;
+mod epoch;
 mod filters;
 mod help;
 mod images;
