@@ -374,3 +374,31 @@ fn a_view_of_one_layer_exports_the_archive_that_export_writes() {
     assert!(flat == plain, "the same bytes");
     assert_eq!(exported, expected);
 }
+
+#[test]
+fn root_rule_15_a_file_marked_as_a_whiteout_is_not_there_in_whichever_layer_as_for_the_kernel() {
+    require_root!();
+    for marked in [None, Some(0), Some(1), Some(2)] {
+        let layers = Layers::new(3);
+        for layer in [layers.lower(1), layers.lower(2)] {
+            write(layer.join("dir/hidden"), "what a lower has");
+            write(layer.join("dir/shown"), "shown");
+        }
+        let layer = marked.map_or_else(|| layers.upper(), |index| layers.lower(index));
+        write(layer.join("dir/hidden"), "");
+        set_xattr(&layer.join("dir/hidden"), "trusted.overlay.whiteout", b"");
+        set_xattr(&layer.join("dir"), "trusted.overlay.opaque", b"x");
+
+        let (merged, view) = (layers.mount(layers.options), layers.view());
+        for name in ["hidden", "shown"] {
+            let there = fs::symlink_metadata(merged.path().join("dir").join(name)).is_ok();
+            let path = Path::new("/dir").join(name);
+            assert_eq!(view.metadata(&path).is_ok(), there, "{name} where {marked:?} is marked");
+            // Of the uppermost and the lowermost layer the kernel lists the name and does not find it.
+            let names = view.read_dir("/dir").expect("listed");
+            assert_eq!(names.iter().any(|listed| listed == name), there, "{name} where {marked:?} is marked");
+        }
+        let hides = marked != Some(2);
+        assert_eq!(view.metadata("/dir/hidden").is_err(), hides, "what is above the mark shows: {marked:?}");
+    }
+}
