@@ -1,5 +1,6 @@
 //! What the record of this field says of whole stores: who reaches a layer, what an id may be, what bad input holds up.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -149,4 +150,47 @@ fn root_cve_2021_20291_a_garbled_stream_holds_nothing_up_and_leaves_nothing() {
     }
     scratch.store.apply(plain.as_slice(), None, Progress::none()).expect("nothing is locked");
     assert_whole(&scratch.store);
+}
+
+/// Where a child finds the archive that is far more than it seems.
+const BOMB: &str = "PLYFS_TEST_WALL_BOMB";
+
+/// What a process may hold in memory at any time.
+const MEMORY_KIB: u64 = 64 << 10;
+
+/// The half of the next test whose memory is measured; without its variable it has nothing to do.
+#[test]
+fn root_in_a_child_what_was_compressed_ten_thousand_times_is_applied() {
+    let Some(bomb) = env::var_os(BOMB).map(PathBuf::from) else { return };
+    let root = bomb.with_file_name("store");
+    let store = Store::options().durability(plyfs::Durability::None).ensure(root).expect("a store");
+    let layer = store.apply(fs::File::open(&bomb).expect("the bomb"), None, Progress::none()).expect("applied");
+    let (large, small) = (layer.usage().apparent, fs::metadata(&bomb).expect("a status").len());
+    assert!(large > small * 10_000, "{large} bytes of {small}");
+    let status = fs::read_to_string("/proc/self/status").expect("procfs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    let kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(kib <= MEMORY_KIB, "{kib} KiB resident");
+}
+
+#[test]
+fn root_what_was_compressed_ten_thousand_times_costs_bounded_memory() {
+    const SIZE: usize = 256 << 20;
+    require_root!();
+    let temp = TempDir::new();
+    let bomb = temp.join("bomb.tar.zst");
+    let mut encoder = zstd::Encoder::new(fs::File::create(&bomb).expect("a file"), 1).expect("an encoder");
+    // The largest window that is taken unless asked otherwise.
+    encoder.window_log(25).expect("a window");
+    let header = tar_text::build(&format!("file zeros size={SIZE}\nopen")).expect("a text");
+    encoder.write_all(&header).expect("written");
+    for _ in 0..=SIZE >> 20 {
+        encoder.write_all(&vec![0; 1 << 20]).expect("written");
+    }
+    encoder.finish().expect("written");
+
+    let mut child = Command::new(env::current_exe().expect("this test"));
+    child.args(["--exact", "wall::root_in_a_child_what_was_compressed_ten_thousand_times_is_applied", "--nocapture"]);
+    let ran = run(child.env(BOMB, &bomb)).success();
+    assert!(ran.text().contains("1 passed"), "{}", ran.text());
 }
