@@ -19,7 +19,7 @@ pub(crate) const SYNCED_MAGIC: &[u8; 8] = b"plyfssyn";
 pub(crate) const RUN_MAGIC: &[u8; 8] = b"plyfsrun";
 
 /// The version this crate writes and the newest it reads.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Bytes of a log block: what every disk writes whole or not at all.
 pub(crate) const BLOCK: usize = 512;
