@@ -100,7 +100,24 @@ impl Mark {
         // Moved, covered by another mount, or never finished: the whole table is asked.
         let table = mountinfo::read().map_err(|e| Error::mount("mount table", e))?;
         let found = table.iter().find(|entry| is_over(entry, layer, self.directory));
-        Ok(found.map(|entry| Seen { path: entry.mount_point.clone(), is_here: true }))
+        let found = match found.or_else(|| table.iter().find(|entry| self.may_be(entry, layer))) {
+            Some(entry) => entry,
+            None => return Ok(None),
+        };
+        if found.mount_point == self.path || is_over(found, layer, self.directory) {
+            return Ok(Some(Seen { path: found.mount_point.clone(), is_here: true }));
+        }
+        let place = found.mount_point.display();
+        let message = format!("layer {layer}: whether the overlay mount at {place} is over it cannot be told");
+        Err(Error::new(ErrorKind::InUse, message))
+    }
+
+    /// Says whether a mount whose upper directory was given as no more than its name may be the marked one. At the place
+    /// the mark names it is.
+    fn may_be(&self, entry: &Entry, layer: LayerId) -> bool {
+        let is_named_alone = entry.upper_paths().all(|path| path.is_relative());
+        let is_default_of_another = entry.mount_point.ends_with(plyfs_link::MERGED) && entry.mount_point != self.path;
+        is_named_alone && entry.is_over(tail(layer)) && !is_default_of_another
     }
 }
 
@@ -112,13 +129,17 @@ pub(crate) fn is_mount_of(entry: &Entry, layer: LayerId, directory: &OwnedFd) ->
 /// The name of the upper directory alone does not tell: it is the same in every copy of a store. Where it was given as
 /// no more than the name, the mount point tells, as long as it is the container's own.
 fn is_over(entry: &Entry, layer: LayerId, directory: Identity) -> bool {
-    let tail = Path::new(&layer.to_string()).join(plyfs_link::DIFF);
     let is_it = |path: &Path| {
         let status = path.parent().filter(|path| path.is_absolute()).map(|path| fs::stat_at(rustix::fs::CWD, path));
         matches!(status, Some(Ok(status)) if (status.st_dev, status.st_ino) == directory)
     };
     let is_default = entry.mount_point.ends_with(plyfs_link::MERGED) && is_it(&entry.mount_point);
-    entry.is_over(tail) && (entry.upper_paths().any(|path| is_it(&path)) || is_default)
+    entry.is_over(tail(layer)) && (entry.upper_paths().any(|path| is_it(&path)) || is_default)
+}
+
+/// How the path of a container's upper directory ends.
+fn tail(layer: LayerId) -> PathBuf {
+    Path::new(&layer.to_string()).join(plyfs_link::DIFF)
 }
 
 fn identity(directory: &OwnedFd) -> Result<Identity> {

@@ -1,6 +1,7 @@
 //! Publishing an operation: the numbered durable steps of design section 3.
 
 use plyfs_journal::Transaction;
+use plyfs_link::LinkId;
 use plyfs_sys::fs;
 use rustix::fs::{Mode, OFlags};
 
@@ -98,11 +99,14 @@ impl Operation {
             // Linked, not renamed: the staged name must go on saying what to take back.
             let place = || match fs::link_at(self.dir(), &staged, blobs, &hex) {
                 Err(error) if error.kind() == ErrorKind::Exists => {
-                    if fs::stat_at(blobs, &hex)?.st_size == fs::stat_at(self.dir(), &staged)?.st_size {
+                    let size = fs::stat_at(self.dir(), &staged)?.st_size;
+                    if fs::try_stat_at(blobs, &hex)?.is_some_and(|there| there.st_size == size) {
                         return Ok(());
                     }
-                    fs::unlink_at(blobs, &hex)?;
-                    fs::link_at(self.dir(), &staged, blobs, &hex)
+                    // Put into its place at once, whoever else replaces or removes it this moment.
+                    let second = LinkId::random();
+                    fs::link_at(self.dir(), &staged, self.dir(), second.as_str())?;
+                    fs::rename_at(self.dir(), second.as_str(), blobs, &hex)
                 }
                 placed => placed,
             };

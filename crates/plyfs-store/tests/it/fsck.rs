@@ -312,6 +312,30 @@ fn root_a_mark_whose_mount_was_never_made_is_not_confirmed_by_the_mount_of_a_cop
 }
 
 #[test]
+fn root_a_mount_elsewhere_is_seen_where_the_kernel_knows_neither_its_id_nor_its_whole_upper() {
+    require_root!();
+    let it = Broken::new();
+    // As before Linux 6.13: no more than the upper's name is in the mount table; and before 6.8: no id in the mark.
+    let old = Store::options().without(plyfs_mount::Feature::LAYER_FD).open(it.store().path()).expect("opened");
+    let container = old.container(it.container.name().as_str()).expect("found");
+    let (place, other) = (plyfs_testkit::temp::TempDir::new(), plyfs_testkit::temp::TempDir::new());
+    let mount = container.mount(&MountOptions::new().at(place.path())).expect("mounted");
+    let directory = plyfs_sys::fs::open_dir(it.fixture.directory(container.id())).expect("opened");
+    let mark = plyfs_sys::xattr::get(&directory, "trusted.plyfs.mount").expect("read").expect("a mark");
+    let mut parts: Vec<_> = mark.split(|&byte| byte == b' ').collect();
+    parts[2] = b"0";
+    plyfs_sys::xattr::set(&directory, "trusted.plyfs.mount", &parts.join(&b' ')).expect("written");
+
+    assert_eq!(container.mounted_at().expect("looked"), Some(mount.path().to_owned()));
+    plyfs_testkit::process::output(Command::new("mount").arg("--move").arg(mount.path()).arg(other.path()));
+    let error = container.mount(&MountOptions::new()).expect_err("a second mount over one upper");
+    assert_eq!(error.kind(), plyfs_store::ErrorKind::InUse, "{error}");
+    assert!(error.to_string().contains(&*other.path().to_string_lossy()), "{error}");
+    plyfs_testkit::process::output(Command::new("mount").arg("--move").arg(other.path()).arg(mount.path()));
+    mount.unmount().expect("unmounted");
+}
+
+#[test]
 fn root_a_mount_without_a_record_is_named_and_left_mounted() {
     require_root!();
     let it = Broken::new();
