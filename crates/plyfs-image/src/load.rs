@@ -63,6 +63,8 @@ fn load_all(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result
         skipped.push(staged.map_err(|error| Error::wrap(image.label(), error))?);
     }
     if keeps_blobs {
+        // Also where every blob is there already, or needs not be: what goes out is what came in last.
+        operation.replace_manifests();
         let chained: Vec<_> = images.iter().map(|image| (image, chains(image))).collect();
         let there = known.iter().filter_map(|(chain, known)| match known {
             Known::There(layer) => Some((*chain, layer.id)),

@@ -63,6 +63,7 @@ pub struct Operation {
     pub(crate) images: Vec<NewImage>,
     pub(crate) cached: Vec<(CacheKey, LayerId)>,
     pub(crate) kept: Vec<(LayerId, KeptBlob)>,
+    pub(crate) replaces_manifests: bool,
     claims: Vec<(Lock, String)>,
     pub(crate) is_published: bool,
 }
@@ -94,6 +95,7 @@ impl Store {
             images: Vec::new(),
             cached: Vec::new(),
             kept: Vec::new(),
+            replaces_manifests: false,
             claims: Vec::new(),
             is_published: false,
         })
@@ -263,6 +265,11 @@ impl Operation {
             written.map_err(|e| self.failed("staging", e))?;
         }
         Ok(digest)
+    }
+
+    /// Gives images that are there already the manifests staged for them; without it they keep their own.
+    pub fn replace_manifests(&mut self) {
+        self.replaces_manifests = true;
     }
 
     /// Adds an image whose layers and config are staged or published.

@@ -22,8 +22,8 @@ impl Operation {
     /// 4. One journal record: the moment they exist.
     /// 5. The staging entry goes.
     ///
-    /// An image that exists keeps its record and gains the names; where blobs are kept, its manifest becomes the one that
-    /// lists them. A name that meant another image is moved.
+    /// An image that exists keeps its record and gains the names, and the manifest staged for it where manifests are to be
+    /// replaced. A name that meant another image is moved.
     pub fn publish(mut self) -> Result<()> {
         self.sync_staged()?;
         self.store().reached("publish 1");
@@ -42,7 +42,7 @@ impl Operation {
             }
             for image in &self.images {
                 put_image(records, image)?;
-                if !self.kept.is_empty() {
+                if self.replaces_manifests {
                     replace_manifest(records, image)?;
                 }
             }
