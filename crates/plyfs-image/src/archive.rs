@@ -167,14 +167,17 @@ pub(crate) struct OutgoingLayer<'a> {
 pub(crate) struct KeptForm<'a> {
     /// Its digest and size.
     pub promise: Promise,
-    /// What follows the media type of a plain layer, if that says how it is compressed.
-    pub suffix: Option<&'static str>,
+    /// Looks what follows the media type of a plain layer, if that says how it is compressed.
+    pub suffix: ReadSuffix<'a>,
     /// Writes it and holds it to its digest.
     pub write: WriteLayer<'a>,
 }
 
 /// Writes one form of a layer; may be called again.
 pub(crate) type WriteLayer<'a> = Box<dyn Fn(&mut dyn Write) -> Result<()> + 'a>;
+
+/// Looks into one form of a layer.
+pub(crate) type ReadSuffix<'a> = Box<dyn Fn() -> Result<Option<&'static str>> + 'a>;
 
 /// Gives files without a name for what must be kept for a while; `None` where nothing can be kept.
 pub(crate) type Scratch<'a> = dyn Fn() -> Result<Option<File>> + 'a;

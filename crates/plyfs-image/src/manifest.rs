@@ -104,7 +104,7 @@ pub(crate) struct Manifest {
     #[serde(default)]
     schema_version: u32,
     #[serde(default, deserialize_with = "or_default")]
-    media_type: String,
+    pub media_type: String,
     config: Option<Descriptor>,
     #[serde(default, deserialize_with = "or_default")]
     pub layers: Vec<Descriptor>,

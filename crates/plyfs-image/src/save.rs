@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
 use plyfs_diff::Digest;
 use plyfs_store::{Image, KeptBlob, Layer, Operation, Progress, Stage, Store};
@@ -59,22 +60,26 @@ fn outgoing<'a>(image: &Image, takes_kept: bool, progress: Progress<'a>) -> Resu
     Ok(Outgoing {
         id: image.id(),
         config: image.config().map_err(named)?,
-        manifest: image
-            .manifest_digest()
-            .filter(|_| takes_kept)
-            .map(|digest| image.store().blob(&digest))
-            .transpose()
-            .map_err(named)?,
+        manifest: if takes_kept { manifest(image).map_err(named)? } else { None },
         names: image.names().to_vec(),
         layers: layers.collect::<Result<_>>()?,
     })
+}
+
+/// The manifest it came with; one that is damaged or gone is made anew.
+fn manifest(image: &Image) -> plyfs_store::Result<Option<Vec<u8>>> {
+    let Some(digest) = image.manifest_digest() else { return Ok(None) };
+    match image.store().blob(&digest) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => Ok(None),
+        bytes => bytes.map(Some),
+    }
 }
 
 fn outgoing_layer(layer: Layer, takes_kept: bool, progress: Progress<'_>) -> Result<OutgoingLayer<'_>> {
     let unknown = || Error::new(ErrorKind::Unsupported, format!("layer {} has no archive", layer.id()));
     let (diff_id, size) = (layer.diff_id().ok_or_else(unknown)?, layer.archive_size());
     let blobs = if takes_kept { layer.blobs() } else { &[] };
-    let kept = blobs.iter().map(|blob| kept_form(&layer, diff_id, blob, progress)).collect::<Result<_>>()?;
+    let kept = blobs.iter().map(|blob| kept_form(&layer, diff_id, blob, progress)).collect();
     let write = move |out: &mut dyn Write| {
         let out = progress.reader(out, Stage::Save, diff_id.to_string(), size);
         let written = layer.write_archive(out);
@@ -83,18 +88,22 @@ fn outgoing_layer(layer: Layer, takes_kept: bool, progress: Progress<'_>) -> Res
     Ok(OutgoingLayer { diff_id, size, write: Box::new(write), kept })
 }
 
-/// A compressed form of a layer; what it starts with is read here, the rest when it is written.
-fn kept_form<'a>(layer: &Layer, diff_id: Digest, blob: &KeptBlob, progress: Progress<'a>) -> Result<KeptForm<'a>> {
+/// A compressed form of a layer, which is opened once it is asked about or written.
+fn kept_form<'a>(layer: &Layer, diff_id: Digest, blob: &KeptBlob, progress: Progress<'a>) -> KeptForm<'a> {
     let promise = Promise { digest: blob.digest, size: blob.usage.apparent };
     let what = format!("layer {diff_id}");
     let layer = layer.clone();
-    let open = move || layer.blob(&promise.digest).map_err(|error| Error::store(what.clone(), error));
-    let mut start = Vec::new();
-    let read = open()?.take(MAGIC_LEN as u64).read_to_end(&mut start);
-    read.map_err(|error| Error::io(format!("layer {diff_id}"), error))?;
+    let open = Rc::new(move || layer.blob(&promise.digest).map_err(|error| Error::store(what.clone(), error)));
+    let failed = move |error| Error::io(format!("layer {diff_id}"), error);
+    let start = Rc::clone(&open);
+    let suffix = move || {
+        let mut bytes = Vec::new();
+        start()?.take(MAGIC_LEN as u64).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(suffix_of(&bytes))
+    };
     let write = move |out: &mut dyn Write| {
         let mut blob = progress.reader(open()?, Stage::Save, diff_id.to_string(), Some(promise.size));
-        io::copy(&mut blob, out).map(drop).map_err(|error| Error::io(format!("layer {diff_id}"), error))
+        io::copy(&mut blob, out).map(drop).map_err(failed)
     };
-    Ok(KeptForm { promise, suffix: suffix_of(&start), write: Box::new(write) })
+    KeptForm { promise, suffix: Box::new(suffix), write: Box::new(write) }
 }

@@ -36,7 +36,7 @@ pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, packing: Packi
         if paths.contains_key(&image.id) {
             continue;
         }
-        let forms = forms(image, packing);
+        let forms = forms(image, packing)?;
         let layers = image.layers.iter().zip(&forms.layers);
         let layers = layers.map(|(layer, form)| blobs.write(sink, layer, form)).collect::<Result<Vec<_>>>()?;
         sink.document(&blob_path(&image.id), &image.config)?;
@@ -71,11 +71,11 @@ impl Blobs {
         form: &Form<'_>,
     ) -> Result<(&'static str, Promise)> {
         match form {
-            Form::Kept(kept) => {
+            Form::Kept(kept, suffix) => {
                 if self.kept.insert(kept.promise.digest) {
                     sink.kept(&blob_path(&kept.promise.digest), kept)?;
                 }
-                Ok((kept.suffix.unwrap_or_default(), kept.promise))
+                Ok((*suffix, kept.promise))
             }
             Form::Packed(packing) => {
                 let suffix = packing.compression.suffix();

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use plyfs_image::{Archive, Compression, Error, ErrorKind, Format, Loaded, Source};
-use plyfs_store::{CheckOptions, Image, Progress, Stage, Step};
+use plyfs_store::{CheckOptions, Digest, Image, Progress, Stage, Step};
 use plyfs_testkit::images::many_layers;
 use plyfs_testkit::oci::{self, LayerTar, Plain, read_archive, write_archive};
 use plyfs_testkit::{require_root, require_tool};
+use serde_json::Value;
 
 use crate::support::{Place, story};
 
@@ -119,6 +120,71 @@ fn root_a_layer_gets_its_blob_when_it_is_loaded_again_and_is_then_not_read_any_m
     // The same layers in another form: both are kept, and the last manifest is the image's.
     let zstd = keep(&place, &many.zstd_layout());
     assert!(blobs(&saved(&place, &[&zstd], Format::OciLayout, "zstd")) == blobs(&many.zstd_layout()));
+    // Back to the first form, of which every blob is there: nothing is kept anew but the manifest.
+    let gzip = keep(&place, &many.oci_archive());
+    assert!(blobs(&saved(&place, &[&gzip], Format::OciArchive, "again.tar")) == blobs(&many.oci_archive()));
+}
+
+#[test]
+fn root_an_image_of_plain_layers_that_came_without_a_manifest_gets_the_one_that_is_to_be_kept() {
+    require_root!();
+    let place = Place::new();
+    let layers = (1..=3).map(|n| LayerTar::new().file(format!("f{n}"), n.to_string()).finish()).collect();
+    let plain = Plain::new("localhost/plain:1", layers);
+    let (docker, oci) = (place.temp.join("docker.tar"), place.temp.join("oci.tar"));
+    plain.write_docker_archive(&docker);
+    plain.write_oci_archive(oci::Compression::None, &oci);
+    // Said otherwise than plyfs would say it.
+    let digest = place.load(&oci).remove(0).image.manifest_digest().expect("it has one").hex();
+    let members = with_manifest(&oci, &digest, |manifest, _| manifest["annotations"]["by"] = "hand".into());
+    write_archive(&oci, &members);
+    let place = Place::new();
+    assert_eq!(place.load(&docker)[0].image.manifest_digest(), None);
+    let image = keep(&place, &oci);
+    assert!(blobs(&saved(&place, &[&image], Format::OciArchive, "out.tar")) == blobs(&oci));
+}
+
+#[test]
+fn root_a_manifest_that_is_gone_or_damaged_is_made_anew_of_the_forms_that_are_there() {
+    require_root!();
+    let many = many_layers(3);
+    for spoil in [|path| std::fs::write(path, "other bytes"), |path| std::fs::remove_file(path)] as [fn(&Path) -> _; 2]
+    {
+        let place = Place::new();
+        let blob = |digest: Digest| place.store.path().join("blobs/sha256").join(digest.hex());
+        keep(&place, &many.oci_archive());
+        let image = keep(&place, &many.zstd_layout());
+        spoil(&blob(image.manifest_digest().expect("it has one"))).expect("spoilt");
+        // Of the lowest layer the form that would be taken is gone too.
+        let layers = image.layers().expect("listed");
+        let [gone, left] = [0, 1].map(|form| layers[2].blobs()[form].digest);
+        std::fs::remove_file(blob(gone)).expect("removed");
+        let out = saved(&place, &[&image], Format::OciArchive, "out.tar");
+        assert!(blobs(&out).contains_key(&left.hex()));
+        assert_eq!(Place::new().load(out)[0].image.id(), image.id());
+        std::fs::remove_file(blob(left)).expect("removed");
+        let to = Archive::oci(std::io::sink());
+        let error = plyfs_image::save(&place.store, &[&image], to, Progress::none()).expect_err("no form is left");
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{}", story(&error));
+    }
+}
+
+#[test]
+fn root_a_manifest_of_dockers_type_is_never_written_under_an_oci_descriptor() {
+    require_root!();
+    let many = many_layers(3);
+    let place = Place::new();
+    let digest = place.load(many.oci_archive())[0].image.manifest_digest().expect("it has one").hex();
+    let members = with_manifest(&many.oci_archive(), &digest, |manifest, descriptor| {
+        for document in [manifest, descriptor] {
+            document["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json".into();
+        }
+    });
+    let mixed = place.temp.join("mixed.tar");
+    write_archive(&mixed, &members);
+    let image = keep(&place, &mixed);
+    let out = saved(&place, &[&image], Format::OciArchive, "out.tar");
+    assert_eq!(Place::new().load(out)[0].image.id(), image.id(), "it is read again");
 }
 
 #[test]
@@ -178,6 +244,22 @@ fn root_a_kept_blob_that_is_damaged_is_refused_when_it_is_saved() {
     }
 }
 
+/// The members of an OCI archive whose manifest, of this digest, and its descriptor are changed.
+fn with_manifest(path: &Path, digest: &str, change: impl Fn(&mut Value, &mut Value)) -> Vec<(String, Vec<u8>)> {
+    let mut members = read_archive(path);
+    let json = |bytes: &Vec<u8>| serde_json::from_slice::<Value>(bytes).expect("json");
+    let at = |name: &str| members.iter().position(|(member, _)| member.ends_with(name)).expect("there");
+    let (manifest_at, index_at) = (at(digest), at("index.json"));
+    let (mut manifest, mut index) = (json(&members[manifest_at].1), json(&members[index_at].1));
+    change(&mut manifest, &mut index["manifests"][0]);
+    let bytes = serde_json::to_vec(&manifest).expect("json");
+    index["manifests"][0]["digest"] = format!("sha256:{}", oci::sha256(&bytes)).into();
+    index["manifests"][0]["size"] = bytes.len().into();
+    members[manifest_at] = (format!("blobs/sha256/{}", oci::sha256(&bytes)), bytes);
+    members[index_at].1 = serde_json::to_vec(&index).expect("json");
+    members
+}
+
 #[test]
 fn root_a_manifest_that_lists_another_blob_for_a_layer_that_is_there_is_refused_and_nothing_is_kept() {
     require_root!();
@@ -185,23 +267,10 @@ fn root_a_manifest_that_lists_another_blob_for_a_layer_that_is_there_is_refused_
     let place = Place::new();
     let image = place.load(many.oci_archive()).remove(0).image;
     // Of three layers two blobs change places, and what lists them is put right.
-    let mut members = read_archive(&many.oci_archive());
     let digest = image.manifest_digest().expect("it has one").hex();
-    let (_, manifest) = members.iter_mut().find(|(name, _)| name.ends_with(&digest)).expect("there");
-    let mut json: serde_json::Value = serde_json::from_slice(manifest).expect("json");
-    json["layers"].as_array_mut().expect("a list").swap(0, 1);
-    *manifest = serde_json::to_vec(&json).expect("json");
-    let (size, swapped) = (manifest.len(), oci::sha256(manifest));
-    for (name, bytes) in &mut members {
-        if name.ends_with(&digest) {
-            *name = format!("blobs/sha256/{swapped}");
-        } else if name == "index.json" {
-            let mut index: serde_json::Value = serde_json::from_slice(bytes).expect("json");
-            index["manifests"][0]["digest"] = format!("sha256:{swapped}").into();
-            index["manifests"][0]["size"] = size.into();
-            *bytes = serde_json::to_vec(&index).expect("json");
-        }
-    }
+    let members = with_manifest(&many.oci_archive(), &digest, |manifest, _| {
+        manifest["layers"].as_array_mut().expect("a list").swap(0, 1);
+    });
     let lying = place.temp.join("lying.tar");
     write_archive(&lying, &members);
     let error = try_keep(&place, &lying).expect_err("it lies");
