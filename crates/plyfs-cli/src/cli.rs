@@ -3,6 +3,8 @@
 //! What an argument *means* is decided by the command that gets it: a malformed image name is an error of kind
 //! `InvalidInput` with its own exit code, not a wrong command line.
 
+mod naming;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plyfs::{Compression, ExportOptions, Format};
+
+pub(crate) use naming::{History, Rename, Tag, Untag};
 
 /// Keep, mount and build container layers on OverlayFS, without a daemon
 ///
@@ -568,35 +572,6 @@ pub(crate) struct Inspect {
     /// Name of a container or an image, or the id of an image or a layer
     #[arg(value_name = "NAME|IMAGE|LAYER")]
     pub(crate) what: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Tag {
-    /// Name or id of the image
-    pub(crate) image: String,
-    /// New name; one that another image has is moved
-    pub(crate) new: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Untag {
-    /// Names of images
-    #[arg(value_name = "NAME", required = true)]
-    pub(crate) names: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct History {
-    /// Name or id of the image
-    pub(crate) image: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Rename {
-    /// Name of the container
-    pub(crate) name: String,
-    /// New name
-    pub(crate) new: String,
 }
 
 #[cfg(test)]
