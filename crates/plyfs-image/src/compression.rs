@@ -41,6 +41,16 @@ pub(crate) const MAGIC_LEN: usize = 6;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WindowLog(pub(crate) u32);
 
+impl WindowLog {
+    /// The largest that libzstd reads.
+    pub(crate) const MOST: Self = Self(31);
+
+    /// The window asked for, or the nearest that libzstd reads: it takes 0 for a default of its own, and refuses 1 to 9.
+    pub(crate) fn new(log: u32) -> Self {
+        Self(log.clamp(10, Self::MOST.0))
+    }
+}
+
 impl Default for WindowLog {
     fn default() -> Self {
         Self(ZSTD_WINDOW_LOG)
@@ -504,12 +514,13 @@ mod tests {
         };
         let decoded = |log, most| {
             let mut plain = Vec::new();
-            let mut decoder = Decoder::new(io::Cursor::new(with_window(log)), WindowLog(most)).expect("a decoder");
+            let mut decoder = Decoder::new(io::Cursor::new(with_window(log)), WindowLog::new(most)).expect("a decoder");
             decoder.read_to_end(&mut plain).map(|_| plain).map_err(|error| Error::io("decode", error))
         };
         assert_eq!(decoded(ZSTD_WINDOW_LOG, ZSTD_WINDOW_LOG).expect("allowed"), b"small");
         assert_eq!(decoded(27, 27).expect("asked for"), b"small");
-        for (log, most) in [(26, ZSTD_WINDOW_LOG), (24, 23)] {
+        assert_eq!(decoded(10, 0).expect("the least there is"), b"small");
+        for (log, most) in [(26, ZSTD_WINDOW_LOG), (24, 23), (26, 0), (26, 9)] {
             let error = decoded(log, most).expect_err("too large");
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}");
             let source = std::error::Error::source(&error).expect("a cause").to_string();

@@ -114,13 +114,13 @@ impl<'a> Source<'a> {
         self
     }
 
-    /// Reads zstd streams whose window is up to 2 to the power of `log` bytes, at most 31; 25 unless set.
+    /// Reads zstd streams whose window is up to 2 to the power of `log` bytes, 10 to 31; 25 unless set.
     ///
     /// A decoder keeps the whole window in memory: 32 MiB with the default, which every level up to 20 of zstd(1) stays
     /// within. A stream with a larger one is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput).
     #[must_use]
     pub fn zstd_window(mut self, log: u32) -> Self {
-        self.window = WindowLog(log.min(31));
+        self.window = WindowLog::new(log);
         self
     }
 
