@@ -97,13 +97,18 @@ fn copy_blob(
     let member = progress.reader(member, Stage::Receive, layer.diff_id.to_string(), Some(promise.size));
     let what = format!("layer {}, blob {}", layer.diff_id, promise.digest);
     let blob = Tee::new(Verified::new(member, promise), copy);
-    let digest = decompressed(blob, window, Decompression::InLine, &what, |plain| {
-        let mut plain = DigestReader::new(plain);
-        io::copy(&mut plain, &mut io::sink()).map_err(|error| Error::io("decompress", error))?;
-        Ok(plain.finish().0)
-    })?;
+    let digest = diff_id_of(blob, window, &what)?;
     if digest == layer.diff_id {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Corrupt, format!("{what}: it holds layer {digest}")))
+}
+
+/// Reads a layer, compressed or not, to its end; the digest of its plain bytes.
+pub(crate) fn diff_id_of(blob: impl Read + Send, window: WindowLog, what: &str) -> Result<DiffId> {
+    decompressed(blob, window, Decompression::InLine, what, |plain| {
+        let mut plain = DigestReader::new(plain);
+        io::copy(&mut plain, &mut io::sink()).map_err(|error| Error::io("decompress", error))?;
+        Ok(plain.finish().0)
+    })
 }

@@ -1,17 +1,27 @@
 //! Telling what the blobs of a store are, for a store that lost its journal.
 
+use std::io::{self, Read};
 use std::path::Path;
 
-use plyfs_store::{Document, Progress, Rebuilt, StoreOptions};
+use plyfs_store::{DiffId, Document, Progress, Rebuilt, StoreOptions};
 
+use crate::compression::WindowLog;
 use crate::config;
+use crate::error::Error;
+use crate::kept::diff_id_of;
 use crate::manifest::{Descriptor, Manifest};
 
 /// Makes the journal of the store at `path` anew from its directories and blobs; durable on return.
 ///
-/// [`StoreOptions::rebuild_with`] says how; this tells it which blobs are configs and manifests.
+/// [`StoreOptions::rebuild_with`] says how; this tells it which blobs are configs and manifests, and what
+/// compressed layers hold.
 pub fn rebuild(options: StoreOptions, path: impl AsRef<Path>, progress: Progress<'_>) -> plyfs_store::Result<Rebuilt> {
-    options.rebuild_with(path, &document, progress)
+    options.rebuild_with(path, &document, &layer, progress)
+}
+
+/// What a compressed layer holds, whatever window it needs.
+fn layer(blob: &mut (dyn Read + Send)) -> io::Result<DiffId> {
+    diff_id_of(blob, WindowLog::MOST, "it").map_err(Error::into_io)
 }
 
 /// What a blob is; `None` for one that is neither config nor manifest.

@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::operation::Operation;
 use crate::record::LayerRecord;
-use crate::{Digest, Error, ErrorKind, Layer, Result, key, layout};
+use crate::{Digest, Error, ErrorKind, Layer, Result, Store, key, layout};
 
 /// The compressed form a layer came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +38,7 @@ impl Layer {
         let named = || format!("layer {}: blob {digest}", self.id());
         let kept = self.record.blobs.iter().find(|blob| blob.digest == *digest);
         let kept = kept.ok_or_else(|| Error::absent(named()))?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let file = fs::open_at(&self.store.0.blobs, digest.hex(), flags, Mode::empty());
-        let file = file.map_err(|e| Error::call(named(), e))?;
-        Ok(BlobReader { digest: *digest, size: kept.usage.apparent, file: Some(DigestReader::new(File::from(file))) })
+        BlobReader::open(&self.store, *digest, kept.usage.apparent).map_err(|e| Error::call(named(), e))
     }
 }
 
@@ -58,6 +55,12 @@ pub struct BlobReader {
 }
 
 impl BlobReader {
+    pub(crate) fn open(store: &Store, digest: Digest, size: u64) -> plyfs_sys::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let file = fs::open_at(&store.0.blobs, digest.hex(), flags, Mode::empty())?;
+        Ok(Self { digest, size, file: Some(DigestReader::new(File::from(file))) })
+    }
+
     /// How many bytes there are.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -103,7 +103,7 @@ pub use plyfs_diff::{
 pub use plyfs_link::{LayerId, LinkId};
 pub use progress::{Progress, Reported, Stage, Step};
 pub use prune::{Kept, PruneOptions, Pruned, Reason, Subject};
-pub use rebuild::{Document, ReadDocument, Rebuilt};
+pub use rebuild::{Document, ReadDocument, ReadLayer, Rebuilt};
 pub use store::{Store, StoreOptions};
 pub use unpack::UnpackedLayer;
 pub use workers::Workers;

@@ -3,7 +3,7 @@
 //! | from | comes |
 //! |---|---|
 //! | `overlay2/<id>` and `tarsplit/<id>` | layers: the description in the tar-split record, or what can be worked out |
-//! | `blobs/` | images: configs whose DiffIDs lead through layers that are there |
+//! | `blobs/` | images: configs whose DiffIDs lead through layers that are there; compressed layers that a manifest lists and that hold them |
 //! | `overlay2/<id>` with `work` and without a tar-split record | containers, under made-up names |
 //!
 //! What lived in the journal alone, names, labels and options, is lost and listed as lost. Nothing in the directories is
@@ -13,6 +13,7 @@ mod containers;
 mod images;
 mod layers;
 
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,8 +28,8 @@ use crate::format::Format;
 use crate::progress::Progress;
 use crate::store::{Inner, open_root};
 use crate::{
-    Act, CheckOptions, ContainerName, Error, ErrorKind, Finding, ImageId, Repaired, Result, Store, StoreOptions, check,
-    layout,
+    Act, CheckOptions, ContainerName, DiffId, Error, ErrorKind, Finding, ImageId, Repaired, Result, Store,
+    StoreOptions, check, layout,
 };
 
 /// What a rebuild found again and what it could not.
@@ -51,6 +52,9 @@ pub struct Rebuilt {
 
 /// Tells what a blob is; the store keeps blobs and does not read them.
 pub type ReadDocument<'a> = &'a dyn Fn(&[u8]) -> Option<Document>;
+
+/// Reads a compressed layer to its end; the digest of its plain bytes.
+pub type ReadLayer<'a> = &'a dyn Fn(&mut (dyn Read + Send)) -> io::Result<DiffId>;
 
 impl StoreOptions {
     /// Checks the store at `path` like [`Store::check`], opened for reading alone.
@@ -84,6 +88,7 @@ impl StoreOptions {
         self,
         path: impl AsRef<Path>,
         read: ReadDocument<'_>,
+        layer: ReadLayer<'_>,
         progress: Progress<'_>,
     ) -> Result<Rebuilt> {
         let path = path.as_ref();
@@ -94,7 +99,7 @@ impl StoreOptions {
         let rebuilt = begin(path, &self).and_then(|(store, _alone)| {
             let mut rebuilt = Rebuilt::default();
             let damage = check::journal::damage(&store.0.root);
-            fill(&store, read, progress, &mut rebuilt)?;
+            fill(&store, read, layer, progress, &mut rebuilt)?;
             rebuilt.kept = replace_journal(&store)?;
             let kept = rebuilt.kept.as_ref().map(|kept| format!("; the old one is kept in {kept}")).unwrap_or_default();
             let done = format!("made anew from the directories{kept}");
@@ -141,11 +146,17 @@ fn begin(path: &Path, options: &StoreOptions) -> Result<(Store, Option<Lock>)> {
 }
 
 /// Writes the records of everything that is found.
-fn fill(store: &Store, read: ReadDocument<'_>, progress: Progress<'_>, rebuilt: &mut Rebuilt) -> Result<()> {
+fn fill(
+    store: &Store,
+    read: ReadDocument<'_>,
+    layer: ReadLayer<'_>,
+    progress: Progress<'_>,
+    rebuilt: &mut Rebuilt,
+) -> Result<()> {
     let found = layers::find(store, progress, &mut rebuilt.lost)?;
     store.put_layers(&found.layers)?;
     rebuilt.layers = found.layers.iter().map(|layer| layer.id).collect();
-    images::find(store, read, progress, rebuilt)?;
+    images::find(store, read, layer, progress, rebuilt)?;
     containers::find(store, &found, rebuilt)
 }
 

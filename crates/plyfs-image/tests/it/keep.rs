@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use plyfs_image::{Archive, Compression, Error, ErrorKind, Format, Loaded, Source};
-use plyfs_store::{CheckOptions, Digest, Image, Progress, Stage, Step};
+use plyfs_store::{CheckOptions, Digest, Image, Progress, Stage, Step, Store};
 use plyfs_testkit::images::many_layers;
 use plyfs_testkit::oci::{self, LayerTar, Plain, read_archive, write_archive};
 use plyfs_testkit::{require_root, require_tool};
@@ -222,6 +222,22 @@ fn root_layers_repeated_and_shared_are_kept_once_and_go_with_the_last_image() {
     place.store.reap().expect("reaped");
     assert!(blobs(&saved(&place, &[&second], Format::OciArchive, "second-again.tar")) == blobs(&second_path));
     assert_eq!(place.store.check(CheckOptions::data()).expect("checked"), []);
+}
+
+#[test]
+fn root_a_rebuild_finds_what_was_kept_again_and_holds_it_to_its_layer() {
+    require_root!();
+    let many = many_layers(3);
+    for source in [many.oci_archive(), many.zstd_layout()] {
+        let place = Place::new();
+        let image = keep(&place, &source);
+        std::fs::remove_dir_all(place.store.path().join("journal")).expect("lost");
+        let rebuilt = plyfs_image::rebuild(Store::options(), place.store.path(), Progress::none()).expect("rebuilt");
+        assert!(!rebuilt.lost.iter().any(|lost| lost.contains("blob")), "{:?}", rebuilt.lost);
+        let place = Place { store: Store::open(place.store.path()).expect("opened"), ..place };
+        let image = place.store.image_by_id(&image.id()).expect("there");
+        assert!(blobs(&saved(&place, &[&image], Format::OciArchive, "out.tar")) == blobs(&source));
+    }
 }
 
 #[test]

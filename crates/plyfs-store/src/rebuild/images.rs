@@ -6,13 +6,15 @@ use plyfs_diff::Usage;
 use plyfs_link::LayerId;
 use plyfs_sys::fs;
 
-use super::{ReadDocument, Rebuilt};
+use super::{ReadDocument, ReadLayer, Rebuilt};
 use crate::check::report;
 use crate::image::MAX_BLOB;
+use crate::kept::{self, BlobReader};
 use crate::operation::NewImage;
 use crate::progress::{Progress, Stage};
 use crate::publish::put_image;
-use crate::{ChainId, DiffId, Digest, Error, KeptBlob, Result, Store, chain_id, kept, layout};
+use crate::record::LayerRecord;
+use crate::{ChainId, DiffId, Digest, Error, ErrorKind, KeptBlob, Result, Store, chain_id, layout};
 
 /// What a blob turned out to be.
 #[derive(Clone, Debug)]
@@ -38,7 +40,13 @@ pub enum Document {
 }
 
 /// Writes the record of every image whose layers are there.
-pub(super) fn find(store: &Store, read: ReadDocument<'_>, progress: Progress<'_>, rebuilt: &mut Rebuilt) -> Result<()> {
+pub(super) fn find(
+    store: &Store,
+    read: ReadDocument<'_>,
+    layer: ReadLayer<'_>,
+    progress: Progress<'_>,
+    rebuilt: &mut Rebuilt,
+) -> Result<()> {
     let mut configs = Vec::new();
     let mut manifests = BTreeMap::new();
     // What is none of both, and why it could not be read.
@@ -71,9 +79,7 @@ pub(super) fn find(store: &Store, read: ReadDocument<'_>, progress: Progress<'_>
         let image = NewImage { id, top, manifest, names: Vec::new(), built, architecture, os };
         store.commit(|records| put_image(records, &image))?;
         if let Some((_, layers)) = manifests.get(&id) {
-            for blob in keep_blobs(store, top, layers)? {
-                others.remove(&blob);
-            }
+            keep_blobs(store, top, layers, layer, progress, &mut others)?;
         }
         rebuilt.images.push(id);
         rebuilt.lost.push(format!("image {id}: its names"));
@@ -85,24 +91,59 @@ pub(super) fn find(store: &Store, read: ReadDocument<'_>, progress: Progress<'_>
     Ok(())
 }
 
-/// Writes which of a manifest's blobs are there as the compressed forms of the image's layers; those blobs.
+/// Writes which of a manifest's blobs are there as the compressed forms of the image's layers, and takes them from the others.
 ///
-/// A load that keeps blobs has held each to the DiffID, so the places in the manifest tell whose they are.
-fn keep_blobs(store: &Store, top: Option<LayerId>, blobs: &[(Digest, u64)]) -> Result<Vec<Digest>> {
+/// Nobody may have held them to the DiffIDs: a load that keeps no blobs does not read layers that are there. Hence each
+/// is read.
+fn keep_blobs(
+    store: &Store,
+    top: Option<LayerId>,
+    blobs: &[(Digest, u64)],
+    read: ReadLayer<'_>,
+    progress: Progress<'_>,
+    others: &mut BTreeMap<Digest, Option<String>>,
+) -> Result<()> {
     let layers = store.ancestry(top)?;
-    let mut kept = Vec::new();
     if layers.len() != blobs.len() {
-        return Ok(kept);
+        return Ok(());
     }
     for (layer, (digest, size)) in layers.iter().rev().zip(blobs) {
+        // One that is known to be damaged stays so.
+        if matches!(others.get(digest), Some(Some(_))) {
+            continue;
+        }
         let stat = fs::try_stat_at(&store.0.blobs, digest.hex()).map_err(|e| Error::call(layout::BLOBS, e))?;
         let Some(stat) = stat.filter(|stat| u64::try_from(stat.st_size) == Ok(*size)) else { continue };
+        if let Some(why) = doubt(store, layer, (*digest, *size), read, progress)? {
+            others.insert(*digest, Some(why));
+            continue;
+        }
         let allocated = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
         let blob = KeptBlob { digest: *digest, usage: Usage { apparent: *size, allocated, inodes: 1 } };
         store.commit(|records| kept::put(records, layer.id, blob))?;
-        kept.push(*digest);
+        others.remove(digest);
     }
-    Ok(kept)
+    Ok(())
+}
+
+/// Reads a blob; why it is not a compressed form of the layer, `None` when it is one.
+fn doubt(
+    store: &Store,
+    layer: &LayerRecord,
+    (digest, size): (Digest, u64),
+    read: ReadLayer<'_>,
+    progress: Progress<'_>,
+) -> Result<Option<String>> {
+    let what = format!("blob {digest}");
+    let blob = BlobReader::open(store, digest, size).map_err(|e| Error::call(&*what, e))?;
+    let holds = read(&mut progress.reader(blob, Stage::Check, digest.to_string(), Some(size)));
+    // A read that the caller ended says nothing of the blob.
+    progress.report(Stage::Check, &digest.to_string(), size, Some(size))?;
+    Ok(match holds {
+        Ok(holds) if Some(holds) == layer.diff_id => None,
+        Ok(holds) => Some(format!("{what}: it holds layer {holds}, and its manifest says another one")),
+        Err(error) => Some(report(&Error::new(ErrorKind::Corrupt, what).because(error))),
+    })
 }
 
 /// The chain of these layers, `None` inside for none of them; `None` when one is missing.

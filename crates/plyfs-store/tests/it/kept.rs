@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 
 use plyfs_store::{
     AppliedLayer, CheckOptions, Digest, Document, ErrorKind, FindingKind, Layer, NewImage, Progress, PruneOptions,
-    Store,
+    Rebuilt, Store, StoreUsage,
 };
 use plyfs_testkit::require_root;
 
@@ -145,37 +145,75 @@ fn root_a_blob_that_was_cut_is_put_right_by_keeping_it_again() {
     assert!(fixture.store.check(CheckOptions::data()).expect("checked").is_empty());
 }
 
+/// An image of one layer with a kept blob, in a store that lost its journal.
+struct Lost {
+    fixture: Fixture,
+    image: Digest,
+    layer: Layer,
+    usage: StoreUsage,
+}
+
+impl Lost {
+    fn new() -> Self {
+        let fixture = Fixture::new();
+        let layer = fixture.kept(&[("a", "1")], None, b"a blob");
+        let mut operation = fixture.store.operation().expect("an operation");
+        let (id, manifest) = (operation.blob(b"config").expect("staged"), operation.blob(b"manifest").expect("staged"));
+        operation.reuse(None, &layer.diff_id().expect("it has one")).expect("asked").expect("it is there");
+        let (names, built, architecture, os) = Default::default();
+        let manifest = Some(manifest);
+        operation.image(NewImage { id, top: Some(layer.id()), manifest, names, built, architecture, os });
+        operation.publish().expect("published");
+        let usage = fixture.store.usage().expect("added up");
+        fs::remove_dir_all(fixture.store.path().join("journal")).expect("lost");
+        Self { fixture, image: id, layer, usage }
+    }
+
+    /// Rebuilds it, where the blob turns out to hold the layer `holds`.
+    fn rebuild(&self, holds: Digest) -> (Rebuilt, Store) {
+        let diff_ids = vec![self.layer.diff_id().expect("it has one")];
+        let document = |bytes: &[u8]| match bytes {
+            b"config" => {
+                let diff_ids = diff_ids.clone();
+                Some(Document::Config { diff_ids, built: None, architecture: None, os: None })
+            }
+            b"manifest" => Some(Document::Manifest { config: self.image, layers: vec![(Digest::of(b"a blob"), 6)] }),
+            _ => None,
+        };
+        let layer = |blob: &mut (dyn Read + Send)| blob.read_to_end(&mut Vec::new()).map(|_| holds);
+        let path = self.fixture.store.path();
+        let rebuilt = Store::options().rebuild_with(path, &document, &layer, Progress::none()).expect("rebuilt");
+        (rebuilt, Store::open(path).expect("opened"))
+    }
+}
+
 #[test]
 fn root_a_rebuild_finds_kept_blobs_again_by_the_manifest() {
     require_root!();
-    let fixture = Fixture::new();
-    let layer = fixture.kept(&[("a", "1")], None, b"a blob");
-    let mut operation = fixture.store.operation().expect("an operation");
-    let (id, manifest) = (operation.blob(b"config").expect("staged"), operation.blob(b"manifest").expect("staged"));
-    operation.reuse(None, &layer.diff_id().expect("it has one")).expect("asked").expect("it is there");
-    let (names, built, architecture, os) = Default::default();
-    let manifest = Some(manifest);
-    operation.image(NewImage { id, top: Some(layer.id()), manifest, names, built, architecture, os });
-    operation.publish().expect("published");
-    let path = fixture.store.path().to_owned();
-    let before = fixture.store.usage().expect("added up");
-    drop(fixture.store);
-    fs::remove_dir_all(path.join("journal")).expect("lost");
-
-    let diff_id = layer.diff_id().expect("it has one");
-    let read = |bytes: &[u8]| match bytes {
-        b"config" => Some(Document::Config { diff_ids: vec![diff_id], built: None, architecture: None, os: None }),
-        b"manifest" => Some(Document::Manifest { config: id, layers: vec![(Digest::of(b"a blob"), 6)] }),
-        _ => None,
-    };
-    let rebuilt = Store::options().rebuild_with(&path, &read, Progress::none()).expect("rebuilt");
+    let lost = Lost::new();
+    let (rebuilt, store) = lost.rebuild(lost.layer.diff_id().expect("it has one"));
     assert!(!rebuilt.lost.iter().any(|lost| lost.contains("blob")), "{:?}", rebuilt.lost);
     assert!(rebuilt.repaired.left.is_empty(), "{:?}", rebuilt.repaired.left);
-    let store = Store::open(&path).expect("opened");
-    assert_eq!(store.usage().expect("added up").kept_blobs, before.kept_blobs);
-    let layer = store.layer(&layer.id().to_string()).expect("there");
-    let mut bytes = Vec::new();
-    layer.blob(&Digest::of(b"a blob")).expect("kept").read_to_end(&mut bytes).expect("read");
-    assert_eq!(bytes, b"a blob");
+    assert_eq!(store.usage().expect("added up").kept_blobs, lost.usage.kept_blobs);
+    let layer = store.layer(&lost.layer.id().to_string()).expect("there");
+    assert_eq!(read(&layer, b"a blob").expect("kept"), b"a blob");
     assert_eq!(layer.blob(&Digest::of(b"other")).expect_err("not kept").kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn root_a_rebuild_takes_no_blob_for_a_layers_that_is_damaged_or_holds_another_layer() {
+    require_root!();
+    for (spoils, says) in [(false, format!("it holds layer {}", Digest::of(b"x"))), (true, "other bytes".to_owned())] {
+        let lost = Lost::new();
+        let holds = if spoils { lost.layer.diff_id().expect("it has one") } else { Digest::of(b"x") };
+        if spoils {
+            fs::write(lost.fixture.blob_path(b"a blob"), "a blot").expect("spoilt");
+        }
+        let (rebuilt, store) = lost.rebuild(holds);
+        let blob = Digest::of(b"a blob").to_string();
+        let told = rebuilt.lost.iter().find(|lost| lost.contains(&blob)).expect("it is listed");
+        assert!(told.contains(&says), "{told}");
+        assert_eq!(rebuilt.images, [lost.image]);
+        assert_eq!(store.layer(&lost.layer.id().to_string()).expect("there").blobs(), []);
+    }
 }

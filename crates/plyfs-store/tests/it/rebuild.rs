@@ -1,6 +1,7 @@
 //! A journal made anew from the directories: everything mounts as before, and what is lost is said.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use plyfs_store::{
@@ -18,8 +19,13 @@ fn lines(bytes: &[u8]) -> Option<Document> {
     Some(Document::Config { diff_ids, built: None, architecture: Some("amd64".to_owned()), os: None })
 }
 
+/// Says of no blob that it is a layer.
+fn no_layer(_: &mut (dyn io::Read + Send)) -> io::Result<Digest> {
+    Err(io::ErrorKind::InvalidData.into())
+}
+
 fn rebuild(path: &Path) -> Rebuilt {
-    Store::options().rebuild_with(path, &lines, Progress::none()).expect("rebuilt")
+    Store::options().rebuild_with(path, &lines, &no_layer, Progress::none()).expect("rebuilt")
 }
 
 /// Three layers in a chain, an image of them, and a container that was written to.
@@ -223,7 +229,7 @@ fn root_a_rebuild_beside_a_living_operation_is_refused() {
     require_root!();
     let before = Before::new();
     let _operation = before.fixture.store.operation().expect("an operation");
-    let error = Store::options().rebuild_with(before.path(), &lines, Progress::none()).expect_err("in use");
+    let error = Store::options().rebuild_with(before.path(), &lines, &no_layer, Progress::none()).expect_err("in use");
     assert_eq!(error.kind(), ErrorKind::InUse);
     assert!(before.fixture.store.container("web-1").is_ok(), "the old journal is where it was");
 }
