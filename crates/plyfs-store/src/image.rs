@@ -62,15 +62,28 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a name from its image, which stays. Durable on return.
+    /// Takes a name from whichever image it means, which stays. Durable on return.
     pub fn untag(&self, name: &Reference) -> Result<()> {
+        self.take_name(name, None)
+    }
+
+    /// Takes a name from this image alone, which stays; [`ErrorKind::Conflict`] when it means another one by now.
+    /// Durable on return.
+    pub fn untag_from(&self, image: &Image, name: &Reference) -> Result<()> {
+        self.take_name(name, Some(image.id()))
+    }
+
+    fn take_name(&self, name: &Reference, from: Option<ImageId>) -> Result<()> {
         self.commit(|records| {
             let image = records.get(&key::tag(name))?;
             let image = image.ok_or_else(|| Error::absent(format!("image {name}")))?;
             let image = Digest::from_bytes(crate::record::id_value(&image, name.as_str())?);
+            if from.is_some_and(|from| from != image) {
+                return Err(Error::new(ErrorKind::Conflict, format!("image {name} is another one by now: {image}")));
+            }
             records.delete(&key::tag(name));
             records.delete(&key::image_name(&image, name));
-            Ok::<_, Error>(())
+            Ok(())
         })?;
         self.reached("untag 1");
         Ok(())

@@ -131,7 +131,7 @@ fn take_name(store: &Store, given: &str) -> Result<String> {
         let failure = Failure::usage(format!("{given} is an id and no name"));
         return Err(failure.hint("`plyfs rmi` removes an image by its id"));
     };
-    store.untag(name)?;
+    store.untag_from(&image, name)?;
     Ok(name.to_string())
 }
 
@@ -141,7 +141,7 @@ fn take_name(store: &Store, given: &str) -> Result<String> {
 fn remove_image(store: &Store, given: &str, force: bool, removed: &mut Removed) -> Result<()> {
     let image = session::image(store, given)?;
     if let (Some(name), 2..) = (name_given(&image, given), image.names().len()) {
-        store.untag(name)?;
+        store.untag_from(&image, name)?;
         removed.untagged.push(name.to_string());
         return Ok(());
     }
@@ -149,7 +149,11 @@ fn remove_image(store: &Store, given: &str, force: bool, removed: &mut Removed) 
     let pruned = match store.remove_image(&image) {
         Err(error) if force && error.kind() == ErrorKind::InUse => {
             for name in image.names() {
-                store.untag(name)?;
+                match store.untag_from(&image, name) {
+                    // Somebody took it, or gave it to another image, meanwhile.
+                    Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => continue,
+                    untagged => untagged?,
+                }
                 removed.untagged.push(name.to_string());
             }
             removed.kept.push(KeptImage { id: image.id().to_string(), reason: plyfs::report(&error) });

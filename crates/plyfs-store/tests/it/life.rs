@@ -132,7 +132,10 @@ fn root_a_name_means_one_image_and_moves() {
     assert!(fixture.store.image_by_id(&old.id()).expect("still there").names().is_empty());
 
     fixture.store.tag(&old, &"svc:0".parse().expect("a name")).expect("tagged");
-    fixture.store.untag(&"svc:1".parse().expect("a name")).expect("untagged");
+    let name = "svc:1".parse().expect("a name");
+    let moved = fixture.store.untag_from(&old, &name).expect_err("it is the other's");
+    assert_eq!(moved.kind(), ErrorKind::Conflict, "{moved}");
+    fixture.store.untag_from(&new, &name).expect("untagged");
     let names: Vec<_> = fixture.store.images().expect("list").iter().map(|image| image.names().len()).collect();
     assert_eq!(names, [1, 0], "named images come first");
     let gone = fixture.store.untag(&"svc:1".parse().expect("a name")).expect_err("not there any more");
