@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use plyfs::{Image, PruneOptions, Store};
+use plyfs::{ErrorKind, Image, PruneOptions, Store};
 use serde_json::Value;
 
 use crate::exit::{Failure, Result};
-use crate::{glob, session};
+use crate::{glob, session, words};
 
 /// What is before a name where people leave it out, as the look-up of names has it.
 const UNSAID: [&str; 3] = ["docker.io/library/", "docker.io/", "localhost/"];
@@ -127,12 +127,24 @@ impl Label {
     }
 }
 
-/// Reads the config only where labels are asked for.
+/// Reads the config only where labels are asked for; of an image without a readable one nothing is known, and it does
+/// not fit, whatever is asked.
 fn has_labels(image: &Image, wanted: &[Label]) -> Result<bool> {
     if wanted.is_empty() {
         return Ok(true);
     }
-    let config: Value = serde_json::from_slice(&image.config()?).unwrap_or_default();
+    let config = match image.config() {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+            let is_there = image.store().image_by_id(&image.id());
+            // One that somebody removed meanwhile is nothing to speak of.
+            if is_there.map_or_else(|error| error.kind() != ErrorKind::NotFound, |_| true) {
+                words::warning(&format!("image {} is passed over: {}", image.id(), plyfs::report(&error)));
+            }
+            return Ok(false);
+        }
+        config => config?,
+    };
+    let config: Value = serde_json::from_slice(&config).unwrap_or_default();
     let labels = &config["config"]["Labels"];
     Ok(wanted.iter().all(|label| label.fits(labels)))
 }

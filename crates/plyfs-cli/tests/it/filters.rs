@@ -86,6 +86,28 @@ fn root_a_prune_is_held_to_its_filters_and_says_beforehand_what_it_would_take() 
 }
 
 #[test]
+fn root_an_image_whose_config_cannot_be_read_fits_no_label_and_stops_nobody() {
+    require_root!();
+    for spoil in [|path| std::fs::write(path, "other bytes"), |path| std::fs::remove_file(path)]
+        as [fn(std::path::PathBuf) -> _; 2]
+    {
+        let bench = bench();
+        let id = id(&bench, "old:1");
+        let hex = id.strip_prefix("sha256:").expect("a digest");
+        spoil(bench.store().join("blobs/sha256").join(hex)).expect("spoilt");
+        let ran = bench.run(["images", "--filter", "label!=team"]).success();
+        assert!(ran.words().contains("passed over") && ran.words().contains(&id), "{}", ran.words());
+        assert!(ran.text().contains("localhost/app:1") && !ran.text().contains("old:1"), "{}", ran.text());
+        for name in ["old:1", "new:1"] {
+            bench.ok(["untag", name]);
+        }
+        let ran = bench.run(["prune", "--filter", "label!=none"]).success();
+        assert!(ran.words().contains(&id), "{}", ran.words());
+        assert_eq!(listed(&bench, &["dangling=true"]), ["<none>"], "what is damaged stays, and the other one went");
+    }
+}
+
+#[test]
 fn root_rmi_by_force_takes_the_names_and_leaves_what_a_container_stands_on() {
     require_root!();
     let bench = bench();
