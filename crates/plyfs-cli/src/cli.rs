@@ -137,7 +137,7 @@ pub(crate) enum Command {
     /// Filters: until=24h, until=2026-01-31 or until=UNIXTIME for what came into the store before then; label=KEY,
     /// label=KEY=VALUE and label!=… for images without a name whose labels are so, and the layers that only they stood on.
     Prune(Prune),
-    /// Keep images or layers from removal for a time; print the lease's id
+    /// Keep images or layers from prunes for a time; print the lease's id
     ///
     /// What a lease keeps stays when its names and users go; no prune takes it until the lease ends.
     Lease(Lease),
@@ -181,9 +181,10 @@ pub(crate) struct Lease {
     pub(crate) lasts: Duration,
 }
 
-/// Reads how long a lease lasts.
+/// Reads how long a lease lasts, whose end is a whole second.
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::filter::duration(text).ok_or_else(|| "numbers with h, m or s are needed".to_owned())
+    let lasts = crate::filter::duration(text).filter(|lasts| *lasts >= Duration::from_secs(1));
+    lasts.ok_or_else(|| "numbers with h, m or s are needed, a second or more".to_owned())
 }
 
 #[derive(Debug, Args)]

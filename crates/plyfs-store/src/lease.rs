@@ -165,7 +165,9 @@ impl Store {
         Ok(leases)
     }
 
-    /// What a lease keeps in one state of the store: images, then layers, each sorted by id; nothing once it ended.
+    /// What a lease keeps in one state of the store: images, then layers, each sorted by id.
+    ///
+    /// Of one that ended this is what still stands recorded: nothing from the next removal on.
     pub fn leased(&self, lease: LeaseId) -> Result<Vec<Subject>> {
         let snapshot = self.snapshot()?;
         let leased = snapshot.scan(&key::leased(lease)).map(|entry| {

@@ -102,10 +102,10 @@ impl Store {
         self.set_aside(&self.0.staging, name).map_err(failed)
     }
 
-    /// Removes a blob that no image's record names; asked and done under the journal's lock, so that no image
+    /// Removes a blob that no image's and no layer's record names; asked and done under the journal's lock, so that none
     /// gains the blob in between.
     ///
-    /// The state under the lock may not be durable yet. An image whose removal could still be undone keeps its blob:
+    /// The state under the lock may not be durable yet. An image or layer whose removal could still be undone keeps its blob:
     /// whoever removed it drops the blob once the removal is durable.
     pub(crate) fn drop_unused_blob(&self, blob: &Digest) -> Result<()> {
         self.commit(|records| {

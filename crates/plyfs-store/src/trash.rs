@@ -19,7 +19,7 @@ pub(crate) fn retract(records: &mut Transaction<'_>, layer: LayerId, link: LinkI
     records.put(&key::removal(layer), &record::encode_removal(link));
 }
 
-/// Writes that a blob is to go unless an image has it again by then.
+/// Writes that a blob is to go unless an image or a layer has it again by then.
 pub(crate) fn retract_blob(records: &mut Transaction<'_>, blob: &Digest) {
     records.put(&key::blob_removal(blob), &[]);
 }

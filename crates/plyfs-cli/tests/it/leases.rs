@@ -45,7 +45,11 @@ fn root_a_lease_that_ran_out_is_not_listed_and_keeps_nothing() {
     plyfs_testkit::require_root!();
     let bench = Bench::with_image();
     let layer = json(&bench, &["layers"])[0]["id"].as_str().expect("an id").to_owned();
-    let lease = bench.ok(["lease", &layer, "--for", "0s"]);
+    let store = Store::open(bench.store()).expect("opened");
+    let held = store.lease(LeaseOptions::new(Duration::ZERO).survives_holder(true)).expect("a lease");
+    held.hold(&store.layer(&layer).expect("there")).expect("held");
+    let lease = held.id().to_string();
+    drop((held, store));
     assert_eq!(bench.ok(["--quiet", "leases"]), "");
     bench.run(["rmi", "app:1"]).success();
     assert_eq!(json(&bench, &["layers"]), serde_json::json!([]));
@@ -66,6 +70,8 @@ fn root_what_cannot_be_leased_or_released_is_refused_and_leaves_no_lease() {
         (&["lease", "app:1", "missing:1"][..], 3, "missing:1"),
         (&["lease", "web-1"], 2, "web-1 is a container"),
         (&["lease", "app:1", "--for", "soon"], 2, "numbers with h, m or s"),
+        (&["lease", "app:1", "--for", "0s"], 2, "a second or more"),
+        (&["lease", "app:1", "--for", "300ms"], 2, "a second or more"),
         (&["release", "xyz"], 5, "xyz"),
         (&["release", &id], 6, "is held"),
     ] {
