@@ -106,9 +106,10 @@ fn stage<'a>(
 ) -> Result<AppliedLayer> {
     let (name, window) = (source.name().to_owned(), source.window());
     match source.tree(progress)? {
-        Tree::Stream(archive, size) => {
+        Tree::Stream { archive, size, unwanted } => {
             let what = name.clone();
-            unpack(operation, progress.reader(archive, Stage::Unpack, name, size), parent, window, &what)
+            let archive = progress.reader(archive, Stage::Unpack, name, size);
+            unpack(operation, archive, &unwanted, parent, window, &what)
         }
         Tree::Directory(directory) => pump(
             |inlet| {

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use plyfs_store::{Progress, Stage};
@@ -13,9 +15,21 @@ use crate::error::{Error, ErrorKind};
 /// How long a wait goes on before the caller is asked whether to.
 const SLICE: Duration = Duration::from_millis(50);
 
+/// Tells a reader, which may wait on another thread, that nobody takes any more what it reads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unwanted(Arc<AtomicBool>);
+
+impl Unwanted {
+    /// Ends the waiting.
+    pub(crate) fn say(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// A descriptor whose reads wait no longer than a limit, and ask meanwhile whether to go on.
 pub(crate) struct Patient<'a> {
     file: File,
+    unwanted: Unwanted,
     name: String,
     limit: Option<Duration>,
     progress: Progress<'a>,
@@ -26,7 +40,13 @@ pub(crate) struct Patient<'a> {
 impl<'a> Patient<'a> {
     /// Reads `file`, which errors call `name`, and waits for each piece no longer than `limit`, if there is one.
     pub(crate) fn new(file: File, name: &str, limit: Option<Duration>, progress: Progress<'a>) -> Self {
-        Self { file, name: name.to_owned(), limit, progress, arrived: 0 }
+        let unwanted = Unwanted::default();
+        Self { file, unwanted, name: name.to_owned(), limit, progress, arrived: 0 }
+    }
+
+    /// Gives up as well once this is said.
+    pub(crate) fn unless(self, unwanted: Unwanted) -> Self {
+        Self { unwanted, ..self }
     }
 
     /// Waits until there is something to read, or the end.
@@ -40,6 +60,10 @@ impl<'a> Patient<'a> {
                 Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) => return Ok(()),
                 Err(errno) => return Err(errno.into()),
+            }
+            if self.unwanted.0.load(Ordering::Acquire) {
+                // As a queue that nobody takes from ends its maker.
+                return Err(Error::io("receive", io::ErrorKind::BrokenPipe.into()).into_io());
             }
             if let Some(limit) = self.limit.filter(|limit| begun.elapsed() >= *limit) {
                 let message = format!("{} stalls: nothing came for {limit:?}", self.name);

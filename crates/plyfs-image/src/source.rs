@@ -15,7 +15,7 @@ use crate::compression::{Decoder, WindowLog};
 use crate::error::{Error, Result};
 use crate::incoming::Wanted;
 use crate::members::Members;
-use crate::patience::{Foreign, Patient};
+use crate::patience::{Foreign, Patient, Unwanted};
 use crate::platform::Platform;
 
 /// Where an image comes from; what it is, is told by its content.
@@ -169,13 +169,14 @@ impl<'a> Source<'a> {
             Kind::Directory(directory) => Ok(Tree::Directory(directory)),
             Kind::File(file) => {
                 let expected = file.metadata().ok().map(|status| status.len());
-                Ok(Tree::Stream(Box::new(file), expected))
+                Ok(Tree::stream(file, expected))
             }
             Kind::Stream(file) => {
-                let stream = Patient::new(file, &self.name, self.timeout, progress);
-                Ok(Tree::Stream(Box::new(stream), None))
+                let unwanted = Unwanted::default();
+                let stream = Patient::new(file, &self.name, self.timeout, progress).unless(unwanted.clone());
+                Ok(Tree::Stream { archive: Box::new(stream), size: None, unwanted })
             }
-            Kind::Reader(reader) => Ok(Tree::Stream(reader, None)),
+            Kind::Reader(reader) => Ok(Tree::stream(reader, None)),
         }
     }
 }
@@ -184,8 +185,15 @@ impl<'a> Source<'a> {
 pub(crate) enum Tree<'a> {
     /// A directory on this machine.
     Directory(OwnedFd),
-    /// An archive, which may be compressed, and its size as it is.
-    Stream(Box<dyn Read + Send + 'a>, Option<u64>),
+    /// An archive, which may be compressed, and its size as it is; what ends its waiting.
+    Stream { archive: Box<dyn Read + Send + 'a>, size: Option<u64>, unwanted: Unwanted },
+}
+
+impl<'a> Tree<'a> {
+    /// An archive that nobody waits for.
+    fn stream(archive: impl Read + Send + 'a, size: Option<u64>) -> Self {
+        Self::Stream { archive: Box::new(archive), size, unwanted: Unwanted::default() }
+    }
 }
 
 fn keep(stream: Decoder<impl Read>, name: &str, spool: BorrowedFd<'_>, progress: Progress<'_>) -> Result<Members> {

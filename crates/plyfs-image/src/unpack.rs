@@ -7,6 +7,7 @@ use plyfs_store::{AppliedLayer, LayerId, Operation};
 use crate::compression::{Decoder, WindowLog};
 use crate::error::{Error, Result};
 use crate::flow::pump;
+use crate::patience::Unwanted;
 
 /// Where what is compressed is decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,16 +20,18 @@ pub(crate) enum Decompression {
 
 /// Unpacks `input`, read to its end, into a layer upon `parent`; what is compressed is decompressed aside.
 ///
-/// When `input` fails, or is not what its compression says, its error is the one returned, under the name `what`.
+/// When unpacking fails, `unwanted` is said: `input` may wait for more on the other thread. When `input` fails, or is not what its compression says, its error is the one returned, under the name `what`.
 pub(crate) fn unpack(
     operation: &mut Operation,
     input: impl Read + Send,
+    unwanted: &Unwanted,
     parent: Option<LayerId>,
     window: WindowLog,
     what: &str,
 ) -> Result<AppliedLayer> {
     decompressed(input, window, Decompression::Aside, what, |archive| {
-        operation.apply(archive, parent, None).map_err(|error| Error::store("unpack", error))
+        let applied = operation.apply(archive, parent, None).inspect_err(|_| unwanted.say());
+        applied.map_err(|error| Error::store("unpack", error))
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use plyfs_image::{Error, ErrorKind, Source};
+use plyfs_image::{Error, ErrorKind, ImportOptions, Source};
 use plyfs_store::{CheckOptions, Progress, Store};
 use plyfs_testkit::images::many_layers;
 use plyfs_testkit::oci::{Compression, LayerTar, Plain};
@@ -183,4 +183,20 @@ fn root_a_disk_that_is_full_in_the_middle_of_a_load_holds_what_it_held() {
     Plain::new("localhost/small:1", vec![layer(1)]).write_oci_archive(Compression::Gzip, &small);
     let source = Source::path(&small).expect("open").keep_blobs(true);
     plyfs_image::load(&store, source, Progress::none()).expect("what fits still comes in");
+}
+
+#[test]
+fn root_an_import_that_fails_does_not_wait_for_a_sender_that_has_more_to_say() {
+    require_root!();
+    let place = Place::new();
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    // No tar archive, which the first 256 KiB that are passed on show; the end of the gzip stream is waited for.
+    let bytes = Compression::Gzip.apply(&[b'x'; 300 << 10]);
+    writer.write_all(&bytes[..bytes.len() - 8]).expect("a pipe takes it");
+    // So that a wait ends, as another error.
+    let source = Source::descriptor(OwnedFd::from(reader), "the pipe").expect("open").timeout(Duration::from_secs(20));
+    let error = plyfs_image::import(&place.store, source, ImportOptions::new(), Progress::none()).expect_err("no tar");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{}", story(&error));
+    place.assert_untouched();
+    drop(writer);
 }
