@@ -160,7 +160,7 @@ impl<'a> Applier<'a> {
             self.lose(b"", None)?;
         }
         self.is_root_given = true;
-        self.describe_dir(entry)?;
+        self.describe_dir(entry, None)?;
         Ok(Done::Empty(Vec::new()))
     }
 
@@ -262,22 +262,29 @@ impl<'a> Applier<'a> {
             }
             Some(stat) => {
                 self.vacate(name)?;
-                self.cursor.describe(&path);
-                self.cursor.make_dir(name, is_whiteout_device(&stat))?;
+                return self.new_directory(name, entry, path, is_whiteout_device(&stat));
             }
-            None => {
-                self.cursor.describe(&path);
-                self.cursor.make_dir(name, false)?;
-            }
+            None => return self.new_directory(name, entry, path, false),
         }
-        self.describe_dir(entry)?;
+        self.describe_dir(entry, None)?;
         Ok(Done::Empty(path))
     }
 
-    /// Gives the current directory what the entry says; its times when it is left (rule 49).
-    fn describe_dir(&mut self, entry: &Entry) -> Result<()> {
+    fn new_directory(&mut self, name: &OsStr, entry: &Entry, path: Vec<u8>, hid_lower: bool) -> Result<Done> {
+        self.cursor.describe(&path);
+        self.cursor.make_dir(name, metadata::first_dir_mode(entry, self.creator), hid_lower)?;
+        let made = metadata::ensure_private_dir(self.cursor.dir(), entry);
+        let made = made.map_err(|error| failed("set the attributes of", &path, error))?;
+        self.describe_dir(entry, Some(&made))?;
+        Ok(Done::Empty(path))
+    }
+
+    /// Gives the current directory, with its status where it was just made, what the entry says; its times when it is
+    /// left (rule 49).
+    fn describe_dir(&mut self, entry: &Entry, made: Option<&Stat>) -> Result<()> {
         let path = self.cursor.path().to_vec();
-        let target = Target::Open(self.cursor.dir());
+        let dir = self.cursor.dir();
+        let target = made.map_or(Target::Open(dir), |made| Target::New(dir, made));
         let dropped = metadata::restore(target, entry, self.options.tolerates_attributes);
         let dropped = dropped.map_err(|error| failed("set the attributes of", &path, error))?;
         self.cursor.set_times(metadata::times(entry));

@@ -179,11 +179,9 @@ impl<'a> Cursor<'a> {
     /// Makes the directory `name` in the current one and goes there.
     ///
     /// What was there is gone, but a whiteout: the new directory is opaque then, or what it hid would show (rule 7).
-    pub(super) fn make_dir(&mut self, name: &OsStr, hid_lower: bool) -> Result<()> {
+    pub(super) fn make_dir(&mut self, name: &OsStr, mode: Mode, hid_lower: bool) -> Result<()> {
         let failed = self.failed("make the directory", name);
-        // The mode is set last; until then nobody else looks in.
-        rustix::fs::mkdirat(self.dir(), name, Mode::RWXU)
-            .map_err(|errno| failed(CallError::new("mkdirat", name, errno)))?;
+        rustix::fs::mkdirat(self.dir(), name, mode).map_err(|errno| failed(CallError::new("mkdirat", name, errno)))?;
         self.touch();
         let fd = fs::open_dir_at(self.dir(), name).map_err(&failed)?;
         let lower = if hid_lower { Lower::Nothing } else { Lower::Unasked };
@@ -352,7 +350,7 @@ impl<'a> Cursor<'a> {
 
     /// Makes a directory like the one the lowers show (rule 51) and goes there.
     fn copy_dir(&mut self, name: &OsStr, merged: Merged) -> Result<()> {
-        self.make_dir(name, false)?;
+        self.make_dir(name, Mode::RWXU, false)?;
         let from = merged.uppermost().expect("a merged directory was found");
         let failed = self.failed("copy the attributes of", OsStr::new(""));
         let times = copy_directory_attributes(from, self.dir()).map_err(failed)?;
@@ -363,7 +361,7 @@ impl<'a> Cursor<'a> {
 
     /// Makes a directory that nothing describes, and goes there.
     fn default_dir(&mut self, name: &OsStr, hid_lower: bool, time: Time) -> Result<()> {
-        self.make_dir(name, hid_lower)?;
+        self.make_dir(name, Mode::RWXU, hid_lower)?;
         let failed = self.failed("set the attributes of", OsStr::new(""));
         metadata::own(self.dir(), self.owner).map_err(&failed)?;
         metadata::set_mode(self.dir(), DEFAULT_MODE).map_err(&failed)?;

@@ -27,7 +27,7 @@ pub(super) type Owner = Option<(u32, u32)>;
 pub(super) enum Target<'a> {
     /// An open file or directory.
     Open(BorrowedFd<'a>),
-    /// The same of a file that was just made, and its status then: what it has already need not be set.
+    /// The same of one that was just made, and its status then: what it has already need not be set.
     New(BorrowedFd<'a>, &'a Stat),
     /// A name in a directory: what cannot be opened without side effects.
     Name(BorrowedFd<'a>, &'a OsStr),
@@ -46,17 +46,31 @@ pub(super) fn first_mode(entry: &Entry, creator: (u32, u32)) -> Mode {
     if creator == (entry.uid, entry.gid) { Mode::from_raw_mode(entry.mode & 0o777) } else { PRIVATE }
 }
 
+/// The same of a directory, which whoever made it must be able to fill.
+pub(super) fn first_dir_mode(entry: &Entry, creator: (u32, u32)) -> Mode {
+    let mode = first_mode(entry, creator);
+    if mode.contains(Mode::RWXU) { mode } else { Mode::RWXU }
+}
+
 /// The status of a file that was just made with [`first_mode`].
 ///
 /// In a directory that gives its group to what is made in it, the file is closed to others until its own group is set.
 pub(super) fn ensure_private(file: impl AsFd, entry: &Entry) -> Result<Stat, CallError> {
-    let file = file.as_fd();
-    let made = fs::stat(file)?;
-    if (made.st_uid, made.st_gid) == (entry.uid, entry.gid) || made.st_mode & 0o077 == 0 {
-        return Ok(made);
+    made_private(file.as_fd(), entry, PRIVATE)
+}
+
+/// The same of a directory that was just made with [`first_dir_mode`].
+pub(super) fn ensure_private_dir(dir: impl AsFd, entry: &Entry) -> Result<Stat, CallError> {
+    made_private(dir.as_fd(), entry, Mode::RWXU)
+}
+
+fn made_private(made: BorrowedFd<'_>, entry: &Entry, private: Mode) -> Result<Stat, CallError> {
+    let status = fs::stat(made)?;
+    if (status.st_uid, status.st_gid) == (entry.uid, entry.gid) || status.st_mode & 0o077 == 0 {
+        return Ok(status);
     }
-    set_mode(file, PRIVATE.as_raw_mode())?;
-    fs::stat(file)
+    set_mode(made, private.as_raw_mode())?;
+    fs::stat(made)
 }
 
 /// Gives `target` what the entry says, but the times of a directory; returns the attributes that were left out.
