@@ -125,7 +125,8 @@ impl Applied {
 /// - Device nodes that may not be made, OverlayFS' own attributes and security labels are reported in
 ///   [`Applied::skipped`].
 ///
-/// What the layer costs is counted on the way. Only where an entry replaced what an earlier one had made, and it was more
+/// What the layer costs is counted on the way, as the file system says it then: one that lays files out when it writes them
+/// may take a block more for a sparse one. Only where an entry replaced what an earlier one had made, and it was more
 /// than a whiteout, the layer is walked once more at the end, as [`Usage::measure`] does.
 ///
 /// Over [`Chain::unknown`] what the parent decides waits in [`Applied::deferred`], and [`settle`](crate::settle()) finishes

@@ -15,7 +15,7 @@ mod peers;
 
 use std::fs;
 
-use plyfs_diff::{ApplyOptions, Chain, ExportOptions, Usage, View, apply};
+use plyfs_diff::{ApplyOptions, Chain, ExportOptions, View, apply};
 use plyfs_sys::fs::open_dir;
 use plyfs_testkit::tree::{Options, Tree, differences};
 use plyfs_testkit::{require_root, require_tool};
@@ -99,7 +99,7 @@ fn written_out(layers: &Layers, shown: &Tree, seed: u64) {
     let layer = open_dir(&applied).expect("open");
     let counted =
         apply(archive.as_slice(), &layer, &Chain::empty(), &ApplyOptions::new(), None).expect("applied").usage;
-    assert_eq!(counted, Usage::measure(&layer).expect("measured"), "seed {seed}");
+    crate::stack::assert_costs(counted, &layer, &format!("seed {seed}"));
     agree(shown, &Tree::of(&applied), &Options::images(), &format!("seed {seed}, the view's export"));
     unpack(&view, &unpacked);
     // The last freeze made a new upper, whose root has a time of its own.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, Error, ErrorKind, Usage, apply, settle, tar_split};
+use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, Error, ErrorKind, apply, settle, tar_split};
 use plyfs_sys::fs::open_dir;
 use plyfs_testkit::oci::{EntryType, LayerTar};
 use plyfs_testkit::require_root;
@@ -71,8 +71,7 @@ impl Bench {
         let mut rebuilt = Vec::new();
         tar_split::rebuild(record.as_slice(), &layer, &mut rebuilt).expect("rebuilt");
         assert!(rebuilt == archive, "the archive comes back byte for byte");
-        let usage = Usage::measure(&layer).expect("measured");
-        assert_eq!(settled.applied.usage, usage, "the usage is that of the settled layer");
+        crate::stack::assert_costs(settled.applied.usage, &layer, "settled");
         assert!(settled.applied.deferred.is_empty(), "nothing waits any more");
         Ok(Outcome { tree: Tree::of(&path), applied: settled.applied, is_rebuilt: settled.is_rebuilt })
     }

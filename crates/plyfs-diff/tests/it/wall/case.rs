@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use plyfs_diff::{
-    Applied, ApplyOptions, Chain, Dialect, Error, ErrorKind, ExportOptions, Usage, apply, export, settle, tar_split,
+    Applied, ApplyOptions, Chain, Dialect, Error, ErrorKind, ExportOptions, apply, export, settle, tar_split,
 };
 use plyfs_sys::fs::open_dir;
 use plyfs_testkit::tar_text;
@@ -100,7 +100,7 @@ impl Case {
                 (chain, settled.applied)
             }
         };
-        assert_eq!(applied.usage, Usage::measure(&layer).expect("measured"), "{} ({way})", self.name);
+        crate::stack::assert_costs(applied.usage, &layer, &format!("{} ({way})", self.name));
         let mut rebuilt = Vec::new();
         tar_split::rebuild(record.as_slice(), &layer, &mut rebuilt).expect("rebuilt");
         assert!(rebuilt == archive, "{} ({way}): the archive comes back", self.name);
