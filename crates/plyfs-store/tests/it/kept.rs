@@ -76,6 +76,7 @@ fn root_a_layer_gets_its_blob_later_and_the_image_the_manifest_that_lists_it() {
             let mut file = operation.blob_file(&Digest::of(blob)).expect("staged").expect("it is the first");
             file.write_all(blob).expect("written");
             operation.keep_blob(top, Digest::of(blob)).expect("kept");
+            operation.replace_manifests();
         }
         let id = operation.blob(b"{}").expect("staged");
         let manifest = manifest.map(|bytes| operation.blob(bytes).expect("staged"));
