@@ -60,6 +60,7 @@ const CALLS: &[(c_long, &str, How)] = &[
     (libc::SYS_ftruncate, "ftruncate", How::Instead),
     (libc::SYS_futex, "futex", LOCKS),
     (libc::SYS_getdents64, "getdents64", How::Instead),
+    (libc::SYS_getegid, "getegid", How::Never("cannot fail")),
     (libc::SYS_geteuid, "geteuid", How::Never("cannot fail")),
     (libc::SYS_getpid, "getpid", How::Never("cannot fail")),
     (libc::SYS_getrandom, "getrandom", RANDOM),
