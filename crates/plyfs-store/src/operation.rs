@@ -159,8 +159,14 @@ impl Operation {
     /// The marker is made first and the record looked up under the journal's lock after; removal lists the
     /// markers under the same lock. So either the removal sees the marker or this sees the layer gone.
     pub(crate) fn keep(&self, layer: LayerId) -> Result<bool> {
-        self.marker(&layout::uses_marker(layer))?;
-        self.store.commit(|records| Ok(records.get(&key::layer(layer))?.is_some()))
+        let marker = layout::uses_marker(layer);
+        self.marker(&marker)?;
+        let is_there = self.store.commit(|records| Ok::<_, Error>(records.get(&key::layer(layer))?.is_some()))?;
+        if !is_there {
+            // What is gone is not used, and no lease can keep it.
+            fs::unlink_at(self.dir(), &marker).map_err(|e| self.failed("staging", e))?;
+        }
+        Ok(is_there)
     }
 
     pub(crate) fn marker(&self, name: &str) -> Result<()> {

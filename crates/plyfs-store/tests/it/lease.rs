@@ -72,6 +72,22 @@ fn root_what_was_there_already_and_what_is_held_by_hand_stay_too() {
 }
 
 #[test]
+fn root_a_layer_that_was_gone_when_it_was_asked_for_is_nothing_a_lease_has_to_keep() {
+    require_root!();
+    let fixture = Fixture::new();
+    let gone = build(&fixture.store, None, "gone");
+    fixture.store.remove_layer(&gone).expect("removed");
+    let lease = fixture.store.lease(HOUR).expect("a lease");
+    let mut operation = lease.store().operation().expect("an operation");
+    let bytes = archive(&[("a", "over it")]);
+    let error = operation.apply(&mut bytes.as_slice(), Some(gone.id()), None).expect_err("gone");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let made = operation.apply(&mut bytes.as_slice(), None, None).expect("applied").id;
+    operation.publish().expect("published");
+    assert_eq!(lease.store().leased(lease.id()).expect("listed"), [plyfs_store::Subject::Layer(made)]);
+}
+
+#[test]
 fn root_what_only_a_lease_keeps_is_stored_and_not_reclaimable_until_it_ends() {
     require_root!();
     let fixture = Fixture::new();
