@@ -99,7 +99,7 @@ impl Block {
 impl Index {
     /// Adds a data block that begins with `key`.
     pub(super) fn push(&mut self, offset: u64, block: &[u8], key: &[u8]) {
-        let length = u32::try_from(block.len()).expect("a block is one bounded entry beyond 4096 bytes at most");
+        let length = u32::try_from(block.len()).expect("a block is one bounded entry beyond 1024 bytes at most");
         let known = key.len().min(INDEX_HEAD + INDEX_PREFIX);
         self.blocks.push(Block { offset, length, checksum: crc32fast::hash(block), key: filled(key), known });
     }
@@ -116,23 +116,18 @@ impl Index {
 
 fn page(blocks: &[Block]) -> [u8; INDEX_PAGE] {
     let mut page = [0; INDEX_PAGE];
-    let [first, .., last] = blocks else { return finished(page, blocks, 0) };
-    // They ascend: what the first and the last share, all share.
-    let shared = first.key().iter().zip(last.key()).take(INDEX_HEAD).take_while(|(a, b)| a == b).count();
-    page[SHARED..HEAD].copy_from_slice(&u16::try_from(shared).expect("a few bytes").to_le_bytes());
-    finished(page, blocks, shared)
-}
-
-fn finished(mut page: [u8; INDEX_PAGE], blocks: &[Block], shared: usize) -> [u8; INDEX_PAGE] {
+    let [first, ..] = blocks else { return page };
+    // They ascend: what the first and the last share, all share. One alone shares nothing.
+    let last = blocks[1..].last().map_or(&[][..], Block::key);
+    let shared = first.key().iter().zip(last).take(INDEX_HEAD).take_while(|(a, b)| a == b).count();
     for (block, entry) in blocks.iter().zip(page.chunks_exact_mut(INDEX_ENTRY)) {
         entry[..8].copy_from_slice(&block.offset.to_le_bytes());
         entry[8..12].copy_from_slice(&block.length.to_le_bytes());
         entry[12..16].copy_from_slice(&block.checksum.to_le_bytes());
         entry[16..].copy_from_slice(&block.key[shared..shared + INDEX_PREFIX]);
     }
-    if let Some(first) = blocks.first() {
-        page[HEAD..HEAD + INDEX_HEAD].copy_from_slice(&first.key[..INDEX_HEAD]);
-    }
+    page[SHARED..HEAD].copy_from_slice(&u16::try_from(shared).expect("a few bytes").to_le_bytes());
+    page[HEAD..HEAD + INDEX_HEAD].copy_from_slice(&first.key[..INDEX_HEAD]);
     let checksum = crc32fast::hash(&page[..INDEX_PAGE - 4]);
     page[INDEX_PAGE - 4..].copy_from_slice(&checksum.to_le_bytes());
     page
