@@ -99,26 +99,27 @@ impl Mark {
         }
         // Moved, covered by another mount, or never finished: the whole table is asked.
         let table = mountinfo::read().map_err(|e| Error::mount("mount table", e))?;
-        let found = table.iter().find(|entry| is_over(entry, layer, self.directory));
-        let found = match found.or_else(|| table.iter().find(|entry| self.may_be(entry, layer))) {
-            Some(entry) => entry,
-            None => return Ok(None),
-        };
-        if found.mount_point == self.path || is_over(found, layer, self.directory) {
-            return Ok(Some(Seen { path: found.mount_point.clone(), is_here: true }));
+        if let Some(entry) = table.iter().find(|entry| is_over(entry, layer, self.directory)) {
+            return Ok(Some(Seen { path: entry.mount_point.clone(), is_here: true }));
         }
-        let place = found.mount_point.display();
+        let mut named_alone = table.iter().filter(|entry| is_named_alone(entry, layer));
+        if named_alone.clone().any(|entry| entry.mount_point == self.path) {
+            return Ok(Some(Seen { path: self.path, is_here: true }));
+        }
+        // At its own `merged` another container is mounted, of a copy of this store; anywhere else it may be this one.
+        let Some(entry) = named_alone.find(|entry| !entry.mount_point.ends_with(plyfs_link::MERGED)) else {
+            return Ok(None);
+        };
+        let place = entry.mount_point.display();
         let message = format!("layer {layer}: whether the overlay mount at {place} is over it cannot be told");
         Err(Error::new(ErrorKind::InUse, message))
     }
+}
 
-    /// Says whether a mount whose upper directory was given as no more than its name may be the marked one. At the place
-    /// the mark names it is.
-    fn may_be(&self, entry: &Entry, layer: LayerId) -> bool {
-        let is_named_alone = entry.upper_paths().all(|path| path.is_relative());
-        let is_default_of_another = entry.mount_point.ends_with(plyfs_link::MERGED) && entry.mount_point != self.path;
-        is_named_alone && entry.is_over(tail(layer)) && !is_default_of_another
-    }
+/// Says whether a mount is over an upper directory that the table shows no more of than the name, which is the container's
+/// or that of a copy.
+fn is_named_alone(entry: &Entry, layer: LayerId) -> bool {
+    entry.is_over(tail(layer)) && entry.upper_paths().all(|path| path.is_relative())
 }
 
 /// Says whether an overlay mount is over the upper directory of the container in `directory`.
