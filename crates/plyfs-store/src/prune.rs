@@ -227,7 +227,7 @@ impl Store {
             pruned.add(self.prune_images(images)?);
         }
         let mut next = match options.only {
-            Some(_) => images.iter().filter_map(|image| image.top).collect::<BTreeSet<_>>().into_iter().collect(),
+            Some(_) => images.iter().filter_map(Candidate::top).collect::<BTreeSet<_>>().into_iter().collect(),
             None => unused_layers(&self.snapshot()?, &options, &|_| true, &mut pruned)?,
         };
         while !next.is_empty() {

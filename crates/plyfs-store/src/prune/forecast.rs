@@ -9,8 +9,7 @@ use plyfs_link::LayerId;
 use super::unused::{Candidate, IsLiving, unused_images, unused_layers};
 use super::{Kept, PruneOptions, Pruned, Reason, Subject};
 use crate::layer::layer_record;
-use crate::record::ImageRecord;
-use crate::{Digest, Error, Result, Store, User, key};
+use crate::{Digest, Result, Store, User, key};
 
 impl Store {
     /// The answer of a prune by these options that took nothing; needs no root and takes no lock.
@@ -20,8 +19,9 @@ impl Store {
         let living: BTreeSet<_> = self.leases_in(&snapshot)?.into_iter().map(|lease| lease.id).collect();
         let is_living = |lease| living.contains(&lease);
         let mut pruned = Pruned::default();
-        let images = readable(unused_images(&snapshot, options, &is_living, &mut pruned)?, &snapshot, &mut pruned);
-        let mut starts: BTreeSet<_> = images.iter().filter_map(|image| image.top).collect();
+        let images = unused_images(&snapshot, options, &is_living, &mut pruned)?;
+        let images = readable(images, &mut pruned);
+        let mut starts: BTreeSet<_> = images.iter().filter_map(Candidate::top).collect();
         if options.only.is_none() {
             starts.extend(unused_layers(&snapshot, options, &is_living, &mut pruned)?);
         }
@@ -43,12 +43,10 @@ impl Store {
 }
 
 /// Leaves out the images whose records cannot be read: a removal keeps them and says why.
-fn readable(images: Vec<Candidate>, snapshot: &Snapshot, pruned: &mut Pruned) -> Vec<Candidate> {
+fn readable(images: Vec<Candidate>, pruned: &mut Pruned) -> Vec<Candidate> {
     let is_readable = |image: &Candidate| {
-        let record = snapshot.get(&key::image(&image.id)).map_err(Error::from);
-        let record = record.and_then(|bytes| ImageRecord::decode(image.id, &bytes.unwrap_or_default()));
-        let Err(error) = record else { return true };
-        let reason = Reason::Failed(crate::check::report(&error));
+        let Err(error) = &image.record else { return true };
+        let reason = Reason::Failed(crate::check::report(error));
         pruned.kept.push(Kept { subject: Subject::Image(image.id), reason });
         false
     };

@@ -13,10 +13,17 @@ use crate::{Digest, LeaseId, Result, User, key};
 /// Says whether a lease that is recorded has not ended.
 pub(super) type IsLiving<'a> = &'a dyn Fn(LeaseId) -> bool;
 
-/// An image that may go, and the layer that may follow it.
+/// An image that may go, with its record; one that cannot be read is left to the removal, which says so.
 pub(super) struct Candidate {
     pub(super) id: Digest,
-    pub(super) top: Option<LayerId>,
+    pub(super) record: Result<ImageRecord>,
+}
+
+impl Candidate {
+    /// The layer that may follow it.
+    pub(super) fn top(&self) -> Option<LayerId> {
+        self.record.as_ref().ok().and_then(|record| record.top)
+    }
 }
 
 /// The images without a name or container that may go; those that a lease keeps are noted as kept.
@@ -33,16 +40,15 @@ pub(super) fn unused_images(
     let mut used = ids(snapshot, key::IMAGE_NAMES)?;
     used.extend(ids(snapshot, key::IMAGE_CONTAINERS)?);
     for id in ids(snapshot, key::IMAGES)?.into_iter().filter(|id| !used.contains(id)).map(Digest::from_bytes) {
-        // A record that cannot be read is left to the removal, which says so.
         let bytes = snapshot.get(&key::image(&id))?.unwrap_or_default();
-        let record = ImageRecord::decode(id, &bytes).ok();
-        if !options.takes_image(&id, record.as_ref().map(|record| record.created)) {
+        let record = ImageRecord::decode(id, &bytes);
+        if !options.takes_image(&id, record.as_ref().ok().map(|record| record.created)) {
             continue;
         }
         let leases = snapshot.scan(&key::image_leases(&id)).map(|entry| key::lease_behind(&entry?.0));
         match leases.collect::<Result<Vec<_>>>()?.into_iter().find(|lease| is_living(*lease)) {
             Some(lease) => pruned.kept.push(Kept { subject: Subject::Image(id), reason: Reason::Leased(lease) }),
-            None => free.push(Candidate { id, top: record.and_then(|record| record.top) }),
+            None => free.push(Candidate { id, record }),
         }
     }
     Ok(free)

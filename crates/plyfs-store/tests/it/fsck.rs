@@ -355,6 +355,24 @@ fn root_a_mount_without_a_record_is_named_and_left_mounted() {
 }
 
 #[test]
+fn root_a_dry_run_keeps_an_image_whose_record_cannot_be_read_as_a_prune_does() {
+    require_root!();
+    let it = Broken::new();
+    let unread = plyfs_store::Digest::of(b"unread");
+    it.journal(&[b"i", unread.as_bytes()], Some(b"no record"));
+    let keeps = |pruned: plyfs_store::Pruned| {
+        let (subject, images) = (plyfs_store::Subject::Image(unread), pruned.images);
+        let kept = pruned.kept.into_iter().find(|kept| kept.subject == subject).expect("it is told");
+        assert!(matches!(kept.reason, plyfs_store::Reason::Failed(_)), "{kept:?}");
+        assert!(!images.contains(&unread), "{images:?}");
+        images
+    };
+    let options = plyfs_store::PruneOptions::new().all(true);
+    let told = keeps(it.store().prune(options.clone().dry_run(true)).expect("told"));
+    assert_eq!(told, keeps(it.store().prune(options).expect("pruned")));
+}
+
+#[test]
 fn root_a_check_can_be_stopped() {
     require_root!();
     let it = Broken::new();
