@@ -69,7 +69,7 @@ pub(crate) fn publish(files: &Files, prepared: &Prepared, before: &Generation) -
 /// Overwrites the `synced` file; visible on return, durable never.
 pub(crate) fn mark(files: &Files, synced: &Synced) -> Result<()> {
     match &files.synced {
-        Some(file) => file.write_at(&synced.encode(), 0).named(SYNCED),
+        Some(file) => file.write(synced),
         None => Err(Error::damage(SYNCED, 0, "the file is missing")),
     }
 }

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::disk::{Access, Disk, DiskFile, DiskLock};
-use crate::{Map, map};
+use crate::{Live, Map, map};
 
 /// Readable by whoever may enter the directory; who may is decided there.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::ROTH);
@@ -147,5 +147,9 @@ impl DiskFile for DirFile {
 
     fn map(&self) -> Result<Map> {
         map::map_file(self.fd.as_fd()).map_err(|errno| self.error("mmap", errno))
+    }
+
+    fn live(&self) -> Option<Live> {
+        map::live_file(self.fd.as_fd()).ok()
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use plyfs_sys::Result;
 
-use crate::Map;
+use crate::{Live, Map};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,12 @@ pub trait DiskFile: Send + Sync + Debug {
 
     /// The whole content of a file that never changes any more.
     fn map(&self) -> Result<Map>;
+
+    /// The first bytes of a file that is written to and never truncated, where they can be had without a system call for
+    /// each look at them.
+    fn live(&self) -> Option<Live> {
+        None
+    }
 }
 
 /// A held lock of a [`Disk`]; dropping it releases it.

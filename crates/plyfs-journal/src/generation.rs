@@ -2,14 +2,23 @@
 
 use std::sync::Arc;
 
-use crate::disk::{Access, Disk, DiskFile};
+use crate::disk::{Access, Disk};
 use crate::error::{Named, Result};
 use crate::group::Log;
 use crate::head::Head;
 use crate::layout::log_name;
 use crate::options::Options;
-use crate::run::{Reading, Run};
-use crate::synced::{self, Synced};
+use crate::run::Run;
+use crate::synced::{Synced, SyncedFile};
+
+/// How the bytes of files that are asked often come into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// By `mmap(2)`: nothing is copied, and a medium that fails is `SIGBUS`.
+    Mapped,
+    /// By `pread(2)`: a medium that fails is an error.
+    Copied,
+}
 
 /// The files of a journal that outlive its generations.
 #[derive(Debug)]
@@ -17,20 +26,20 @@ pub(crate) struct Files {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) access: Access,
     pub(crate) reading: Reading,
-    pub(crate) synced: Option<Box<dyn DiskFile>>,
+    pub(crate) synced: Option<SyncedFile>,
 }
 
 impl Files {
     pub(crate) fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Self> {
         let access = if options.read_only { Access::Read } else { Access::Write };
         let reading = if options.mapped { Reading::Mapped } else { Reading::Copied };
-        let synced = synced::open(&*disk, access).named(crate::layout::SYNCED)?;
+        let synced = SyncedFile::open(&*disk, access, reading)?;
         Ok(Self { disk, access, reading, synced })
     }
 
     /// How far the log was published; `None` when that is not known.
     pub(crate) fn synced(&self) -> Option<Synced> {
-        self.synced.as_deref().and_then(Synced::read)
+        self.synced.as_ref().and_then(SyncedFile::read)
     }
 }
 

@@ -105,7 +105,7 @@ pub use dir_disk::DirDisk;
 pub use disk::{Access, Disk, DiskFile, DiskLock};
 pub use error::{Error, ErrorKind, Result};
 pub use journal::Journal;
-pub use map::Map;
+pub use map::{Live, Map};
 pub use options::Options;
 pub use plyfs_sys::CallError;
 pub use record::Record;

@@ -1,12 +1,14 @@
-//! Runs in memory: the one file with `unsafe`.
+//! Files in memory: the one file with `unsafe`.
 //!
-//! Only files that never change any more are mapped. The log, which is written to, is always read.
+//! Runs are mapped, which never change any more, and the first 64 bytes of the one file that tells what is new. The log, which
+//! is written to, is always read.
 
 use std::fmt;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use memmap2::{Mmap, UncheckedAdvice};
+use memmap2::{Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
 use rustix::io::Errno;
 
 /// What ranges are rounded to; on a machine with larger pages the kernel refuses what does not fit.
@@ -76,4 +78,43 @@ pub(crate) fn map_file(fd: BorrowedFd<'_>) -> rustix::io::Result<Map> {
     // program that writes to the file breaks this, and a medium that fails under a page is SIGBUS.
     let map = unsafe { Mmap::map(&fd) };
     map.map(|map| Map(Bytes::Mapped(map))).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+}
+
+/// The first 64 bytes of a file that others write to meanwhile: looked at without a system call.
+#[derive(Debug)]
+pub struct Live(MmapRaw);
+
+impl Live {
+    /// How many bytes it shows.
+    pub const LEN: usize = 64;
+
+    const WORDS: usize = Self::LEN / size_of::<u64>();
+
+    /// The bytes as they are now. While somebody writes, some may be new and the others not yet: a checksum has to tell.
+    ///
+    /// What the writer had written elsewhere before it wrote here is there for who reads it afterwards.
+    #[must_use]
+    pub fn load(&self) -> [u8; Self::LEN] {
+        let words = self.0.as_ptr().cast::<[AtomicU64; Self::WORDS]>();
+        // SAFETY: `live_file` has made the mapping at least 64 bytes long; it begins at a page, so it is aligned; and it is
+        // there as long as `self`. Nobody in this process writes through it, and what others write through their
+        // descriptors meets atomic loads. The gap: a file that a foreign program truncates and a medium that fails
+        // are SIGBUS; no code of this crate truncates the file.
+        #[allow(unsafe_code)]
+        let words = unsafe { &*words };
+        let loaded = words.each_ref().map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
+        fence(Ordering::Acquire);
+        let mut bytes = [0; Self::LEN];
+        bytes.as_chunks_mut().0.copy_from_slice(&loaded);
+        bytes
+    }
+}
+
+/// Maps the first 64 bytes of an open file that has as many and is never truncated.
+pub(crate) fn live_file(fd: BorrowedFd<'_>) -> rustix::io::Result<Live> {
+    if rustix::fs::fstat(fd)?.st_size < 64 {
+        return Err(Errno::NODATA);
+    }
+    let map = MmapOptions::new().len(Live::LEN).map_raw_read_only(&fd);
+    map.map(Live).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
 }

@@ -17,12 +17,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::checkpoint::{mark, needed};
 use crate::disk::Disk;
 use crate::error::{Named, Result};
-use crate::generation::Files;
+use crate::generation::{Files, Reading};
 use crate::head::{self, Head, RunRef, remove_if_there};
 use crate::journal::Journal;
 use crate::layout::{LOCK, MERGED, MERGING, run_name};
 use crate::merge::{Merge, Source};
-use crate::run::{self, Reading, Run};
+use crate::run::{self, Run};
 use crate::synced::Synced;
 
 /// Runs up to this size are always merged: a file costs more than rewriting it.

@@ -44,10 +44,10 @@ impl Options {
         self
     }
 
-    /// Says whether runs are read by `mmap(2)`; `true` unless said otherwise.
+    /// Says whether runs, and the file that tells what is new, are read by `mmap(2)`; `true` unless said otherwise.
     ///
-    /// With `false` they are read by `pread(2)`: a look-up costs a copy and a checksum more, a medium that fails is
-    /// an error and not `SIGBUS`, and what was read does not count as memory of this process.
+    /// With `false` they are read by `pread(2)`: a look-up costs a system call, a copy and a checksum more, a medium that
+    /// fails is an error and not `SIGBUS`, and what was read does not count as memory of this process.
     #[must_use]
     pub fn mapped(mut self, mapped: bool) -> Self {
         self.mapped = mapped;

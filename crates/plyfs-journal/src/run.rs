@@ -47,20 +47,12 @@ pub(crate) use writer::write;
 use crate::Map;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Named, Result};
+use crate::generation::Reading;
 use crate::head::RunRef;
 use crate::layout::{
     INDEX_ENTRIES, INDEX_HEAD, INDEX_PAGE, RUN_FOOTER, RUN_HEADER, RUN_MAGIC, narrow, run_name, u32_at, u64_at, wide,
 };
 use crate::slice::{Item, Items, Slice};
-
-/// How the bytes of a run come into memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
-    /// By `mmap(2)`: nothing is copied, and a medium that fails is `SIGBUS`.
-    Mapped,
-    /// By `pread(2)`: a medium that fails is an error.
-    Copied,
-}
 
 /// An open run.
 #[derive(Debug)]

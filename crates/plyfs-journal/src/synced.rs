@@ -13,8 +13,14 @@
 //!
 //! A writer overwrites it after each sync, so it is never ahead of the truth; it is not synced itself, so after
 //! a power cut it may be behind. Whoever finds it behind, absent, torn or damaged is thrown back on the log.
+//!
+//! Readers ask it before each look, so it is mapped where the options allow maps: asking is then a few loads. It is never
+//! truncated, and never replaced but by who makes the journal anew.
 
+use crate::Live;
 use crate::disk::{Access, Disk, DiskFile};
+use crate::error::{Named, Result};
+use crate::generation::Reading;
 use crate::layout::{SYNCED, SYNCED_LEN, SYNCED_MAGIC, u32_at, u64_at};
 
 use bitflags::bitflags;
@@ -61,24 +67,54 @@ impl Synced {
             merges: u64_at(body, 32),
         })
     }
+}
 
-    /// Reads the file; `None` when it says nothing that can be believed.
+const _: () = assert!(Live::LEN == SYNCED_LEN);
+
+/// How often what is neither the old content nor the new is looked at again before the next way is tried.
+const ATTEMPTS: usize = 4;
+
+/// The open file.
+#[derive(Debug)]
+pub(crate) struct SyncedFile {
+    file: Box<dyn DiskFile>,
+    live: Option<Live>,
+}
+
+impl SyncedFile {
+    /// Opens the file, which is only missing where someone removed it: readers do without.
+    pub(crate) fn open(disk: &dyn Disk, access: Access, reading: Reading) -> Result<Option<Self>> {
+        match disk.open(SYNCED, access) {
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error).named(SYNCED),
+            Ok(file) => {
+                let live = if reading == Reading::Mapped { file.live() } else { None };
+                Ok(Some(Self { file, live }))
+            }
+        }
+    }
+
+    /// Says whether the file still holds exactly these bytes, where that costs no system call to tell.
+    pub(crate) fn still_holds(&self, bytes: &[u8; SYNCED_LEN]) -> bool {
+        self.live.as_ref().is_some_and(|live| live.load() == *bytes)
+    }
+
+    /// What the file says; `None` when it is nothing that can be believed.
     ///
     /// It is written while it is read, and 64 bytes are not one load: a mixture fails its checksum and is read
     /// again a few times.
-    pub(crate) fn read(file: &dyn DiskFile) -> Option<Self> {
-        (0..4).find_map(|_| {
+    pub(crate) fn read(&self) -> Option<Synced> {
+        let look = || self.live.as_ref().and_then(|live| Synced::decode(&live.load()));
+        let read = || {
             let mut bytes = [0; SYNCED_LEN];
-            let count = file.read_at(&mut bytes, 0).ok()?;
-            if count == SYNCED_LEN { Self::decode(&bytes) } else { None }
-        })
+            let count = self.file.read_at(&mut bytes, 0).ok()?;
+            if count == SYNCED_LEN { Synced::decode(&bytes) } else { None }
+        };
+        (0..ATTEMPTS).find_map(|_| look()).or_else(|| (0..ATTEMPTS).find_map(|_| read()))
     }
-}
 
-/// Opens the file, which is only missing where someone removed it: readers do without.
-pub(crate) fn open(disk: &dyn Disk, access: Access) -> plyfs_sys::Result<Option<Box<dyn DiskFile>>> {
-    match disk.open(SYNCED, access) {
-        Err(error) if error.is_not_found() => Ok(None),
-        result => result.map(Some),
+    /// Overwrites it; visible on return, durable never.
+    pub(crate) fn write(&self, synced: &Synced) -> Result<()> {
+        self.file.write_at(&synced.encode(), 0).named(SYNCED)
     }
 }

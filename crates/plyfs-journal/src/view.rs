@@ -1,6 +1,6 @@
 //! What a handle knows of the journal, and how it learns more.
 //!
-//! Readers take no lock. They believe the log as far as the `synced` file says it is durable: a read of 64 bytes
+//! Readers take no lock. They believe the log as far as the `synced` file says it is durable: a look at 64 bytes
 //! tells that nothing is new. Beyond that lies what is being written this moment, or what was acknowledged
 //! before a power cut took the newest `synced`. Both read alike, so a reader that opens a generation and finds
 //! complete commits there syncs the log itself and believes them after that; if that sync fails, or the file
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Named, Result};
 use crate::generation::{Files, Generation};
 use crate::group::Ticket;
 use crate::head::{self, Head};
-use crate::layout::{BLOCK, BLOCK_PAYLOAD, HEAD, narrow, wide};
+use crate::layout::{BLOCK, BLOCK_PAYLOAD, HEAD, SYNCED_LEN, narrow, wide};
 use crate::log::{self, Found, Place};
 use crate::snapshot::{Snapshot, Table};
 use crate::synced::{Marks, Synced};
@@ -41,6 +41,8 @@ pub(crate) struct View {
     pub(crate) commits: u64,
     /// Blocks of the log known to be on the disk.
     pub(crate) durable: u64,
+    /// What the `synced` file held when a reader had followed all it says.
+    followed: Option<[u8; SYNCED_LEN]>,
 }
 
 /// A view read anew.
@@ -69,7 +71,7 @@ impl View {
     pub(crate) fn at_start(generation: Generation) -> Self {
         let commits = generation.head.commits;
         let snapshot = Snapshot { runs: Arc::clone(&generation.runs), tail: Arc::default() };
-        Self { generation: Arc::new(generation), snapshot, end: 0, commits, durable: 0 }
+        Self { generation: Arc::new(generation), snapshot, end: 0, commits, durable: 0, followed: None }
     }
 
     /// Where the next commit goes.
@@ -101,11 +103,19 @@ impl View {
 
     /// Brings a reader's view up to what is durable now.
     pub(crate) fn catch_up(&mut self, files: &Files) -> Result<()> {
+        if let (Some(bytes), Some(file)) = (&self.followed, &files.synced)
+            && file.still_holds(bytes)
+        {
+            return Ok(());
+        }
         let generation = &self.generation;
         match files.synced() {
             Some(synced) if synced.generation == generation.head.generation => {
                 self.follow_merges(files, synced);
-                self.advance(synced)
+                self.advance(synced)?;
+                let is_all = synced.blocks <= self.end && synced.merges <= self.generation.head.next_merge;
+                self.followed = is_all.then(|| synced.encode());
+                Ok(())
             }
             Some(synced) if synced.generation > generation.head.generation => self.reload(files),
             // A writer died between the head and this file, or the file cannot be believed: ask the head itself.

@@ -5,6 +5,7 @@ mod fault_disk;
 mod faults;
 mod format;
 mod interleaved;
+mod live;
 mod long_scan;
 mod merging;
 mod model;
