@@ -118,6 +118,9 @@ pub(crate) enum Command {
     /// is copied with all below it; with /. at the end, only what is in it. What is there is replaced; a directory merges
     /// with a directory. A symbolic link is copied itself unless its path ends in a slash. Inside, links lead where they lead
     /// a process of the container, never outside.
+    ///
+    /// With - in place of the path here, a tar archive is written to standard output, or read from standard input and its
+    /// content copied into a directory that is there.
     Cp(Cp),
     /// Write everything a container or an image shows as one tar archive
     Export(Export),
@@ -497,13 +500,13 @@ pub(crate) enum KindName {
 
 #[derive(Debug, Args)]
 pub(crate) struct Cp {
-    /// What to copy: PATH, or NAME:PATH inside
+    /// What to copy: PATH, NAME:PATH inside, or - for an archive from standard input
     #[arg(value_name = "SOURCE")]
     pub(crate) from: OsString,
-    /// Where to: PATH, or NAME:PATH inside a container
+    /// Where to: PATH, NAME:PATH inside a container, or - for an archive to standard output
     #[arg(value_name = "TARGET")]
     pub(crate) to: OsString,
-    /// Keep owners [default: root's inside, the caller's here]
+    /// Keep owners [default: root's inside, the caller's here, an archive's own]
     #[arg(short, long)]
     pub(crate) archive: bool,
 }

@@ -85,6 +85,16 @@ impl Output {
         Ok(self.out.get_ref().clone())
     }
 
+    /// The same for an archive, which no terminal shows.
+    pub(crate) fn archive(&mut self) -> Result<Stdout> {
+        let stdout = self.bytes()?;
+        if stdout.is_terminal() {
+            let failure = Failure::usage("an archive is no sight for a terminal");
+            return Err(failure.hint("redirect standard output, or name a file"));
+        }
+        Ok(stdout)
+    }
+
     /// Writes out what is buffered.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.out.flush().map_err(|error| self.failed(error))

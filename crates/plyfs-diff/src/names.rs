@@ -1,5 +1,8 @@
 //! Names in archives, made into paths below the root.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use crate::archive::Limits;
 use crate::{Error, ErrorKind, Result};
 
@@ -31,6 +34,16 @@ pub(crate) fn clean(name: &[u8], limits: &Limits) -> Result<Vec<u8>> {
         path.extend_from_slice(component);
     }
     Ok(path)
+}
+
+/// Refuses what is no name of one file.
+pub(crate) fn ensure_name(name: &OsStr) -> Result<()> {
+    match name.as_bytes() {
+        b"" | b"." | b".." => {}
+        bytes if bytes.contains(&b'/') => {}
+        _ => return Ok(()),
+    }
+    Err(Error::new(ErrorKind::InvalidInput, format!("{name:?} is no name of a file")))
 }
 
 /// Everything before the last slash; empty where there is none.

@@ -106,10 +106,7 @@ pub(crate) fn diff(session: &mut Session, args: &Diff) -> Result<()> {
     let options = args.epoch.options().style(style);
     let quiet = session.out.is_quiet();
     if is_dash(&args.output) {
-        let stdout = session.out.bytes()?;
-        if stdout.is_terminal() {
-            return Err(Failure::usage("an archive is no sight for a terminal").hint("-o FILE writes a file"));
-        }
+        let stdout = session.out.archive()?;
         return with_bar(quiet, |progress| source.export(stdout, &options, progress)).map(drop);
     }
     let out = OutFile::create(&args.output)?;

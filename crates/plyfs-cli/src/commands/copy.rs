@@ -4,6 +4,8 @@
 //! time of the copy, so that the kernel copies up. Every path inside is resolved as inside the root by descriptor, so that no
 //! link of the container leads the copy out of it (CVE-2018-15664).
 
+mod streams;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -11,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use plyfs::{Chain, CopyOptions, Dialect, Inspected, MountOptions, View};
+use plyfs::{Chain, Container, CopyOptions, Dialect, Inspected, MountOptions, View};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -24,6 +26,8 @@ use crate::session::{self, Session};
 /// One end of a copy.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
+    /// Standard input or standard output, as an archive.
+    Stream,
     Here(PathBuf),
     Inside(String, PathBuf),
 }
@@ -32,6 +36,9 @@ impl End {
     /// Reads `NAME:PATH`; what begins with a dot or a slash, or has no colon, is a path here.
     fn parse(text: &OsStr) -> Result<Self> {
         let bytes = text.as_bytes();
+        if bytes == b"-" {
+            return Ok(Self::Stream);
+        }
         let colon = bytes.iter().position(|&byte| byte == b':');
         let Some(colon) = colon.filter(|_| !matches!(bytes[0], b'.' | b'/')) else {
             return Ok(Self::Here(text.into()));
@@ -55,7 +62,9 @@ pub(crate) fn cp(session: &mut Session, args: &Cp) -> Result<()> {
     match (End::parse(&args.from)?, End::parse(&args.to)?) {
         (End::Inside(name, from), End::Here(to)) => copy_out(session, &name, &from, &to, args.archive),
         (End::Here(from), End::Inside(name, to)) => copy_in(session, &from, &name, &to, args.archive),
-        (End::Here(_), End::Here(_)) => {
+        (End::Inside(name, from), End::Stream) => streams::copy_out(session, &name, &from),
+        (End::Stream, End::Inside(name, to)) => streams::copy_in(session, &name, &to),
+        (End::Here(_) | End::Stream, End::Here(_) | End::Stream) => {
             Err(Failure::usage("neither end is inside a container: one of both is NAME:PATH"))
         }
         (End::Inside(..), End::Inside(..)) => {
@@ -185,23 +194,33 @@ fn copy_out(session: &Session, name: &str, from: &Path, to: &Path, archive: bool
 
 /// Copies from a directory of the caller's through a container's mount.
 fn copy_in(session: &Session, from: &Path, name: &str, to: &Path, archive: bool) -> Result<()> {
-    let Inspected::Container(container) = session::inspect(&session.open()?, name)? else {
-        return Err(Failure::usage(format!("{name:?} is no container, and nothing else can be written into")));
-    };
+    let container = container(session, name)?;
     let source = Source::here(from)?;
-    let mount = container.mount(&MountOptions::new())?;
-    let copied = write_inside(&source, mount.path(), to, &options(archive, 0, 0));
-    // A mount made for the copy ends with it, whatever came of the copy; one that was there stays.
-    let ended = if mount.is_maker() { mount.unmount() } else { Ok(()) };
-    copied.and_then(|()| Ok(ended?))
+    within(&container, to, |root| {
+        let target = source.target(to, |path, flags| open_inside(root, path, flags));
+        let (dir, as_name) = target.map_err(|errno| cannot_copy(to, errno))?;
+        source.copy(&dir, as_name.as_deref(), &options(archive, 0, 0))
+    })
 }
 
-fn write_inside(source: &Source, root: &Path, to: &Path, options: &CopyOptions) -> Result<()> {
+/// The container that is to be written into.
+fn container(session: &Session, name: &str) -> Result<Container> {
+    match session::inspect(&session.open()?, name)? {
+        Inspected::Container(container) => Ok(container),
+        _ => Err(Failure::usage(format!("{name:?} is no container, and nothing else can be written into"))),
+    }
+}
+
+/// Lets `write` work below the root of a container's mount.
+fn within(container: &Container, to: &Path, write: impl FnOnce(&OwnedFd) -> Result<()>) -> Result<()> {
+    let mount = container.mount(&MountOptions::new())?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(root, flags, Mode::empty()).map_err(|errno| cannot_copy(to, errno))?;
-    let target = source.target(to, |path, flags| open_inside(&root, path, flags));
-    let (dir, as_name) = target.map_err(|errno| cannot_copy(to, errno))?;
-    source.copy(&dir, as_name.as_deref(), options)
+    let root = rustix::fs::open(mount.path(), flags, Mode::empty()).map_err(|errno| cannot_copy(to, errno));
+    // Dropped before the mount ends, which it would keep busy.
+    let written = root.and_then(|root| write(&root));
+    // A mount made for the copy ends with it, whatever came of the copy; one that was there stays.
+    let ended = if mount.is_maker() { mount.unmount() } else { Ok(()) };
+    written.and_then(|()| Ok(ended?))
 }
 
 /// Opens a path as a process whose root is `root` would.
@@ -241,6 +260,8 @@ mod tests {
             ("./a:b", Some(End::Here("./a:b".into()))),
             ("/a:b", Some(End::Here("/a:b".into()))),
             ("file", Some(End::Here("file".into()))),
+            ("-", Some(End::Stream)),
+            ("./-", Some(End::Here("./-".into()))),
             (":/etc", None),
             ("web-1:", None),
         ] {

@@ -1,7 +1,7 @@
 //! `load`, `save` and `import`: images in and out.
 
 use std::io::IsTerminal;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -83,12 +83,16 @@ fn source(path: &Path) -> Result<Source<'static>> {
     if !is_dash(path) {
         return Ok(Source::path(path)?);
     }
+    Ok(Source::descriptor(standard_input()?, "standard input")?)
+}
+
+/// Standard input, which brings an archive.
+pub(crate) fn standard_input() -> Result<OwnedFd> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
         return Err(Failure::usage("no archive comes from a terminal").hint("name a FILE, or redirect standard input"));
     }
-    let stdin = stdin.as_fd().try_clone_to_owned().map_err(|error| Failure::stream("standard input", error))?;
-    Ok(Source::descriptor(stdin, "standard input")?)
+    stdin.as_fd().try_clone_to_owned().map_err(|error| Failure::stream("standard input", error))
 }
 
 /// A duration that is not nothing: waiting for no time gives everybody up.
@@ -113,10 +117,7 @@ pub(crate) fn save(session: &mut Session, args: &Save) -> Result<()> {
         return to.save(Archive::layout(&args.output));
     }
     if is_dash(&args.output) {
-        let stdout = session.out.bytes()?;
-        if stdout.is_terminal() {
-            return Err(Failure::usage("an archive is no sight for a terminal").hint("-o FILE writes a file"));
-        }
+        let stdout = session.out.archive()?;
         return to.save(archive(format, stdout));
     }
     let out = OutFile::create(&args.output).map_err(|failure| match args.output.is_dir() {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use plyfs::{ExportOptions, Exported, Unpacked, View};
+use plyfs::{Exported, Unpacked, changeset};
 use serde::Serialize;
 
 use crate::cli::{Export, Unpack};
@@ -26,14 +26,13 @@ struct ExportedShape {
 pub(crate) fn export(session: &mut Session, args: &Export) -> Result<()> {
     let (view, options) = (Looked::at(session, &args.what)?.view, args.epoch.options());
     if is_dash(&args.output) {
-        let stdout = session.out.bytes()?;
-        if stdout.is_terminal() {
-            return Err(Failure::usage("an archive is no sight for a terminal").hint("-o FILE writes a file"));
-        }
-        return write(&view, stdout, &options).map(|exported| say_skipped(&exported.skipped, 0));
+        let stdout = session.out.archive()?;
+        let exported = buffered(stdout, |out| view.export(out, &options))?;
+        say_skipped(&exported.skipped, 0);
+        return Ok(());
     }
     let out = OutFile::create(&args.output)?;
-    let exported = write(&view, out.file(), &options)?;
+    let exported = buffered(out.file(), |file| view.export(file, &options))?;
     out.finish()?;
     say_skipped(&exported.skipped, 0);
     if session.out.is_json() {
@@ -44,9 +43,13 @@ pub(crate) fn export(session: &mut Session, args: &Export) -> Result<()> {
     Ok(())
 }
 
-fn write(view: &View, out: impl Write, options: &ExportOptions) -> Result<Exported> {
+/// Lets `export` write an archive by large calls.
+pub(crate) fn buffered<W: Write>(
+    out: W,
+    export: impl FnOnce(&mut BufWriter<W>) -> changeset::Result<Exported>,
+) -> Result<Exported> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
-    let exported = view.export(&mut out, options)?;
+    let exported = export(&mut out)?;
     out.flush().map_err(|error| Failure::stream("write the archive", error))?;
     Ok(exported)
 }
@@ -110,7 +113,7 @@ pub(crate) fn say_unpacked(unpacked: &Unpacked) {
 }
 
 /// Says what was left out, path by path; of very many only how many more.
-fn say_skipped(skipped: &[plyfs::Skipped], more: u64) {
+pub(crate) fn say_skipped(skipped: &[plyfs::Skipped], more: u64) {
     const SHOWN: usize = 20;
     skipped.iter().take(SHOWN).for_each(|skipped| words::warning(&skipped.to_string()));
     let more = more + skipped.len().saturating_sub(SHOWN) as u64;

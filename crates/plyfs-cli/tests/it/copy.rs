@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 
+use plyfs_testkit::process::run;
 use plyfs_testkit::temp::mounts_below;
 
-use crate::bench::{Bench, read};
+use crate::bench::{Bench, PLYFS, clean, read};
 
 /// A container, and a tree beside it to copy.
 fn bench() -> Bench {
@@ -136,4 +137,55 @@ fn root_copies_that_cannot_be_are_refused() {
     let words = bench.run(["cp", "src/.", "web-1:/etc/sub"]).code(4).words();
     assert!(words.contains("\"sub\" is a directory"), "{words}");
     assert!(mounts_below(bench.temp.path()).is_empty(), "a copy that failed leaves no mount");
+}
+
+#[test]
+fn root_a_dash_is_an_archive_on_standard_output_or_input() {
+    plyfs_testkit::require_root!();
+    let bench = bench();
+    let sh = |line: &str| {
+        let line = format!("set -o pipefail; {}", line.replace("plyfs ", &format!("{PLYFS} --root store ")));
+        let ran = run(clean("bash").args(["-c", &line]).current_dir(bench.temp.path())).success();
+        assert_eq!(ran.words(), "", "{line}");
+        ran.text()
+    };
+    assert_eq!(sh("plyfs cp web-1:/etc - | tar t"), "etc/\netc/gone\netc/motd");
+    assert_eq!(sh("plyfs cp app:1:/etc/. - | tar t"), "gone\nmotd");
+    assert_eq!(sh("plyfs cp web-1:etc/motd - | tar xO motd"), "hello");
+
+    sh("chown -R 7:8 src && tar c src plain | plyfs cp - web-1:/app");
+    assert_eq!(listed(&bench, "/app"), "/app/config /app/plain /app/src/file /app/src/sub/inner");
+    assert_eq!(
+        sh("plyfs cp web-1:/app/src - | tar tv --numeric-owner | grep -c ' 7/8 '"),
+        "4",
+        "owners are the archive's"
+    );
+    sh("plyfs cp app:1:/etc - | plyfs cp - web-1:/app/src");
+    assert_eq!(bench.ok(["cat", "web-1", "app/src/etc/motd"]), "hello");
+    assert!(mounts_below(bench.temp.path()).is_empty(), "the mount of a copy ends with it");
+    assert_eq!(bench.ok(["fsck"]), "", "nothing is left of what was unpacked aside");
+}
+
+#[test]
+fn root_an_archive_that_cannot_be_copied_changes_nothing() {
+    plyfs_testkit::require_root!();
+    let bench = bench();
+    bench.ok(["--quiet", "mount", "web-1"]);
+    let mut tar = clean("tar");
+    let whole = tar.args(["c", "src", "plain"]).current_dir(bench.temp.path()).output().expect("tar").stdout;
+    let refused = |to: &str, archive: &[u8], code: i32| {
+        fs::write(bench.temp.join("in.tar"), archive).expect("written");
+        let line = format!("{PLYFS} --root store cp - {to} < in.tar");
+        let ran = run(clean("sh").args(["-c", &line]).current_dir(bench.temp.path())).code(code);
+        assert_eq!(bench.ok(["changes", "web-1"]), "", "{to}");
+        bench.plain(&ran.words())
+    };
+    let torn = refused("web-1:/app", &whole[..1800], 8);
+    assert!(torn.contains("archive"), "{torn}");
+    let missing = refused("web-1:/none", &whole, 3);
+    assert!(missing.contains("copy to /none"), "{missing}");
+    let image = refused("app:1:/app", &whole, 2);
+    assert!(image.contains("is no container"), "{image}");
+    let file = refused("web-1:/app/config", &whole, 5);
+    assert!(file.contains("copy to /app/config"), "{file}");
 }

@@ -1,8 +1,9 @@
-//! A view as one archive: everything it shows, and nothing of how its layers come to show it.
+//! A view, or a part of it, as one archive: everything it shows, and nothing of how its layers come to show it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use plyfs_sys::fs::FileType;
@@ -13,8 +14,9 @@ use super::walk::ROOT;
 use super::writer::Writer;
 use super::{ExportOptions, Exported, attributes};
 use crate::layout::WHITEOUT_PREFIX;
+use crate::names::ensure_name;
 use crate::upper::{self, changed};
-use crate::{Dialect, Entry, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped, View};
+use crate::{Dialect, Entry, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped, View, Walk};
 
 impl View {
     /// Writes everything the view shows as one archive without whiteouts; the same tree gives the same bytes.
@@ -23,30 +25,69 @@ impl View {
     /// directory it gives the tree. What no archive can hold is in [`Exported::skipped`]. A file that changes while it is read
     /// is [`ErrorKind::Conflict`] and named (rule 28). Nothing is synced; `out` is flushed.
     pub fn export(&self, out: impl Write, options: &ExportOptions) -> Result<Exported> {
-        let dialect = self.layers().dialect();
-        let mut flat =
-            Flat { options, dialect, archive: Writer::new(out), links: Links::default(), skipped: Vec::new() };
-        let mut walk = self.walk("/")?;
-        while let Some(entry) = walk.next() {
-            if !flat.entry(entry?.found())? {
-                walk.skip_below();
-            }
+        Flat::new(self, Path::new(""), None, out, options).all(self.walk("/")?)
+    }
+
+    /// Writes what is at and below `path` as one archive: as `name` in it, or without a name what is in the directory at
+    /// `path`.
+    ///
+    /// Everything else is as [`View::export`] writes it; hard links are kept among what is written.
+    pub fn export_at(
+        &self,
+        path: impl AsRef<Path>,
+        name: Option<&OsStr>,
+        out: impl Write,
+        options: &ExportOptions,
+    ) -> Result<Exported> {
+        if let Some(name) = name {
+            ensure_name(name)?;
         }
-        let (diff_id, size) = flat.archive.finish()?;
-        Ok(Exported { diff_id, size, skipped: flat.skipped })
+        let start = self.entry(path)?;
+        if name.is_none() {
+            start.directory()?;
+        }
+        let from = start.relative().to_owned();
+        Flat::new(self, &from, name, out, options).all(self.walk(&from)?)
     }
 }
 
 /// An archive under way.
 struct Flat<'a, W: Write> {
     options: &'a ExportOptions,
+    /// What of the view is written, and what it is called in the archive; without a name it is the archive's root.
+    start: &'a Path,
+    name: Option<&'a OsStr>,
     dialect: Dialect,
     archive: Writer<W>,
     links: Links,
     skipped: Vec<Skipped>,
 }
 
-impl<W: Write> Flat<'_, W> {
+impl<'a, W: Write> Flat<'a, W> {
+    fn new(view: &View, start: &'a Path, name: Option<&'a OsStr>, out: W, options: &'a ExportOptions) -> Self {
+        let (dialect, archive) = (view.layers().dialect(), Writer::new(out));
+        Self { options, start, name, dialect, archive, links: Links::default(), skipped: Vec::new() }
+    }
+
+    fn all(mut self, mut walk: Walk) -> Result<Exported> {
+        while let Some(entry) = walk.next() {
+            if !self.entry(entry?.found())? {
+                walk.skip_below();
+            }
+        }
+        let (diff_id, size) = self.archive.finish()?;
+        Ok(Exported { diff_id, size, skipped: self.skipped })
+    }
+
+    /// What a path of the view is called in the archive; the archive's root has no name.
+    fn called(&self, path: &Path) -> Vec<u8> {
+        let below = path.strip_prefix(self.start).unwrap_or(path);
+        let name = self.name.map(Path::new).unwrap_or(Path::new(""));
+        // Joining nothing would add a slash.
+        let called = if below.as_os_str().is_empty() { name.to_owned() } else { name.join(below) };
+        called.into_os_string().into_vec()
+    }
+
     /// Archives one entry; `false` when it and all below it are left out.
     fn entry(&mut self, found: &Found) -> Result<bool> {
         let path = match found {
@@ -67,8 +108,9 @@ impl<W: Write> Flat<'_, W> {
     fn directory(&mut self, merged: &Merged) -> Result<()> {
         let path = merged.path();
         let (Some(fd), Some(stat)) = (merged.uppermost(), merged.stat()?) else { return Ok(()) };
-        let is_root = path.as_os_str().is_empty();
-        let name = if is_root { ROOT.to_vec() } else { [path.as_os_str().as_bytes(), b"/"].concat() };
+        let called = self.called(path);
+        let is_root = called.is_empty();
+        let name = if is_root { ROOT.to_vec() } else { [&called[..], b"/"].concat() };
         let mut header = self.options.header(Kind::Directory, name, &stat);
         header.xattrs = attributes::carried(fd, path, self.dialect, &mut self.skipped)?;
         if is_root && !attributes::root_differs(&header, None, self.dialect)? {
@@ -92,7 +134,7 @@ impl<W: Write> Flat<'_, W> {
             }
             _ => return Err(Error::new(ErrorKind::Unsupported, format!("{path:?} is of no known type"))),
         };
-        let name = path.as_os_str().as_bytes().to_vec();
+        let name = self.called(path);
         if let Some(link) = self.links.earlier(stat, &name) {
             let header = Header { link, ..self.options.header(Kind::HardLink, name, stat) };
             return self.archive.header(&header);

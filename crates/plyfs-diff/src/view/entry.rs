@@ -38,7 +38,7 @@ impl ViewEntry {
         Path::new("/").join(self.relative())
     }
 
-    pub(super) fn relative(&self) -> &Path {
+    pub(crate) fn relative(&self) -> &Path {
         match &self.found {
             Found::Directory(merged) => merged.path(),
             Found::Symlink(entry) | Found::Other(entry) => entry.path(),
@@ -138,7 +138,7 @@ impl ViewEntry {
         }
     }
 
-    pub(super) fn directory(&self) -> Result<&Merged> {
+    pub(crate) fn directory(&self) -> Result<&Merged> {
         match &self.found {
             Found::Directory(merged) => Ok(merged),
             _ => Err(self.is_not("a directory")),

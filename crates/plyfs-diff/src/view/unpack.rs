@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::{FileKind, Metadata, View, ViewEntry, Walk};
 use crate::layout::CAPABILITY;
+use crate::names::ensure_name;
 use crate::{Dialect, Error, ErrorKind, Result, SkipReason, Skipped, beneath};
 
 /// How many directories are held open on the way down; further out they are opened again when needed.
@@ -99,8 +100,8 @@ impl View {
         name: Option<&OsStr>,
         options: &CopyOptions,
     ) -> Result<Unpacked> {
-        if name.is_some_and(|name| matches!(name.as_bytes(), b"" | b"." | b"..") || name.as_bytes().contains(&b'/')) {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("{name:?} is no name of a file")));
+        if let Some(name) = name {
+            ensure_name(name)?;
         }
         let root = fs::open_dir_at(target, ".").map_err(|error| Error::call("open the directory", error))?;
         let start = self.entry(path)?;

@@ -14,7 +14,7 @@ use plyfs_testkit::require_root;
 use plyfs_testkit::tree::{Entry, Kind, Mtime, Options, Tree, differences};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::layers::{Layers, chmod, node, opaque_dir, set_xattr, touch, whiteout, write};
+use crate::layers::{Layers, chmod, listing, names, node, opaque_dir, set_xattr, touch, whiteout, write};
 
 /// Everything a view shows, in the words of the kernel's oracle.
 pub fn seen(view: &View) -> Tree {
@@ -373,6 +373,34 @@ fn a_view_of_one_layer_exports_the_archive_that_export_writes() {
     let expected = export(lower(), &Chain::empty(), &mut plain, &ExportOptions::new()).expect("exported");
     assert!(flat == plain, "the same bytes");
     assert_eq!(exported, expected);
+}
+
+#[test]
+fn a_part_of_a_view_is_archived_under_the_name_it_is_given() {
+    let layers = Layers::new(2).with_dialect(Dialect::User);
+    write(layers.lower(1).join("top/dir/below"), "below");
+    write(layers.lower(0).join("top/dir/sub/file"), "content");
+    fs::hard_link(layers.lower(0).join("top/dir/sub/file"), layers.lower(0).join("top/dir/linked")).expect("a link");
+    fs::hard_link(layers.lower(0).join("top/dir/sub/file"), layers.lower(0).join("top/outside")).expect("a link");
+    let lower = |index| open_dir(layers.lower(index)).expect("a layer");
+    let view = View::new(Chain::new(vec![lower(0), lower(1)], Dialect::User)).expect("a view");
+    let part = |path: &str, name: Option<&str>| {
+        let mut archive = Vec::new();
+        let done = view.export_at(path, name.map(OsStr::new), &mut archive, &ExportOptions::new());
+        done.map(|_| names(&archive)).map_err(|error| error.kind())
+    };
+    let all = part("/top/dir", Some("new")).expect("archived");
+    assert_eq!(all, ["new/", "new/below", "new/linked", "new/sub/", "new/sub/file"]);
+    let mut archive = Vec::new();
+    view.export_at("top/dir", Some(OsStr::new("new")), &mut archive, &ExportOptions::new()).expect("archived");
+    let link = listing(&archive).pop().expect("the link");
+    assert!(link.starts_with('h') && link.contains("new/linked"), "links lead to names in the archive: {link}");
+    let content = part("top/dir", None).expect("archived");
+    assert_eq!(content, ["below", "linked", "sub/", "sub/file"], "the directory itself is the archive's root");
+    assert_eq!(part("top/outside", Some("alone")).expect("archived"), ["alone"]);
+    assert_eq!(part("top/outside", None).expect_err("no directory"), ErrorKind::InvalidInput);
+    assert_eq!(part("top/none", Some("x")).expect_err("nothing there"), ErrorKind::NotFound);
+    assert_eq!(part("top", Some("a/b")).expect_err("no name"), ErrorKind::InvalidInput);
 }
 
 #[test]
