@@ -47,6 +47,15 @@ impl Usage {
             inodes: 1,
         }
     }
+
+    /// Says whether no more is set aside for a file than its content fills.
+    ///
+    /// What is more may be taken back when the file is closed: XFS sets aside ahead of what is written.
+    pub(crate) fn is_tight(stat: &Stat) -> bool {
+        let cost = Self::of(stat);
+        let unit = u64::try_from(stat.st_blksize).unwrap_or(0).max(1);
+        cost.allocated <= cost.apparent.saturating_add(unit - 1) / unit * unit
+    }
 }
 
 struct Measure {

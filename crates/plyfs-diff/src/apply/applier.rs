@@ -166,16 +166,21 @@ impl<'a> Applier<'a> {
 
     fn file(&mut self, name: &OsStr, entry: &Entry) -> Result<Done> {
         let path = self.cursor.path_of(name);
-        let file = self.create(name, metadata::first_mode(entry, self.creator))?;
+        let mode = metadata::first_mode(entry, self.creator);
+        let file = self.create(name, mode)?;
         let setting = |error| failed("set the attributes of", &path, error);
-        let made = metadata::ensure_private(&file, entry).map_err(setting)?;
+        metadata::ensure_private(&file, entry, mode).map_err(setting)?;
         let crc = self.fill(&file, entry)?;
+        // One look, when all is written: it says what is left to set, and mostly what the file costs.
+        let made = fs::stat(&file).map_err(setting)?;
         let target = Target::New(file.as_fd(), &made);
         let dropped = metadata::restore(target, entry, self.options.tolerates_attributes).map_err(setting)?;
         self.report(&path, dropped);
-        // What a file costs is certain when it is closed: some file systems set more aside while it is written.
         drop(file);
-        self.cursor.count(name)?;
+        match entry.xattrs.is_empty() && Usage::is_tight(&made) {
+            true => self.cursor.count_as(&made),
+            false => self.cursor.count(name)?,
+        }
         Ok(match crc {
             Some(crc) if entry.stored > 0 => Done::At(path, crc),
             _ => Done::Empty(path),

@@ -129,6 +129,11 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    /// Counts what was made in the current directory and has this status for good.
+    pub(super) fn count_as(&mut self, stat: &Stat) {
+        self.tally.add(Usage::of(stat));
+    }
+
     /// Says that `stat` is about to be removed from the layer.
     pub(super) fn uncount(&mut self, stat: &Stat) {
         self.tally.remove(stat);

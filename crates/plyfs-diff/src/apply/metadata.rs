@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use plyfs_sys::fs::{self, Gid, Stat, Timespec, Timestamps, Uid};
 use plyfs_sys::{CallError, xattr};
-use rustix::fs::Mode;
+use rustix::fs::{Mode, StatxFlags};
 use rustix::io::Errno;
 
 use crate::Dialect;
@@ -27,7 +27,7 @@ pub(super) type Owner = Option<(u32, u32)>;
 pub(super) enum Target<'a> {
     /// An open file or directory.
     Open(BorrowedFd<'a>),
-    /// The same of one that was just made, and its status then: what it has already need not be set.
+    /// The same of one that was made here, and its status since: what it has already need not be set.
     New(BorrowedFd<'a>, &'a Stat),
     /// A name in a directory: what cannot be opened without side effects.
     Name(BorrowedFd<'a>, &'a OsStr),
@@ -52,25 +52,32 @@ pub(super) fn first_dir_mode(entry: &Entry, creator: (u32, u32)) -> Mode {
     if mode.contains(Mode::RWXU) { mode } else { Mode::RWXU }
 }
 
-/// The status of a file that was just made with [`first_mode`].
+/// Closes a file that was just made with this mode to others until its own group is set, where the directory gave it
+/// another one.
 ///
-/// In a directory that gives its group to what is made in it, the file is closed to others until its own group is set.
-pub(super) fn ensure_private(file: impl AsFd, entry: &Entry) -> Result<Stat, CallError> {
-    made_private(file.as_fd(), entry, PRIVATE)
+/// Where its group may do what everyone may, whose group it is makes no difference, and nothing is looked at. Nor are the
+/// times ever: from then on the kernel would keep the next change apart from what was seen, and write the inode once more.
+pub(super) fn ensure_private(file: impl AsFd, entry: &Entry, mode: Mode) -> Result<(), CallError> {
+    if (mode.as_raw_mode() >> 3) & 0o7 == mode.as_raw_mode() & 0o7 {
+        return Ok(());
+    }
+    let file = file.as_fd();
+    let made = fs::statx_at(file, "", StatxFlags::UID | StatxFlags::GID | StatxFlags::MODE)?;
+    if (made.stx_uid, made.stx_gid) == (entry.uid, entry.gid) {
+        return Ok(());
+    }
+    set_mode(file, PRIVATE.as_raw_mode())
 }
 
-/// The same of a directory that was just made with [`first_dir_mode`].
+/// The status of a directory that was just made with [`first_dir_mode`], closed to others as [`ensure_private`] does.
 pub(super) fn ensure_private_dir(dir: impl AsFd, entry: &Entry) -> Result<Stat, CallError> {
-    made_private(dir.as_fd(), entry, Mode::RWXU)
-}
-
-fn made_private(made: BorrowedFd<'_>, entry: &Entry, private: Mode) -> Result<Stat, CallError> {
-    let status = fs::stat(made)?;
+    let dir = dir.as_fd();
+    let status = fs::stat(dir)?;
     if (status.st_uid, status.st_gid) == (entry.uid, entry.gid) || status.st_mode & 0o077 == 0 {
         return Ok(status);
     }
-    set_mode(made, private.as_raw_mode())?;
-    fs::stat(made)
+    set_mode(dir, Mode::RWXU.as_raw_mode())?;
+    fs::stat(dir)
 }
 
 /// Gives `target` what the entry says, but the times of a directory; returns the attributes that were left out.

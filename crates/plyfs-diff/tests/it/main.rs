@@ -7,6 +7,7 @@ mod apply_entries;
 mod apply_names;
 mod apply_oracles;
 mod apply_whiteouts;
+mod apply_writing;
 mod chain;
 mod changes;
 mod compare;
