@@ -27,10 +27,10 @@ use crate::layout::{LOWER_APPEND, MAX_VALUE, OVERLAY, UPPER, WORK};
 use crate::options::{MountOptions, Setting, escape_value};
 use crate::{Error, Plan, Result};
 
-/// Makes the planned mount without a place.
-pub(crate) fn mount(plan: &Plan) -> Result<OwnedFd> {
+/// Makes the planned mount without a place; `upper` is the plan's upper directory, opened by `O_PATH`.
+pub(crate) fn mount(plan: &Plan, upper: Option<&OwnedFd>) -> Result<OwnedFd> {
     let context = Context::open().map_err(|call| Error::mounting(plan.subject(), call))?;
-    context.build(plan).map_err(|call| {
+    context.build(plan, upper).map_err(|call| {
         let log = context.log();
         let message = if log.is_empty() { plan.subject() } else { format!("{}: {log}", plan.subject()) };
         Error::mounting(message, call)
@@ -46,10 +46,15 @@ impl Context {
         opened.map(Self).map_err(|errno| CallError::new("fsopen", OVERLAY, errno))
     }
 
-    fn build(&self, plan: &Plan) -> Result<OwnedFd, CallError> {
+    fn build(&self, plan: &Plan, upper: Option<&OwnedFd>) -> Result<OwnedFd, CallError> {
         self.set("source", OVERLAY.as_ref())?;
         if plan.features.has(Feature::LAYER_FD) {
-            self.add_layers(plan, |key, name| self.layer_by_descriptor(plan, key, name))?;
+            // The upper directory is open already; only where the kernel takes no `O_PATH` it is opened once more.
+            let upper = upper.filter(|_| plan.features.has(Feature::LAYER_PATH_FD));
+            self.add_layers(plan, |key, name| match upper.filter(|_| key == UPPER) {
+                Some(upper) => self.layer(key, name, upper),
+                None => self.layer_by_descriptor(plan, key, name),
+            })?;
         } else {
             let by_name = || self.add_layers(plan, |key, name| self.layer_by_name(plan, key, name));
             aside::within(&plan.stack.home, by_name)?;
@@ -81,8 +86,11 @@ impl Context {
 
     fn layer_by_descriptor(&self, plan: &Plan, key: &'static str, name: &OsStr) -> Result<(), CallError> {
         let by_path = plan.features.has(Feature::LAYER_PATH_FD);
-        let layer = open(plan, name, if by_path { OFlags::PATH } else { OFlags::RDONLY })?;
-        fsconfig_set_fd(&self.0, key, &layer).map_err(|errno| refused(key, name, errno))
+        self.layer(key, name, &open(plan, name, if by_path { OFlags::PATH } else { OFlags::RDONLY })?)
+    }
+
+    fn layer(&self, key: &'static str, name: &OsStr, layer: &OwnedFd) -> Result<(), CallError> {
+        fsconfig_set_fd(&self.0, key, layer).map_err(|errno| refused(key, name, errno))
     }
 
     /// The thread's directory is the home.

@@ -109,10 +109,12 @@ impl Plan {
 
     /// Mounts on an open directory; see [`Self::mount_at`].
     pub fn mount_on(&self, target: impl AsFd) -> Result<()> {
-        self.check_upper()?;
         match self.engine {
-            Engine::Descriptor => self.build().and_then(|mount| target::attach(mount, target)),
-            Engine::Classic => classic::mount(self, target.as_fd()).map_err(|error| backing::explain(self, error)),
+            Engine::Descriptor => self.mount_detached().and_then(|mount| target::attach(mount, target)),
+            Engine::Classic => {
+                self.open_upper()?;
+                classic::mount(self, target.as_fd()).map_err(|error| backing::explain(self, error))
+            }
         }
     }
 
@@ -121,7 +123,10 @@ impl Plan {
     /// [`attach`](crate::attach) gives it a place later. Needs the descriptor engine.
     pub fn mount_detached(&self) -> Result<OwnedFd> {
         match self.engine {
-            Engine::Descriptor => self.check_upper().and_then(|()| self.build()),
+            Engine::Descriptor => {
+                let upper = self.open_upper()?;
+                descriptor::mount(self, upper.as_ref()).map_err(|error| backing::explain(self, error))
+            }
             Engine::Classic => {
                 let message = "a detached mount needs fsopen(2) with lowerdir+ (in Linux since 6.7)";
                 Err(Error::new(ErrorKind::Unsupported, message))
@@ -129,14 +134,12 @@ impl Plan {
         }
     }
 
-    fn build(&self) -> Result<OwnedFd> {
-        descriptor::mount(self).map_err(|error| backing::explain(self, error))
-    }
-
-    fn check_upper(&self) -> Result<()> {
-        let Some(Upper { upper, .. }) = &self.stack.upper else { return Ok(()) };
+    /// Opens the upper directory, which has to be on a file system that can carry one.
+    fn open_upper(&self) -> Result<Option<OwnedFd>> {
+        let Some(Upper { upper, .. }) = &self.stack.upper else { return Ok(None) };
         let directory = target::open_layer(self, upper, rustix::fs::OFlags::PATH)?;
-        backing::check_upper(&directory).map_err(|error| error.at(&self.stack.path.join(upper)))
+        backing::check_upper(&directory).map_err(|error| error.at(&self.stack.path.join(upper)))?;
+        Ok(Some(directory))
     }
 
     /// Writes the option string, naming each directory by `name`.
