@@ -153,7 +153,7 @@ impl Store {
         self.commit(|records| put_container(records, &record))?;
         self.reached("create 1");
         let mut container = Container::of(self, record);
-        let made = container.claim_new().and_then(|transition| container.ensure_directories(&transition));
+        let made = container.claim_new().and_then(|transition| container.make_directories(&transition));
         self.reached("create 3");
         if let Err(error) = made {
             let _ = container.remove(Removal::Unmounted);

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use plyfs_link::{LayerId, LinkId};
-use plyfs_sys::fs;
+use plyfs_sys::fs::{self, Stat};
 use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -124,17 +124,25 @@ impl Container {
         Ok(there.is_some())
     }
 
-    /// Makes its directories, or those of them that a crash took, as Docker lays a container out.
+    /// Makes those of its directories that a crash took; see [`Self::make_directories`].
+    pub(crate) fn ensure_directories(&self, transition: &Lock) -> Result<()> {
+        if !self.has_upper(transition)? {
+            self.refuse_lost()?;
+        }
+        self.make_directories(transition)
+    }
+
+    /// Makes its directories, or those of them that are missing, as Docker lays a container out. Whoever calls it knows that
+    /// nothing can have been in them.
     ///
     /// 1. `diff` and `work`.
     /// 2. `link` and `lower`, which repeat the record.
     /// 3. The short link: from now on a missing `diff` is damage.
-    pub(crate) fn ensure_directories(&self, transition: &Lock) -> Result<()> {
+    pub(crate) fn make_directories(&self, transition: &Lock) -> Result<()> {
         let directory = transition.as_file();
         if !self.has_upper(transition)? {
-            self.refuse_lost()?;
-            let root = self.parent().map(|parent| self.store.tree(parent)).transpose()?;
-            make_upper(directory, root.as_ref()).map_err(|e| self.failed(e))?;
+            let root = self.parent().map(|parent| self.store.root_status(parent)).transpose()?;
+            make_upper(directory, root).map_err(|e| self.failed(e))?;
         }
         let chain = self.store.ancestry(self.parent())?;
         let links: Vec<_> = chain.iter().map(|layer| layer.link).collect();
@@ -163,12 +171,9 @@ impl Store {
 /// Makes the upper tree; its root has the owner and mode of the chain's root (rule 53).
 ///
 /// It gets its name last: a crash in between must not leave one with another owner or mode.
-fn make_upper(directory: &OwnedFd, parent_root: Option<&OwnedFd>) -> plyfs_sys::Result<()> {
+fn make_upper(directory: &OwnedFd, parent_root: Option<Stat>) -> plyfs_sys::Result<()> {
     let (mode, owner) = match parent_root {
-        Some(root) => {
-            let root = fs::stat(root)?;
-            (Mode::from_raw_mode(root.st_mode & 0o7777), (root.st_uid, root.st_gid))
-        }
+        Some(root) => (Mode::from_raw_mode(root.st_mode & 0o7777), (root.st_uid, root.st_gid)),
         None => (Mode::from_raw_mode(0o755), (0, 0)),
     };
     fs::ensure_dir_at(directory, layout::NEW_DIFF, mode)?;

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use plyfs_diff::{Chain, Dialect, Usage};
 use plyfs_journal::Snapshot;
 use plyfs_link::{LayerId, LinkId};
-use plyfs_sys::fs;
+use plyfs_sys::CallError;
+use plyfs_sys::fs::{self, FileType, Stat};
 use plyfs_sys::lock::{Lock, Sharing};
+use rustix::io::Errno;
 
 use crate::record::LayerRecord;
 use crate::{ChainId, DiffId, Digest, Error, Result, Store, User, key, layout, record};
@@ -59,6 +61,16 @@ impl Store {
     pub(crate) fn tree(&self, id: LayerId) -> Result<OwnedFd> {
         let open = || fs::open_dir_at(fs::open_dir_at(self.home(), id.to_string())?, plyfs_link::DIFF);
         open().map_err(|e| Error::call(format!("layer {id}"), e))
+    }
+
+    /// The status of a layer's root.
+    pub(crate) fn root_status(&self, id: LayerId) -> Result<Stat> {
+        let name = format!("{id}/{}", plyfs_link::DIFF);
+        let status = fs::stat_at(self.home(), &name).and_then(|status| {
+            let is_dir = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
+            if is_dir { Ok(status) } else { Err(CallError::new("fstatat", &name, Errno::NOTDIR)) }
+        });
+        status.map_err(|e| Error::call(format!("layer {id}"), e))
     }
 
     /// The records of a layer and its ancestors, uppermost first.

@@ -2,9 +2,20 @@
 //!
 //! The attribute says of which directory it is: a store that is copied has the same ids and the same attributes, and the
 //! mounts of the one are none of the other's.
+//!
+//! | offset | bytes | what, little-endian |
+//! |---|---|---|
+//! | 0 | 8 | boot: the first 16 digits of the kernel's boot id |
+//! | 8 | 8 | mount namespace |
+//! | 16 | 8 | unique id of the mount, or 0 |
+//! | 24, 32 | 8 each | device and inode of the directory |
+//! | 40 | | absolute path; nothing for the container's own `merged` |
+//!
+//! Numbers and no path make it small enough for the inode itself, where ext4 has about 60 bytes for it: more would take a
+//! block of the disk and several times as long.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -22,14 +33,18 @@ const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 /// What was true when the mount was made.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Mark {
-    boot: String,
+    boot: u64,
     namespace: u64,
-    /// 0 while the mount is being made, and on kernels without unique ids.
+    /// 0 while the classic engine makes the mount, and on kernels without unique ids.
     mount: u64,
     /// The container's own.
     directory: Identity,
-    path: PathBuf,
+    /// `None`: at the container's own `merged`.
+    path: Option<PathBuf>,
 }
+
+/// The bytes before the path.
+const FIXED: usize = 40;
 
 /// Device and inode: what a directory is, whatever its name.
 type Identity = (u64, u64);
@@ -43,15 +58,20 @@ pub(crate) struct Seen {
 }
 
 impl Mark {
-    /// A mount of the container in `directory` that is about to be made.
-    pub(crate) fn about_to_mount(directory: &OwnedFd, path: &Path) -> Result<Self> {
-        let (boot, namespace, directory) = (boot_id()?.to_owned(), own_namespace()?, identity(directory)?);
-        Ok(Self { boot, namespace, mount: 0, directory, path: path.to_owned() })
+    /// A mount of the container in `directory` that is about to be made; without a path at its own `merged`.
+    pub(crate) fn about_to_mount(directory: &OwnedFd, path: Option<&Path>) -> Result<Self> {
+        let (boot, namespace, directory) = (boot_number()?, own_namespace()?, identity(directory)?);
+        Ok(Self { boot, namespace, mount: 0, directory, path: path.map(Path::to_owned) })
     }
 
-    /// The mount that was just made where this one said.
-    pub(crate) fn made(self) -> Result<Self> {
-        Ok(Self { mount: mount_id(&self.path)?.unwrap_or(0), ..self })
+    /// The same with the id of the mount whose root `mount` is.
+    pub(crate) fn of(self, mount: &OwnedFd) -> Result<Self> {
+        Ok(Self { mount: mount_id(mount, Path::new(""))?.unwrap_or(0), ..self })
+    }
+
+    /// The same with the id of the mount that was made at `path`.
+    pub(crate) fn made(self, path: &Path) -> Result<Self> {
+        Ok(Self { mount: mount_id(rustix::fs::CWD, path)?.unwrap_or(0), ..self })
     }
 
     /// Reads the mark of a container's directory.
@@ -62,40 +82,49 @@ impl Mark {
         Ok((mark.directory == identity(directory)?).then_some(mark))
     }
 
-    /// Boot id, namespace, mount id, the directory's device and inode, and path, separated by spaces; the path is last
-    /// and may hold any byte.
     pub(crate) fn write(&self, directory: &OwnedFd) -> Result<()> {
-        let (device, inode) = self.directory;
-        let mut value = format!("{} {} {} {device} {inode} ", self.boot, self.namespace, self.mount).into_bytes();
-        value.extend(self.path.as_os_str().as_bytes());
-        xattr::set(directory, layout::MOUNT_MARK, &value).map_err(|e| Error::call("mount mark", e))
+        xattr::set(directory, layout::MOUNT_MARK, &self.encode()).map_err(|e| Error::call("mount mark", e))
     }
 
     pub(crate) fn remove(directory: &OwnedFd) -> Result<()> {
         xattr::remove(directory, layout::MOUNT_MARK).map_err(|e| Error::call("mount mark", e))
     }
 
+    fn encode(&self) -> Vec<u8> {
+        let (device, inode) = self.directory;
+        let numbers = [self.boot, self.namespace, self.mount, device, inode];
+        let path = self.path.iter().flat_map(|path| path.as_os_str().as_bytes());
+        numbers.iter().flat_map(|number| number.to_le_bytes()).chain(path.copied()).collect()
+    }
+
     fn parse(value: &[u8]) -> Option<Self> {
-        let mut parts = value.splitn(6, |&byte| byte == b' ');
-        let mut text = || std::str::from_utf8(parts.next()?).ok();
-        let (boot, namespace, mount) = (text()?.to_owned(), text()?.parse().ok()?, text()?.parse().ok()?);
-        let directory = (text()?.parse().ok()?, text()?.parse().ok()?);
-        let path = OsString::from_vec(parts.next()?.to_vec()).into();
+        let (numbers, path) = value.split_at_checked(FIXED)?;
+        let mut numbers = numbers.chunks_exact(8).map(|bytes| bytes.try_into().map_or(0, u64::from_le_bytes));
+        let mut next = || numbers.next();
+        let (boot, namespace, mount, directory) = (next()?, next()?, next()?, (next()?, next()?));
+        let path = (!path.is_empty()).then(|| OsString::from_vec(path.to_vec()).into());
         Some(Self { boot, namespace, mount, directory, path })
     }
 
     /// Says whether the mount is there: after a reboot nothing is; in this namespace the kernel tells; in
-    /// another one a living guard tells, else whether any process still lives in it. `layer` is the container's own.
-    pub(crate) fn confirm(self, layer: LayerId, is_guarded: impl FnOnce() -> Result<bool>) -> Result<Option<Seen>> {
-        if self.boot != boot_id()? {
+    /// another one a living guard tells, else whether any process still lives in it. `layer` is the container's own, `merged`
+    /// its default mount point.
+    pub(crate) fn confirm(
+        self,
+        layer: LayerId,
+        merged: PathBuf,
+        is_guarded: impl FnOnce() -> Result<bool>,
+    ) -> Result<Option<Seen>> {
+        if self.boot != boot_number()? {
             return Ok(None);
         }
+        let path = self.path.unwrap_or(merged);
         if self.namespace != own_namespace()? {
             let alive = is_guarded()? || is_inhabited(self.namespace)?;
-            return Ok(alive.then_some(Seen { path: self.path, is_here: false }));
+            return Ok(alive.then_some(Seen { path, is_here: false }));
         }
-        if self.mount != 0 && mount_id(&self.path)? == Some(self.mount) {
-            return Ok(Some(Seen { path: self.path, is_here: true }));
+        if self.mount != 0 && mount_id(rustix::fs::CWD, &path)? == Some(self.mount) {
+            return Ok(Some(Seen { path, is_here: true }));
         }
         // Moved, covered by another mount, or never finished: the whole table is asked.
         let table = mountinfo::read().map_err(|e| Error::mount("mount table", e))?;
@@ -103,8 +132,8 @@ impl Mark {
             return Ok(Some(Seen { path: entry.mount_point.clone(), is_here: true }));
         }
         let mut named_alone = table.iter().filter(|entry| is_named_alone(entry, layer));
-        if named_alone.clone().any(|entry| entry.mount_point == self.path) {
-            return Ok(Some(Seen { path: self.path, is_here: true }));
+        if named_alone.clone().any(|entry| entry.mount_point == path) {
+            return Ok(Some(Seen { path, is_here: true }));
         }
         // At its own `merged` another container is mounted, of a copy of this store; anywhere else it may be this one.
         let Some(entry) = named_alone.find(|entry| !entry.mount_point.ends_with(plyfs_link::MERGED)) else {
@@ -148,9 +177,10 @@ fn identity(directory: &OwnedFd) -> Result<Identity> {
     Ok((status.st_dev, status.st_ino))
 }
 
-/// The unique id of the mount whose root `path` is; `None` when it is no mount point or the kernel has no such ids.
-fn mount_id(path: &Path) -> Result<Option<u64>> {
-    let status = match fs::statx_at(rustix::fs::CWD, path.as_os_str(), MNT_ID_UNIQUE) {
+/// The unique id of the mount whose root `path` below `dir` is, or `dir` itself where it is empty; `None` when that is no
+/// root of a mount or the kernel has no such ids.
+fn mount_id(dir: impl AsFd, path: &Path) -> Result<Option<u64>> {
+    let status = match fs::statx_at(dir, path.as_os_str(), MNT_ID_UNIQUE) {
         Err(error) if error.is_not_found() => return Ok(None),
         result => result.map_err(|e| Error::call("mount point", e))?,
     };
@@ -170,6 +200,13 @@ pub(crate) fn boot_id() -> Result<&'static str> {
     }
     let text = read_proc("sys/kernel/random/boot_id")?;
     Ok(BOOT.get_or_init(|| text.trim_end().into()))
+}
+
+/// The first 16 digits of the boot id, which are as good as all to tell one boot from another.
+fn boot_number() -> Result<u64> {
+    let boot = boot_id()?;
+    let digits: String = boot.chars().filter(|&c| c != '-').take(16).collect();
+    u64::from_str_radix(&digits, 16).map_err(|_| Error::new(ErrorKind::Io, format!("boot id {boot:?}")))
 }
 
 fn read_proc(name: &str) -> Result<String> {
@@ -212,11 +249,19 @@ mod tests {
     #[test]
     fn a_mark_with_any_path_bytes_reads_back() {
         let path = PathBuf::from(OsString::from_vec(b"/a b\n\xff".to_vec()));
-        let mark = Mark { boot: "boot".to_owned(), namespace: 4, mount: 7, directory: (8, 9), path };
-        let text = b"boot 4 7 8 9 /a b\n\xff";
-        assert_eq!(Mark::parse(text).expect("its own bytes"), mark);
-        assert_eq!(Mark::parse(b"boot 4"), None);
-        assert_eq!(Mark::parse(b""), None);
+        for path in [Some(path), None] {
+            let mark = Mark { boot: 3, namespace: 4, mount: 7, directory: (8, 9), path };
+            let bytes = mark.encode();
+            assert_eq!(Mark::parse(&bytes).expect("its own bytes"), mark);
+            assert_eq!(Mark::parse(&bytes[..FIXED - 1]), None, "half a mark says nothing");
+        }
+    }
+
+    #[test]
+    fn a_mark_of_the_default_place_fits_an_inode_of_ext4() {
+        // 256 bytes, less 160 of the inode, 8 of the attributes' head and end, 16 of the entry, 12 of its name.
+        let mark = Mark { boot: u64::MAX, namespace: u64::MAX, mount: 1, directory: (1, 2), path: None };
+        assert!(mark.encode().len() <= 60);
     }
 
     #[test]

@@ -18,12 +18,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plyfs_link::LayerId;
-use plyfs_mount::Stack;
+use plyfs_mount::{Engine, Feature, Plan, Stack};
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 
 use crate::mark::{Mark, Seen};
+use crate::record::LayerRecord;
 use crate::{Container, Error, ErrorKind, Layer, Result, Store, layout};
 
 pub use plyfs_mount::Unmount;
@@ -177,31 +178,58 @@ impl Layer {
         self.store.require_root("mounting")?;
         let held = self.store.hold(self.id())?;
         let stack = self.store.stack(&self.store.ancestry(Some(self.id()))?, None)?;
-        let path = target(at.as_ref())?;
+        let place = Place::at(at.as_ref())?;
         let named = |e| Error::mount(format!("layer {}", self.id()), e);
         let options = plyfs_mount::MountOptions::default().read_only(true);
         plyfs_mount::plan(stack, &options, self.store.features()?)
-            .and_then(|plan| plan.mount_at(&path))
+            .and_then(|plan| plan.mount_on(&place.directory))
             .map_err(named)?;
-        Ok(Mount { path, made: true, of: Some(Of::Layer { _held: held }) })
+        Ok(Mount { path: place.path, made: true, of: Some(Of::Layer { _held: held }) })
     }
 }
 
-/// The absolute path of an existing directory.
-fn target(path: &Path) -> Result<PathBuf> {
-    let named = |e| Error::call(format!("mount at {}", path.display()), e);
-    let directory = fs::open_dir(path).map_err(named)?;
-    std::fs::read_link(fs::proc_path(&directory))
-        .map_err(|e| Error::new(ErrorKind::Io, format!("mount at {}", path.display())).because(e))
+/// Where a mount goes: an existing directory, held open from the check of its path to the mount.
+struct Place {
+    /// Absolute.
+    path: PathBuf,
+    directory: OwnedFd,
+    /// Says whether it is the container's own `merged`.
+    is_own: bool,
+}
+
+impl Place {
+    fn at(path: &Path) -> Result<Self> {
+        let named = |e| Error::call(format!("mount at {}", path.display()), e);
+        let directory = fs::open_dir(path).map_err(named)?;
+        let path = std::fs::read_link(fs::proc_path(&directory))
+            .map_err(|e| Error::new(ErrorKind::Io, format!("mount at {}", path.display())).because(e))?;
+        Ok(Self { path, directory, is_own: false })
+    }
+}
+
+fn by_link(layer: &LayerRecord) -> String {
+    format!("{}/{}", plyfs_link::LINK_DIR, layer.link)
+}
+
+fn by_directory(layer: &LayerRecord) -> String {
+    format!("{}/{}", layer.id, plyfs_link::DIFF)
 }
 
 impl Store {
-    /// The stack of these layers, uppermost first, below a container's own.
-    fn stack(&self, chain: &[crate::record::LayerRecord], upper: Option<LayerId>) -> Result<Stack> {
-        let lowers = chain.iter().map(|layer| format!("{}/{}", plyfs_link::LINK_DIR, layer.link));
+    /// The stack of these layers, uppermost first, below a container's own, for this library to mount.
+    fn stack(&self, chain: &[LayerRecord], upper: Option<LayerId>) -> Result<Stack> {
+        // Opened one by one, a layer is found in half the time without the link; in a page of options or in the mount table
+        // a link takes less room.
+        let is_opened = self.features()?.has(Feature::LAYER_FD);
+        self.stack_of(chain.iter().map(|layer| if is_opened { by_directory(layer) } else { by_link(layer) }), upper)
+    }
+
+    /// The stack of these lowers below a container's own directory.
+    fn stack_of(&self, lowers: impl ExactSizeIterator<Item = String>, upper: Option<LayerId>) -> Result<Stack> {
+        let count = lowers.len();
         let stack = Stack::new(self.0.home.clone(), self.path().join(layout::HOME)).lowers(lowers).empty(layout::EMPTY);
         let needed = if upper.is_some() { 1 } else { 2 };
-        if chain.len() < needed {
+        if count < needed {
             let made = fs::ensure_dir_at(self.home(), layout::EMPTY, Mode::from_raw_mode(0o755));
             made.map_err(|e| self.explain("mount", e))?;
         }
@@ -220,10 +248,10 @@ impl Container {
     #[doc(alias = "Get")]
     pub fn mount(&self, options: &MountOptions) -> Result<Mount> {
         self.store.require_root("mounting")?;
-        let wanted = options.at.as_deref().map(target).transpose()?;
+        let wanted = options.at.as_deref().map(Place::at).transpose()?;
         let transition = self.claim()?;
         if let Some(path) = self.mounted_under(&transition)? {
-            if wanted.as_ref().is_some_and(|wanted| *wanted != path) {
+            if wanted.as_ref().is_some_and(|wanted| wanted.path != path) {
                 let message = format!("container {} is mounted at {}", self.name(), path.display());
                 return Err(Error::new(ErrorKind::InUse, message));
             }
@@ -232,38 +260,54 @@ impl Container {
         if !self.is_made || !self.has_upper(&transition)? {
             self.ensure_directories(&transition)?;
         }
-        let path = match wanted {
-            Some(path) => path,
+        let place = match wanted {
+            Some(place) => place,
             None => self.make_merged(&transition)?,
         };
-        let made = self.mount_at(&transition, &path, options);
+        let made = self.mount_at(&transition, place, options);
         if made.is_err() {
             self.drop_merged(&transition);
         }
         made
     }
 
-    fn mount_at(&self, transition: &Lock, path: &Path, options: &MountOptions) -> Result<Mount> {
-        let named = |e| Error::mount(format!("container {}", self.name()), e);
+    fn mount_at(&self, transition: &Lock, place: Place, options: &MountOptions) -> Result<Mount> {
         let read_only = options.read_only.unwrap_or(self.is_read_only());
         let flags = options.flags.clone().read_only(read_only);
         let stack = self.store.stack(&self.store.ancestry(self.parent())?, Some(self.id()))?;
-        let plan = plyfs_mount::plan(stack, &flags, self.store.features()?).map_err(named)?;
-        // Said before it is done: were it the other way round, a killed process could leave a mount nobody
-        // knows of, and the next one would put a second over the same upper.
-        let mark = Mark::about_to_mount(transition.as_file(), path)?;
-        mark.write(transition.as_file())?;
-        let mounted = plan.mount_at(path).map_err(named);
-        let guarded = mounted.and_then(|()| {
-            let marked = mark.made().and_then(|mark| mark.write(transition.as_file()));
-            let guarded = marked.and_then(|()| self.guard(transition, path.to_owned(), true));
-            // Without its mark or its guard it would be a mount that nobody knows of.
-            guarded.inspect_err(|_| drop(plyfs_mount::unmount(path, Unmount::Detach)))
+        let plan = plyfs_mount::plan(stack, &flags, self.store.features()?).map_err(|e| self.not_mounted(e))?;
+        let attached = self.attach(transition.as_file(), &plan, &place);
+        let guarded = attached.and_then(|()| {
+            let guarded = self.guard(transition, place.path.clone(), true);
+            // Without a guard it would be a mount that nobody ends.
+            guarded.inspect_err(|_| drop(plyfs_mount::unmount(&place.path, Unmount::Detach)))
         });
         if guarded.is_err() {
             let _ = Mark::remove(transition.as_file());
         }
         guarded
+    }
+
+    /// Makes the mount and marks it, and leaves none on error.
+    ///
+    /// The mark is there before anybody can see the mount: were it the other way round, a killed process could leave a mount
+    /// nobody knows of, and the next one would put a second over the same upper.
+    fn attach(&self, directory: &OwnedFd, plan: &Plan, place: &Place) -> Result<()> {
+        let mark = Mark::about_to_mount(directory, (!place.is_own).then_some(&place.path))?;
+        if plan.engine() == Engine::Descriptor {
+            // Until it has its place it ends with its descriptor, so the mark can tell its id from the first.
+            let mount = plan.mount_detached().map_err(|e| self.not_mounted(e))?;
+            mark.of(&mount)?.write(directory)?;
+            return plyfs_mount::attach(&mount, &place.directory).map_err(|e| self.not_mounted(e));
+        }
+        mark.write(directory)?;
+        plan.mount_on(&place.directory).map_err(|e| self.not_mounted(e))?;
+        let marked = mark.made(&place.path).and_then(|mark| mark.write(directory));
+        marked.inspect_err(|_| drop(plyfs_mount::unmount(&place.path, Unmount::Detach)))
+    }
+
+    fn not_mounted(&self, error: plyfs_mount::Error) -> Error {
+        Error::mount(format!("container {}", self.name()), error)
     }
 
     fn guard(&self, transition: &Lock, path: PathBuf, made: bool) -> Result<Mount> {
@@ -279,10 +323,9 @@ impl Container {
         self.ensure_spec_directories()?;
         let chain = self.store.ancestry(self.parent())?;
         let home = self.store.path().join(layout::HOME);
-        let stack = self.store.stack(&chain, Some(self.id()))?;
+        let stack = self.store.stack_of(chain.iter().map(by_link), Some(self.id()))?;
         let flags = plyfs_mount::MountOptions::default().read_only(self.is_read_only());
-        let plan = plyfs_mount::plan(stack, &flags, self.store.features()?)
-            .map_err(|e| Error::mount(format!("container {}", self.name()), e))?;
+        let plan = plyfs_mount::plan(stack, &flags, self.store.features()?).map_err(|e| self.not_mounted(e))?;
         Ok(MountSpec {
             lower: chain.iter().map(|layer| home.join(plyfs_link::LINK_DIR).join(layer.link.as_str())).collect(),
             upper: self.path().join(plyfs_link::DIFF),
@@ -332,7 +375,7 @@ impl Container {
             return Err(Error::new(ErrorKind::InUse, message));
         }
         if seen.is_here {
-            plyfs_mount::unmount(&seen.path, how).map_err(|e| Error::mount(format!("container {}", self.name()), e))?;
+            plyfs_mount::unmount(&seen.path, how).map_err(|e| self.not_mounted(e))?;
         }
         // Removing the mount point ends the mount in every other namespace too (rule 69).
         self.drop_merged(transition);
@@ -346,7 +389,7 @@ impl Container {
 
     fn seen(&self, directory: &OwnedFd) -> Result<Option<Seen>> {
         let Some(mark) = Mark::read(directory)? else { return Ok(None) };
-        mark.confirm(self.id(), || self.is_guarded())
+        mark.confirm(self.id(), self.path().join(plyfs_link::MERGED), || self.is_guarded())
     }
 
     /// Says whether a guard lives, and not only in a fork on its way to become another program: for an instant that
@@ -369,9 +412,12 @@ impl Container {
         Ok(Lock::try_take(work, Sharing::Exclusive).map_err(|e| self.failed(e))?.is_none())
     }
 
-    fn make_merged(&self, transition: &Lock) -> Result<PathBuf> {
-        fs::ensure_dir_at(transition.as_file(), plyfs_link::MERGED, Mode::RWXU).map_err(|e| self.failed(e))?;
-        Ok(self.path().join(plyfs_link::MERGED))
+    fn make_merged(&self, transition: &Lock) -> Result<Place> {
+        let home = transition.as_file();
+        let made = fs::ensure_dir_at(home, plyfs_link::MERGED, Mode::RWXU);
+        let directory = made.and_then(|()| fs::open_at(home, plyfs_link::MERGED, OFlags::PATH, Mode::empty()));
+        let directory = directory.map_err(|e| self.failed(e))?;
+        Ok(Place { path: self.path().join(plyfs_link::MERGED), directory, is_own: true })
     }
 
     fn drop_merged(&self, transition: &Lock) {

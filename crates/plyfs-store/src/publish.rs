@@ -141,14 +141,16 @@ impl Operation {
 impl crate::Store {
     /// Leaves Docker's mark that another layer stands on this one.
     pub(crate) fn mark_committed(&self, layer: plyfs_link::LayerId) -> Result<()> {
-        let marked = fs::open_dir_at(self.home(), layer.to_string()).and_then(|directory| {
-            if fs::try_stat_at(&directory, layout::COMMITTED)?.is_some() {
+        let marked = || {
+            // One look for all but the first child.
+            if fs::try_stat_at(self.home(), format!("{layer}/{}", layout::COMMITTED))?.is_some() {
                 return Ok(());
             }
+            let directory = fs::open_dir_at(self.home(), layer.to_string())?;
             let flags = OFlags::WRONLY | OFlags::CREATE;
             fs::open_at(&directory, layout::COMMITTED, flags, Mode::RUSR | Mode::WUSR).map(drop)
-        });
-        marked.map_err(|e| self.explain(&format!("layer {layer}"), e))
+        };
+        marked().map_err(|e| self.explain(&format!("layer {layer}"), e))
     }
 }
 

@@ -154,7 +154,7 @@ impl Fix {
             }
             Self::Mark { container, path } => {
                 let directory = container.directory()?;
-                Mark::about_to_mount(&directory, path)?.made()?.write(&directory)?;
+                Mark::about_to_mount(&directory, Some(path))?.made(path)?.write(&directory)?;
                 Ok(Some("marked as mounted".to_owned()))
             }
         }

@@ -321,10 +321,9 @@ fn root_a_mount_elsewhere_is_seen_where_the_kernel_knows_neither_its_id_nor_its_
     let (place, other) = (plyfs_testkit::temp::TempDir::new(), plyfs_testkit::temp::TempDir::new());
     let mount = container.mount(&MountOptions::new().at(place.path())).expect("mounted");
     let directory = plyfs_sys::fs::open_dir(it.fixture.directory(container.id())).expect("opened");
-    let mark = plyfs_sys::xattr::get(&directory, "trusted.plyfs.mount").expect("read").expect("a mark");
-    let mut parts: Vec<_> = mark.split(|&byte| byte == b' ').collect();
-    parts[2] = b"0";
-    plyfs_sys::xattr::set(&directory, "trusted.plyfs.mount", &parts.join(&b' ')).expect("written");
+    let mut mark = plyfs_sys::xattr::get(&directory, "trusted.plyfs.mount").expect("read").expect("a mark");
+    mark[16..24].fill(0);
+    plyfs_sys::xattr::set(&directory, "trusted.plyfs.mount", &mark).expect("written");
 
     assert_eq!(container.mounted_at().expect("looked"), Some(mount.path().to_owned()));
     plyfs_testkit::process::output(Command::new("mount").arg("--move").arg(mount.path()).arg(other.path()));
