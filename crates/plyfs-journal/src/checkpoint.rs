@@ -78,7 +78,8 @@ pub(crate) fn mark(files: &Files, synced: &Synced) -> Result<()> {
 ///
 /// Should nobody ever get around to merging, all runs become this one: then it takes as long as they are large.
 fn write_run(disk: &Arc<dyn Disk>, view: &View) -> Result<Vec<RunRef>> {
-    let View { generation, snapshot: Snapshot { tail: table, .. }, .. } = view;
+    let View { generation, snapshot: Snapshot { tail, .. }, .. } = view;
+    let table = tail.table();
     let mut references = generation.head.runs.clone();
     if table.is_empty() {
         return Ok(references);
@@ -89,7 +90,7 @@ fn write_run(disk: &Arc<dyn Disk>, view: &View) -> Result<Vec<RunRef>> {
     }
     let kept = references.split_off(merged.len());
     let first = merged.last().map_or(generation.head.commits + 1, |run| *run.commits().start());
-    let runs = merged.iter().map(|run| Box::new(run.from(b"")) as Source<'_>);
+    let runs = merged.iter().filter_map(|run| run.from(b"", None)).map(|run| Box::new(run) as Source<'_>);
     let items = Merge::new(std::iter::once(table_source(table, b"")).chain(runs));
     let written = run::write(disk, generation.head.next_run, &(first..=view.commits), needed(items, kept.is_empty()))?;
     Ok(written.into_iter().chain(kept).collect())

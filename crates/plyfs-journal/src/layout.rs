@@ -19,7 +19,7 @@ pub(crate) const SYNCED_MAGIC: &[u8; 8] = b"plyfssyn";
 pub(crate) const RUN_MAGIC: &[u8; 8] = b"plyfsrun";
 
 /// The version this crate writes and the newest it reads.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Bytes of a log block: what every disk writes whole or not at all.
 pub(crate) const BLOCK: usize = 512;
@@ -55,6 +55,10 @@ pub(crate) const INDEX_ENTRIES: usize = INDEX_PAGE / INDEX_ENTRY - 1;
 pub(crate) const INDEX_PREFIX: usize = 16;
 /// Bytes of its first key that an index page holds, and the most that its keys are said to share.
 pub(crate) const INDEX_HEAD: usize = 26;
+/// Bytes of a bucket of a run's table: what one look into memory fetches.
+pub(crate) const TABLE_BUCKET: usize = 64;
+/// Buckets in one page of the table; behind them zeros and the checksum.
+pub(crate) const TABLE_BUCKETS: usize = INDEX_PAGE / TABLE_BUCKET - 1;
 /// Bytes at the end of a run.
 pub(crate) const RUN_FOOTER: usize = 64;
 

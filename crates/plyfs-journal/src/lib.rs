@@ -7,7 +7,7 @@
 //! ```text
 //! head                     which log and which runs; replaced by a rename
 //! 0000000000000007.log     the newest commits, in blocks of 512 bytes; appended to
-//! 0000000000000003.run     sorted entries, newest run first; mapped, never changed
+//! 0000000000000003.run     sorted entries, newest run first, and a table to find them; mapped, never changed
 //! 0000000000000001.run
 //! synced                   how far the log is durable
 //! lock                     held by the one who appends
@@ -80,6 +80,7 @@ mod dir_disk;
 mod disk;
 mod entry;
 mod error;
+mod fingerprint;
 mod generation;
 mod group;
 mod head;
@@ -97,6 +98,7 @@ mod slice;
 mod snapshot;
 mod survey;
 mod synced;
+mod tail;
 mod transaction;
 mod view;
 mod writer;

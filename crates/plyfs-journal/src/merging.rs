@@ -83,7 +83,7 @@ fn write(disk: &Arc<dyn Disk>, inputs: &[RunRef], is_oldest: bool, number: u64) 
     let runs = inputs.iter().map(open).collect::<Result<Vec<_>>>()?;
     let first = runs.iter().map(|run| *run.commits().start()).min().unwrap_or_default();
     let last = runs.iter().map(|run| *run.commits().end()).max().unwrap_or_default();
-    let sources = runs.iter().map(|run| Box::new(run.from(b"")) as Source<'_>);
+    let sources = runs.iter().filter_map(|run| run.from(b"", None)).map(|run| Box::new(run) as Source<'_>);
     let output = run::write(disk, number, &(first..=last), needed(Merge::new(sources), is_oldest));
     let output = output.inspect_err(|_| drop(remove_if_there(disk, &run_name(number))))?;
     disk.sync().named(&run_name(number))?;

@@ -6,10 +6,11 @@
 //!          16      data blocks, one after another; entries in ascending order of their keys
 //!                  zeros up to a multiple of 4096
 //!                  index pages of 4096 bytes
+//!                  table pages of 4096 bytes
 //!                  footer, the last 64 bytes
 //!
-//! page      0      up to 127 index entries of 32 bytes, the rest zero
-//!        4064   2  how many bytes the first keys of all its blocks share, up to 26
+//! index     0      up to 127 index entries of 32 bytes, the rest zero
+//! page   4064   2  how many bytes the first keys of all its blocks share, up to 26
 //!        4066  26  the first bytes of its first key, filled up with zeros
 //!        4092   4  CRC-32 of everything before
 //!
@@ -17,6 +18,10 @@
 //! entry     8   4  bytes of it
 //!          12   4  CRC-32 of it
 //!          16  16  the first bytes of its first key behind the shared ones, filled up with zeros
+//!
+//! table     0      63 buckets of 64 bytes: sixteen slots of four bytes, each a block and a key's fingerprint
+//! page   4032      zero
+//!        4092   4  CRC-32 of everything before
 //!
 //! footer    0   8  "plyfsrun"
 //!           8   8  number of the run
@@ -29,11 +34,13 @@
 //!          60   4  CRC-32 of everything before
 //! ```
 //!
-//! A data block is closed once it holds 1024 bytes; a large entry makes a large block. Opening reads the footer
+//! A data block is closed once it holds 1024 bytes; a large entry makes a large block. One key is found by the table,
+//! and what follows a key by the index, which also stands in where the table does not know. Opening reads the footer
 //! alone. Each page and block is checked before its first use by this process, or each time it is read, so a flipped
 //! bit is [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt), never a wrong answer, and what is sound beside it stays readable.
 
 mod index;
+mod table;
 mod writer;
 
 use std::cmp::Ordering;
@@ -42,11 +49,13 @@ use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use index::{IndexEntry, Page};
+use table::{Candidates, Layout};
 pub(crate) use writer::write;
 
 use crate::Map;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Named, Result};
+use crate::fingerprint::{Fingerprint, GROUP};
 use crate::generation::Reading;
 use crate::head::RunRef;
 use crate::layout::{
@@ -63,13 +72,16 @@ pub(crate) struct Run {
     content: Content,
     blocks: usize,
     index: usize,
+    index_pages: usize,
+    table_pages: usize,
+    table: Option<Layout>,
 }
 
 #[derive(Debug)]
 enum Content {
-    /// With one bit for each data block, then one for each index page: checked since it was opened.
+    /// With one bit for each data block, then one for each page: checked since it was opened.
     Mapped(Map, Box<[AtomicU64]>),
-    /// With the pages of the index that were read and checked.
+    /// With the pages of index and table that were read and checked.
     Copied(Box<dyn DiskFile>, Box<[OnceLock<Box<[u8]>>]>),
 }
 
@@ -101,10 +113,12 @@ impl Run {
             return damage(start, "the footer is not the one the head knows");
         }
         let (blocks, index) = (narrow(u64_at(&footer, 24)), narrow(u64_at(&footer, 32)));
-        let pages = blocks.div_ceil(INDEX_ENTRIES);
-        if pages.checked_mul(INDEX_PAGE).and_then(|length| length.checked_add(index)) != Some(start) {
-            return damage(start, "the index does not fit the file");
-        }
+        let index_pages = blocks.div_ceil(INDEX_ENTRIES);
+        let index_end = index_pages.checked_mul(INDEX_PAGE).and_then(|length| length.checked_add(index));
+        let table = index_end.and_then(|end| start.checked_sub(end)).filter(|length| length % INDEX_PAGE == 0);
+        let Some(table) = table else { return damage(start, "the index does not fit the file") };
+        let table_pages = table / INDEX_PAGE;
+        let pages = index_pages + table_pages;
         if !header.starts_with(RUN_MAGIC) || u64_at(&header, 8) != reference.number {
             return damage(0, "not the run of its name");
         }
@@ -117,7 +131,8 @@ impl Run {
             }
             Reading::Copied => Content::Copied(file, (0..pages).map(|_| OnceLock::new()).collect()),
         };
-        Ok(Self { name, reference, commits, content, blocks, index })
+        let table = Layout::new(table_pages, blocks);
+        Ok(Self { name, reference, commits, content, blocks, index, index_pages, table_pages, table })
     }
 
     /// Opens the run of a number that no head is there to describe, by what its own footer says.
@@ -144,9 +159,21 @@ impl Run {
     }
 
     /// What the run says of a key: nothing, a value, or its deletion.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Item<'_>>> {
-        let Some(block) = self.block_of(key)? else { return Ok(None) };
-        let mut items = Items { block: self.block(block)?, at: 0 };
+    pub(crate) fn get(&self, key: &[u8], fingerprint: Fingerprint) -> Result<Option<Item<'_>>> {
+        let Some(candidates) = self.candidates(fingerprint) else {
+            let block = self.block_of(key)?;
+            return block.map_or(Ok(None), |block| self.get_in(block, key));
+        };
+        for block in candidates {
+            if let Some(item) = self.get_in(block, key)? {
+                return Ok(Some(item));
+            }
+        }
+        Ok(None)
+    }
+
+    fn get_in(&self, block: usize, key: &[u8]) -> Result<Option<Item<'_>>> {
+        let mut items = self.items(block)?;
         let mut is_equal = false;
         items.skip_keys(|other| {
             let order = other.cmp(key);
@@ -160,35 +187,40 @@ impl Run {
         }
     }
 
-    /// All entries from `key` on, in order; an error ends them.
-    pub(crate) fn from<'a>(&'a self, key: &[u8]) -> impl Iterator<Item = Result<Item<'a>>> + use<'a> {
-        let (first, mut error) = match self.block_of(key) {
-            Ok(block) => (block.unwrap_or(0), None),
-            Err(error) => (self.blocks, Some(error)),
+    /// The blocks that may hold a key or begin a group, as the table says; `None` when it does not know.
+    #[inline]
+    fn candidates(&self, fingerprint: Fingerprint) -> Option<impl Iterator<Item = usize> + use<'_>> {
+        let layout = self.table?;
+        let (page, bucket) = layout.place(fingerprint);
+        // A damaged page costs time alone: the index finds everything.
+        let page = self.page(self.index_pages + page).ok()?;
+        let candidates = Candidates::new(layout, page.bucket(bucket), fingerprint)?;
+        Some(candidates.filter(|block| *block < self.blocks))
+    }
+
+    /// All entries from `key` on, in order; an error ends them. `None` when none can be of the key's group.
+    pub(crate) fn from<'a>(
+        &'a self,
+        key: &[u8],
+        group: Option<Fingerprint>,
+    ) -> Option<impl Iterator<Item = Result<Item<'a>>> + use<'a>> {
+        let (mut at, mut items, mut error) = match self.start(key, group) {
+            Ok(None) => return None,
+            Ok(Some((block, items))) => (block, Some(items), None),
+            Err(error) => (self.blocks, None, Some(error)),
         };
-        let mut items = None;
-        if first < self.blocks {
-            match self.items(first) {
-                Ok(mut first) => {
-                    first.skip_keys(|other| other < key);
-                    items = Some(first);
-                }
-                Err(failed) => error = Some(failed),
-            }
-        }
-        let (mut at, end) = (first, if error.is_some() { first } else { self.blocks });
-        let mut passed = first;
-        std::iter::from_fn(move || {
+        let mut passed = at;
+        Some(std::iter::from_fn(move || {
             loop {
                 if let Some(error) = error.take() {
-                    at = end;
+                    at = self.blocks;
                     items = None;
                     return Some(Err(error));
                 }
                 match items.as_mut().and_then(Iterator::next) {
                     Some(Some(item)) => return Some(Ok(item)),
                     Some(None) => error = Some(self.malformed(at)),
-                    None if at + 1 >= end => return None,
+                    None if at + 1 >= self.blocks => return None,
                     None => {
                         at += 1;
                         if at - passed > LET_GO {
@@ -202,7 +234,30 @@ impl Run {
                     }
                 }
             }
-        })
+        }))
+    }
+
+    /// The block where the entries from `key` on begin, and what of it they are; `None` when none is of the key's group.
+    fn start(&self, key: &[u8], group: Option<Fingerprint>) -> Result<Option<(usize, Items<'_>)>> {
+        let from = |block| {
+            let mut items = self.items(block)?;
+            items.skip_keys(|other| other < key);
+            Ok((block, items))
+        };
+        let Some(mut candidates) = group.and_then(|group| self.candidates(group)) else {
+            return self.block_of(key)?.or(Some(0)).filter(|block| *block < self.blocks).map(from).transpose();
+        };
+        if key.len() > GROUP {
+            // The table knows where the group begins, which may be blocks before the key.
+            return if candidates.next().is_some() { self.start(key, None) } else { Ok(None) };
+        }
+        for block in candidates {
+            let (block, items) = from(block)?;
+            if items.clone().next().flatten().is_some_and(|item| item.key.starts_with(key)) {
+                return Ok(Some((block, items)));
+            }
+        }
+        Ok(None)
     }
 
     /// Lets go of the pages that hold these blocks; whoever still looks at them reads them again.
@@ -212,6 +267,11 @@ impl Run {
         if let (Ok(first), Ok(end)) = (offset(first), offset(end)) {
             map.let_go(first..end);
         }
+    }
+
+    /// Says which pages of the table are damaged; each costs time and nothing else.
+    pub(crate) fn table_damage(&self) -> impl Iterator<Item = Error> {
+        (0..self.table_pages).filter_map(|page| self.page(self.index_pages + page).err())
     }
 
     /// The entries of each block, or why it cannot be read; for finding all that is sound.
@@ -282,12 +342,13 @@ impl Run {
         }
     }
 
-    /// An entry of a checked index page.
+    /// An entry of the index.
     #[inline]
     fn index_entry(&self, block: usize) -> Result<IndexEntry> {
         Ok(self.page(block / INDEX_ENTRIES)?.entry(block % INDEX_ENTRIES))
     }
 
+    /// A checked page of the index or, behind it, of the table.
     #[inline]
     fn page(&self, number: usize) -> Result<Page<'_>> {
         let start = self.index + number * INDEX_PAGE;

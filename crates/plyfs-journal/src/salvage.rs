@@ -126,6 +126,9 @@ impl Salvage {
             }
         }
         self.give_up_blocks(broken);
+        for error in run.table_damage() {
+            self.give_up(&error, "keys are found more slowly, and nothing is given up");
+        }
     }
 
     fn give_up_blocks(&mut self, broken: Option<(Error, u64)>) {

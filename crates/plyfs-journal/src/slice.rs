@@ -49,7 +49,7 @@ impl Item<'_> {
 }
 
 /// All entries of a block; `None` is given once, in place of what is malformed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Items<'a> {
     pub(crate) block: Slice<'a>,
     pub(crate) at: usize,

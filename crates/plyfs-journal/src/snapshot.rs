@@ -5,9 +5,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::fingerprint::Fingerprint;
 use crate::merge::{Merge, Source};
 use crate::run::Run;
 use crate::slice::{Item, Slice};
+use crate::tail::Tail;
 
 /// Keys and their values or deletions, in memory.
 pub(crate) type Table = BTreeMap<Box<[u8]>, Option<Arc<[u8]>>>;
@@ -18,13 +20,18 @@ pub(crate) type Table = BTreeMap<Box<[u8]>, Option<Arc<[u8]>>>;
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(crate) runs: Arc<[Arc<Run>]>,
-    pub(crate) tail: Arc<Table>,
+    pub(crate) tail: Arc<Tail>,
 }
 
 impl Snapshot {
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.find(key)?.map(|value| value.to_vec()))
+    }
+
+    /// What `use_it` makes of the value of a key, where it lies: nothing is copied.
+    pub fn read<T>(&self, key: &[u8], use_it: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+        Ok(self.find(key)?.map(|value| use_it(&value)))
     }
 
     /// Says whether the key has a value.
@@ -38,21 +45,24 @@ impl Snapshot {
     }
 
     fn find(&self, key: &[u8]) -> Result<Option<Slice<'_>>> {
-        if let Some(value) = self.tail.get(key) {
+        let fingerprint = Fingerprint::of(key);
+        if let Some(value) = self.tail.get(key, fingerprint) {
             return Ok(value.as_deref().map(Slice::Borrowed));
         }
         for run in &*self.runs {
-            if let Some(item) = run.get(key)? {
+            if let Some(item) = run.get(key, fingerprint)? {
                 return Ok(item.value);
             }
         }
         Ok(None)
     }
 
-    /// All that is known from `key` on, the newest first.
-    pub(crate) fn sources<'a>(&'a self, key: &[u8]) -> Vec<Source<'a>> {
-        let runs = self.runs.iter().map(|run| Box::new(run.from(key)) as Source<'a>);
-        std::iter::once(table_source(&self.tail, key)).chain(runs).collect()
+    /// All that is known of the keys that start with `prefix`, the newest first, and of what follows them.
+    pub(crate) fn sources<'a>(&'a self, prefix: &[u8]) -> impl Iterator<Item = Source<'a>> {
+        let group = Fingerprint::of_group(prefix);
+        let tail = self.tail.may_have(group).then(|| table_source(self.tail.table(), prefix));
+        let runs = self.runs.iter().filter_map(move |run| run.from(prefix, group));
+        tail.into_iter().chain(runs.map(|entries| Box::new(entries) as Source<'a>))
     }
 }
 

@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
-use crate::layout::{INDEX_ENTRIES, INDEX_ENTRY, INDEX_HEAD, INDEX_PAGE, INDEX_PREFIX, narrow, u32_at, u64_at, wide};
+use crate::layout::{
+    INDEX_ENTRIES, INDEX_ENTRY, INDEX_HEAD, INDEX_PAGE, INDEX_PREFIX, TABLE_BUCKET, narrow, u32_at, u64_at, wide,
+};
 
 /// Where the number of shared bytes stands in a page.
 const SHARED: usize = INDEX_ENTRIES * INDEX_ENTRY;
@@ -50,6 +52,12 @@ impl<'a> Page<'a> {
     #[inline]
     pub(super) fn prefix(self, number: usize) -> u128 {
         prefix(&self.bytes(number)[INDEX_ENTRY - INDEX_PREFIX..])
+    }
+
+    /// The bucket of a page of the table that begins there.
+    #[inline]
+    pub(super) fn bucket(self, start: usize) -> &'a [u8; TABLE_BUCKET] {
+        self.0[start..].first_chunk().expect("a bucket ends within its page")
     }
 
     #[inline]
@@ -128,9 +136,14 @@ fn page(blocks: &[Block]) -> [u8; INDEX_PAGE] {
     }
     page[SHARED..HEAD].copy_from_slice(&u16::try_from(shared).expect("a few bytes").to_le_bytes());
     page[HEAD..HEAD + INDEX_HEAD].copy_from_slice(&first.key[..INDEX_HEAD]);
+    seal(&mut page);
+    page
+}
+
+/// Ends a page with the checksum of all before.
+pub(super) fn seal(page: &mut [u8; INDEX_PAGE]) {
     let checksum = crc32fast::hash(&page[..INDEX_PAGE - 4]);
     page[INDEX_PAGE - 4..].copy_from_slice(&checksum.to_le_bytes());
-    page
 }
 
 #[cfg(test)]

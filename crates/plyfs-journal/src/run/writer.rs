@@ -8,6 +8,7 @@ use crate::error::{Named, Result};
 use crate::head::{RunRef, remove_if_there};
 use crate::layout::{INDEX_PAGE, RUN_BLOCK, RUN_FOOTER, RUN_HEADER, RUN_MAGIC, run_name, wide};
 use crate::run::index::Index;
+use crate::run::table::Table;
 use crate::slice::Item;
 
 /// Bytes collected before they are written.
@@ -34,7 +35,7 @@ pub(crate) fn write<'a>(
     output.buffer.extend(RUN_MAGIC);
     output.buffer.extend(number.to_le_bytes());
     debug_assert_eq!(output.buffer.len(), RUN_HEADER);
-    let mut index = Index::default();
+    let (mut index, mut table) = (Index::default(), Table::default());
     let (mut count, mut block, mut first_key) = (0_u64, Vec::new(), Vec::new());
     while let Some(item) = items.next().transpose()? {
         let entry = item.entry();
@@ -43,14 +44,16 @@ pub(crate) fn write<'a>(
             first_key.extend(entry.key);
         }
         entry.encode(&mut block);
+        table.push(entry.key);
         count += 1;
         if block.len() >= RUN_BLOCK || items.peek().is_none() {
             index.push(output.position(), &block, &first_key);
             output.push(&block).named(&name)?;
+            table.end_block();
             block.clear();
         }
     }
-    let reference = output.finish(number, count, commits, &index).named(&name)?;
+    let reference = output.finish(number, count, commits, (&index, &table)).named(&name)?;
     file.sync().named(&name)?;
     Ok(Some(reference))
 }
@@ -78,18 +81,18 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// Writes index and footer behind the data.
+    /// Writes index, table and footer behind the data.
     fn finish(
         mut self,
         number: u64,
         entries: u64,
         commits: &RangeInclusive<u64>,
-        index: &Index,
+        (index, table): (&Index, &Table),
     ) -> plyfs_sys::Result<RunRef> {
         let offset = self.position().next_multiple_of(wide(INDEX_PAGE));
         let padding = usize::try_from(offset - self.position()).expect("less than a page");
         self.push(&[0; INDEX_PAGE][..padding])?;
-        for page in index.pages() {
+        for page in index.pages().chain(table.pages()) {
             self.push(&page)?;
         }
         let length = self.position() + wide(RUN_FOOTER);

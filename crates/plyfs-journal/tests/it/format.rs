@@ -69,6 +69,6 @@ fn a_newer_version_is_refused_and_nothing_is_changed() {
     let error = Journal::open(Arc::new(newer.clone()), Options::default()).expect_err("newer");
 
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert_eq!(error.to_string(), "journal has format version 3, this program knows 2");
+    assert_eq!(error.to_string(), "journal has format version 4, this program knows 3");
     assert_eq!(newer.state().files(), before);
 }

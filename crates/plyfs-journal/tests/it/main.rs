@@ -4,6 +4,7 @@ mod damage;
 mod fault_disk;
 mod faults;
 mod format;
+mod groups;
 mod interleaved;
 mod live;
 mod long_scan;

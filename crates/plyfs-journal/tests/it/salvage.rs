@@ -58,11 +58,22 @@ fn a_damaged_block_of_a_run_is_named_and_the_others_are_kept() {
 
     // A page of the index is one place, however many blocks it leads to.
     let (mut state, _) = small();
-    let index = state.content(&runs[0]).len() - 64 - 4096;
+    let index = state.content(&runs[0]).len() - 64 - 2 * 4096;
     state.content(&runs[0])[index] ^= 1;
     let (_, damage) = salvage(state.clone());
     let given_up = format!("{}, offset {index}: the checksum does not match; ", runs[0]);
     assert!(damage.len() == 1 && damage[0].contains(&given_up), "{damage:?}");
+    assert!(
+        damage[0].ends_with(" of entries is given up") || damage[0].ends_with(" of entries are given up"),
+        "{damage:?}"
+    );
+
+    // Behind it is the table, which holds nothing that is not found without.
+    let (mut sound, model) = small();
+    sound.content(&runs[0])[index + 4096] ^= 1;
+    let (found, damage) = salvage(sound);
+    let nothing = "the checksum does not match; keys are found more slowly, and nothing is given up";
+    assert!(found == model && damage.len() == 1 && damage[0].ends_with(nothing), "{damage:?}");
 
     let end = state.content(&runs[0]).len() - 1;
     state.content(&runs[0])[end] ^= 1;
