@@ -40,14 +40,10 @@ impl Store {
     }
 
     pub(crate) fn image_in(&self, snapshot: &Snapshot, id: ImageId) -> Result<Image> {
-        let bytes = snapshot.get(&key::image(&id))?;
-        let bytes = bytes.ok_or_else(|| Error::absent(format!("image {id}")))?;
+        let record = snapshot.read(&key::image(&id), |bytes| ImageRecord::decode(id, bytes))?;
+        let record = record.ok_or_else(|| Error::absent(format!("image {id}")))??;
         let names = snapshot.scan(&key::image_names(&id)).map(|entry| reference(key::text(&entry?.0, key::BEHIND_ID)?));
-        Ok(Image {
-            store: self.clone(),
-            record: ImageRecord::decode(id, &bytes)?,
-            names: names.collect::<Result<_>>()?,
-        })
+        Ok(Image { store: self.clone(), record, names: names.collect::<Result<_>>()? })
     }
 
     /// Makes `name` mean this image; a name that meant another image is moved. Durable on return.

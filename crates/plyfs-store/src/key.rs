@@ -67,8 +67,18 @@ fn joined(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
-pub(crate) fn layer(id: LayerId) -> Vec<u8> {
-    joined(&[LAYERS, id.as_bytes()])
+/// A letter and an id: the keys that are asked most.
+type Short = [u8; BEHIND_ID];
+
+fn short(letter: &[u8], id: &[u8; 32]) -> Short {
+    let mut key = [0; BEHIND_ID];
+    key[..1].copy_from_slice(letter);
+    key[1..].copy_from_slice(id);
+    key
+}
+
+pub(crate) fn layer(id: LayerId) -> Short {
+    short(LAYERS, id.as_bytes())
 }
 
 /// The layers whose id begins with these whole bytes.
@@ -76,12 +86,12 @@ pub(crate) fn layers_from(prefix: &[u8]) -> Vec<u8> {
     joined(&[LAYERS, prefix])
 }
 
-pub(crate) fn chain(id: &Digest) -> Vec<u8> {
-    joined(&[b"c", id.as_bytes()])
+pub(crate) fn chain(id: &Digest) -> Short {
+    short(b"c", id.as_bytes())
 }
 
-pub(crate) fn users(layer: LayerId) -> Vec<u8> {
-    joined(&[USERS, layer.as_bytes()])
+pub(crate) fn users(layer: LayerId) -> Short {
+    short(USERS, layer.as_bytes())
 }
 
 pub(crate) fn user(layer: LayerId, user: &User) -> Vec<u8> {
@@ -109,12 +119,12 @@ pub(crate) fn container(name: &ContainerName) -> Vec<u8> {
     joined(&[CONTAINERS, name.as_str().as_bytes()])
 }
 
-pub(crate) fn container_directory(layer: LayerId) -> Vec<u8> {
-    joined(&[b"d", layer.as_bytes()])
+pub(crate) fn container_directory(layer: LayerId) -> Short {
+    short(b"d", layer.as_bytes())
 }
 
-pub(crate) fn image(id: &Digest) -> Vec<u8> {
-    joined(&[IMAGES, id.as_bytes()])
+pub(crate) fn image(id: &Digest) -> Short {
+    short(IMAGES, id.as_bytes())
 }
 
 /// The images whose id begins with these whole bytes.
@@ -126,16 +136,16 @@ pub(crate) fn tag(name: &Reference) -> Vec<u8> {
     joined(&[b"t", name.as_str().as_bytes()])
 }
 
-pub(crate) fn image_names(image: &Digest) -> Vec<u8> {
-    joined(&[IMAGE_NAMES, image.as_bytes()])
+pub(crate) fn image_names(image: &Digest) -> Short {
+    short(IMAGE_NAMES, image.as_bytes())
 }
 
 pub(crate) fn image_name(image: &Digest, name: &Reference) -> Vec<u8> {
     joined(&[IMAGE_NAMES, image.as_bytes(), name.as_str().as_bytes()])
 }
 
-pub(crate) fn image_containers(image: &Digest) -> Vec<u8> {
-    joined(&[IMAGE_CONTAINERS, image.as_bytes()])
+pub(crate) fn image_containers(image: &Digest) -> Short {
+    short(IMAGE_CONTAINERS, image.as_bytes())
 }
 
 pub(crate) fn image_container(image: &Digest, container: LayerId) -> Vec<u8> {
@@ -143,8 +153,8 @@ pub(crate) fn image_container(image: &Digest, container: LayerId) -> Vec<u8> {
 }
 
 /// The images whose manifest this blob is.
-pub(crate) fn manifest_images(blob: &Digest) -> Vec<u8> {
-    joined(&[MANIFESTS, blob.as_bytes()])
+pub(crate) fn manifest_images(blob: &Digest) -> Short {
+    short(MANIFESTS, blob.as_bytes())
 }
 
 pub(crate) fn manifest_image(blob: &Digest, image: &Digest) -> Vec<u8> {
@@ -152,8 +162,8 @@ pub(crate) fn manifest_image(blob: &Digest, image: &Digest) -> Vec<u8> {
 }
 
 /// The layers that came as this blob.
-pub(crate) fn blob_layers(blob: &Digest) -> Vec<u8> {
-    joined(&[BLOB_LAYERS, blob.as_bytes()])
+pub(crate) fn blob_layers(blob: &Digest) -> Short {
+    short(BLOB_LAYERS, blob.as_bytes())
 }
 
 pub(crate) fn blob_layer(blob: &Digest, layer: LayerId) -> Vec<u8> {
@@ -194,8 +204,8 @@ pub(crate) fn parse_leased(key: &[u8]) -> Result<(LeaseId, Leased)> {
 }
 
 /// The leases that keep an image.
-pub(crate) fn image_leases(image: &Digest) -> Vec<u8> {
-    joined(&[IMAGE_LEASES, image.as_bytes()])
+pub(crate) fn image_leases(image: &Digest) -> Short {
+    short(IMAGE_LEASES, image.as_bytes())
 }
 
 pub(crate) fn image_lease(image: &Digest, lease: LeaseId) -> Vec<u8> {
@@ -218,22 +228,22 @@ fn lease_at(key: &[u8], start: usize) -> Result<LeaseId> {
     text(key, start)?.parse().map_err(|_| malformed(key))
 }
 
-pub(crate) fn removal(layer: LayerId) -> Vec<u8> {
-    joined(&[REMOVALS, layer.as_bytes()])
+pub(crate) fn removal(layer: LayerId) -> Short {
+    short(REMOVALS, layer.as_bytes())
 }
 
-pub(crate) fn blob_removal(blob: &Digest) -> Vec<u8> {
-    joined(&[BLOB_REMOVALS, blob.as_bytes()])
+pub(crate) fn blob_removal(blob: &Digest) -> Short {
+    short(BLOB_REMOVALS, blob.as_bytes())
 }
 
 /// `cached` digests a parent and a builder's key.
-pub(crate) fn cached(cached: &Digest) -> Vec<u8> {
-    joined(&[b"k", cached.as_bytes()])
+pub(crate) fn cached(cached: &Digest) -> Short {
+    short(b"k", cached.as_bytes())
 }
 
 /// The entries of the build cache that find the layer.
-pub(crate) fn layer_entries(layer: LayerId) -> Vec<u8> {
-    joined(&[b"y", layer.as_bytes()])
+pub(crate) fn layer_entries(layer: LayerId) -> Short {
+    short(b"y", layer.as_bytes())
 }
 
 pub(crate) fn layer_cached(layer: LayerId, cached: &Digest) -> Vec<u8> {

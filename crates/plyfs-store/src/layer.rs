@@ -49,8 +49,8 @@ impl Store {
 
     /// The published layer that is this chain.
     pub fn chain(&self, chain_id: &ChainId) -> Result<Option<LayerId>> {
-        let found = self.snapshot()?.get(&key::chain(chain_id))?;
-        found.map(|bytes| Ok(LayerId::from_bytes(record::id_value(&bytes, "a chain")?))).transpose()
+        let found = self.snapshot()?.read(&key::chain(chain_id), |bytes| record::id_value(bytes, "a chain"))?;
+        Ok(found.transpose()?.map(LayerId::from_bytes))
     }
 
     pub(crate) fn layer_record(&self, id: LayerId) -> Result<LayerRecord> {
@@ -107,9 +107,8 @@ impl Store {
 }
 
 pub(crate) fn layer_record(snapshot: &Snapshot, id: LayerId) -> Result<LayerRecord> {
-    let bytes = snapshot.get(&key::layer(id))?;
-    let bytes = bytes.ok_or_else(|| Error::absent(format!("layer {id}")))?;
-    LayerRecord::decode(id, &bytes)
+    let record = snapshot.read(&key::layer(id), |bytes| LayerRecord::decode(id, bytes))?;
+    record.ok_or_else(|| Error::absent(format!("layer {id}")))?
 }
 
 pub(crate) fn layer_records(snapshot: &Snapshot) -> impl Iterator<Item = Result<LayerRecord>> + '_ {

@@ -62,8 +62,8 @@ fn is_absence(error: &Error) -> bool {
 
 fn by_name(snapshot: &Snapshot, name: &Reference) -> Result<Option<Digest>> {
     let exactly = |name: &Reference| -> Result<_> {
-        let id = snapshot.get(&key::tag(name))?;
-        id.map(|id| Ok(Digest::from_bytes(record::id_value(&id, name.as_str())?))).transpose()
+        let id = snapshot.read(&key::tag(name), |id| record::id_value(id, name.as_str()))?;
+        Ok(id.transpose()?.map(Digest::from_bytes))
     };
     if let Some(id) = exactly(name)? {
         return Ok(Some(id));
@@ -82,16 +82,17 @@ pub(crate) fn by_prefix(
     digits: &str,
     what: &str,
 ) -> Result<Option<[u8; 32]>> {
+    let mut id = [0; 32];
+    if digits.len() == 2 * id.len() {
+        // Whether it is there is told by whoever reads its record.
+        return Ok(HEXLOWER.decode_mut(digits.as_bytes(), &mut id).is_ok().then_some(id));
+    }
     let is_hex = digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
-    if !is_hex || !(MIN_PREFIX..=64).contains(&digits.len()) {
+    if !is_hex || !(MIN_PREFIX..2 * id.len()).contains(&digits.len()) {
         return Ok(None);
     }
     let whole = &digits[..digits.len() & !1];
     let bytes = HEXLOWER.decode(whole.as_bytes()).expect("an even number of digits");
-    if let Ok(id) = <[u8; 32]>::try_from(bytes.as_slice()) {
-        // Whether it is there is told by whoever reads its record.
-        return Ok(Some(id));
-    }
     let mut found = None;
     for entry in snapshot.scan(&keys_from(&bytes)) {
         let id = key::id(&entry?.0)?;

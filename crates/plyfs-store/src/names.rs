@@ -55,58 +55,55 @@ impl FromStr for Reference {
             return Err(wrong("carries a digest; only name:tag can be given"));
         }
         let (repository, tag) = match text.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-            _ => (text, "latest"),
+            Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+            _ => (text, None),
         };
-        if repository.len() > Self::MAX || !is_repository(repository) {
+        if repository.len() > Self::MAX || !is_repository(repository.as_bytes()) {
             return Err(wrong("is not [host[:port]/]path[:tag] in lower case"));
         }
-        if !is_tag(tag) {
+        if tag.is_some_and(|tag| !is_tag(tag.as_bytes())) {
             return Err(wrong("has a tag that is not 1 to 128 of A-Z a-z 0-9 _ . -"));
         }
-        Ok(Self { text: format!("{repository}:{tag}").into(), repository: repository.len() })
+        let whole = if tag.is_some() { text.into() } else { format!("{text}:latest").into() };
+        Ok(Self { text: whole, repository: repository.len() })
     }
 }
 
-fn is_tag(tag: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+// Every look-up by name parses two: bytes, since all that is allowed is ASCII.
+
+fn is_tag(tag: &[u8]) -> bool {
+    let is_word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
     (1..=Reference::MAX_TAG).contains(&tag.len())
-        && tag.starts_with(word)
-        && tag.chars().all(|c| word(c) || matches!(c, '.' | '-'))
+        && is_word(tag[0])
+        && tag.iter().all(|&c| is_word(c) || matches!(c, b'.' | b'-'))
 }
 
-fn is_repository(repository: &str) -> bool {
-    let mut parts = repository.split('/').peekable();
-    if repository.contains('/') && parts.peek().is_some_and(|first| is_host(first)) {
-        parts.next();
-    }
-    parts.all(is_path_part)
+fn is_repository(repository: &[u8]) -> bool {
+    let host = repository.iter().position(|c| *c == b'/').filter(|end| is_host(&repository[..*end]));
+    let path = host.map_or(repository, |end| &repository[end + 1..]);
+    path.split(|c| *c == b'/').all(is_path_part)
 }
 
 /// Says whether a first part can only be a host: `localhost`, or something with a dot, a port or capitals.
-fn is_host(part: &str) -> bool {
-    let (name, port) = part.split_once(':').unwrap_or((part, "0"));
-    let named =
-        name == "localhost" || part.contains(':') || name.contains('.') || name.chars().any(|c| c.is_ascii_uppercase());
-    named
-        && !port.is_empty()
-        && port.bytes().all(|c| c.is_ascii_digit())
-        && name.split('.').all(|label| {
-            !label.is_empty()
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+fn is_host(part: &[u8]) -> bool {
+    let colon = part.iter().position(|c| *c == b':');
+    let (name, port) = colon.map_or((part, None), |colon| (&part[..colon], Some(&part[colon + 1..])));
+    let is_named = name == b"localhost" || port.is_some() || name.iter().any(|&c| c == b'.' || c.is_ascii_uppercase());
+    is_named
+        && port.is_none_or(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
+        && name.split(|c| *c == b'.').all(|label| {
+            !matches!(label, [] | [b'-', ..] | [.., b'-'])
+                && label.iter().all(|&c| c.is_ascii_alphanumeric() || c == b'-')
         })
 }
 
 /// Lower-case alphanumeric words joined by `.`, `_`, `__` or any number of `-`.
-fn is_path_part(part: &str) -> bool {
-    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    part.starts_with(word)
-        && part.ends_with(word)
-        && part
-            .split(word)
-            .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|c| c == b'-'))
+fn is_path_part(part: &[u8]) -> bool {
+    let is_word = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_separator = |text: &[u8]| matches!(text, b"." | b"_" | b"__") || text.iter().all(|&c| c == b'-');
+    part.first().is_some_and(is_word)
+        && part.last().is_some_and(is_word)
+        && part.chunk_by(|a, b| is_word(a) == is_word(b)).all(|text| is_word(&text[0]) || is_separator(text))
 }
 
 impl fmt::Display for Reference {
@@ -189,6 +186,9 @@ mod tests {
             ("localhost:5000/a/b_c", "localhost:5000/a/b_c:latest"),
             ("docker.io/library/debian:12-slim", "docker.io/library/debian:12-slim"),
             ("a__b/c---d.e:V_1.2-x", "a__b/c---d.e:V_1.2-x"),
+            ("Host/a", "Host/a:latest"),
+            ("h-1.x:0/a.b", "h-1.x:0/a.b:latest"),
+            ("a/localhost/b:_", "a/localhost/b:_"),
         ] {
             let reference: Reference = given.parse().expect(given);
             assert_eq!(reference.as_str(), kept);
@@ -221,6 +221,17 @@ mod tests {
             "a:\n",
             "a:.x",
             "host.:1/a",
+            "host:/a",
+            "host:1a/a",
+            ":1/a",
+            "-host.x/a",
+            "host-.x/a",
+            "\u{e4}",
+            "a/b\u{e4}",
+            "a:\u{e4}",
+            "a._b",
+            "a/",
+            "x.y/",
             &long,
         ] {
             assert_eq!(bad.parse::<Reference>().expect_err(bad).kind(), ErrorKind::InvalidInput, "{bad:?}");

@@ -57,7 +57,7 @@ impl Check<'_> {
                 expect(key::user(parent, &User::Layer(layer.id)), &[], &own, &subject);
             }
             if let Some(chain) = &layer.chain_id {
-                expect(key::chain(chain), layer.id.as_bytes(), &own, &subject);
+                expect(key::chain(chain).into(), layer.id.as_bytes(), &own, &subject);
             }
             for blob in &layer.blobs {
                 expect(key::blob_layer(&blob.digest, layer.id), &[], &own, &subject);
@@ -66,7 +66,7 @@ impl Check<'_> {
         for container in &self.containers {
             let (own, subject) = (key::container(&container.name), format!("container {}", container.name));
             let name = container.name.as_str().as_bytes();
-            expect(key::container_directory(container.layer), name, &own, &subject);
+            expect(key::container_directory(container.layer).into(), name, &own, &subject);
             if let Some(parent) = container.parent {
                 expect(key::user(parent, &User::Container(container.layer)), &[], &own, &subject);
             }
@@ -171,8 +171,8 @@ impl Check<'_> {
             }
         }
         for (layer, right) in wrong {
-            let change = Change { key: key::layer(layer.id), value: Some(right.encode()) };
-            let fix = Fix::Records { seen: (key::layer(layer.id), Some(layer.encode())), change };
+            let change = Change { key: key::layer(layer.id).into(), value: Some(right.encode()) };
+            let fix = Fix::Records { seen: (key::layer(layer.id).into(), Some(layer.encode())), change };
             let (subject, problem) = (format!("layer {}", layer.id), "its chain's depth or usage does not add up");
             self.find(Severity::Warning, FindingKind::TotalsWrong, subject, problem, Some(fix));
         }
