@@ -1,11 +1,12 @@
-//! SHA-256 digests, and a reader and a writer that compute one in passing.
+//! SHA-256 digests, a reader and a writer that compute one in passing, and readers that know one.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::layout::BUFFER;
 use crate::{Error, ErrorKind, Result};
 
 /// The algorithm as digests spell it; the only one OCI requires, and the only one here.
@@ -118,6 +119,25 @@ impl<R: Read> Read for DigestReader<R> {
         let length = self.inner.read(buffer)?;
         self.tally.add(&buffer[..length]);
         Ok(length)
+    }
+}
+
+/// A reader that knows the digest of its bytes: it computes it, or whoever makes them does, on another thread.
+pub trait Digested: BufRead {
+    /// The digest and the number of all bytes; asked for once the end was read.
+    fn digest(&mut self) -> io::Result<(Digest, u64)>;
+}
+
+/// Buffers and digests the bytes of `source`.
+pub fn digested<R: Read>(source: R) -> impl Digested {
+    BufReader::with_capacity(BUFFER, DigestReader::new(source))
+}
+
+impl<R: Read> Digested for BufReader<DigestReader<R>> {
+    fn digest(&mut self) -> io::Result<(Digest, u64)> {
+        let tally = self.get_ref().tally.clone();
+        let size = tally.size;
+        Ok((tally.digest(), size))
     }
 }
 

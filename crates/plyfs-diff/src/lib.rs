@@ -74,12 +74,12 @@ mod upper;
 mod usage;
 mod view;
 
-pub use apply::{Applied, ApplyOptions, Deferred, IdRange, Owners, Settled, apply, settle};
+pub use apply::{Applied, ApplyOptions, Deferred, IdRange, Owners, Settled, apply, apply_digested, settle};
 pub use chain::{Chain, Entry, Found, Merged};
 pub use changes::{Change, ChangeKind, Changes, changes};
 pub use compare::{CompareOptions, compare, export_between};
 pub use dialect::Dialect;
-pub use digest::{Digest, DigestReader, DigestWriter};
+pub use digest::{Digest, DigestReader, DigestWriter, Digested, digested};
 pub use error::{Error, ErrorKind, Result};
 pub use export::{ExportOptions, Exported, Style, export};
 pub use skipped::{SkipReason, Skipped};

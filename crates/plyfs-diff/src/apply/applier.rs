@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -24,9 +24,7 @@ use super::writeback::Writeback;
 use crate::archive::{Entry, Kind, Reader, Time};
 use crate::chain::{copy_directory_attributes, is_whiteout_device};
 use crate::tar_split::Crc64;
-use crate::{Applied, Chain, DigestReader, Error, ErrorKind, Result, SkipReason, Skipped, Usage, names};
-
-type Source<'a> = DigestReader<&'a mut dyn Read>;
+use crate::{Applied, Chain, Digested, Error, ErrorKind, Result, SkipReason, Skipped, Usage, names};
 
 /// What was left out.
 #[derive(Default)]
@@ -37,7 +35,7 @@ pub(super) struct Losses {
 
 /// The state of one pass.
 pub(super) struct Applier<'a> {
-    pub(super) reader: Reader<Source<'a>>,
+    pub(super) reader: Reader<&'a mut dyn Digested>,
     pub(super) cursor: Cursor<'a>,
     pub(super) options: &'a ApplyOptions,
     pub(super) record: Option<Record>,
@@ -60,7 +58,7 @@ pub(super) enum Done {
 
 /// Applies the whole archive; also returns what the layer costs, unless that is left for the caller to measure.
 pub(super) fn apply<'a>(
-    source: Source<'a>,
+    source: &'a mut dyn Digested,
     root: &OwnedFd,
     chain: &'a Chain,
     options: &'a ApplyOptions,
@@ -70,7 +68,7 @@ pub(super) fn apply<'a>(
     // Without privilege nothing can be given to root; what nothing describes stays the caller's.
     let owner = rustix::process::geteuid().is_root().then(|| options.owners.root()).flatten();
     let mut applier = Applier {
-        reader: Reader::new(source, options.limits),
+        reader: Reader::buffered(source, options.limits),
         cursor: Cursor::new(own()?, chain, owner, options.limits.depth)?,
         options,
         record: tar_split.as_ref().map(|_| own().map(Record::new)).transpose()?,
@@ -440,7 +438,8 @@ impl<'a> Applier<'a> {
         if let (Some(record), Some(out)) = (self.record, tar_split) {
             record.finish(out)?;
         }
-        let (diff_id, archive_size, _) = self.reader.into_inner().finish();
+        let digest = self.reader.source().digest();
+        let (diff_id, archive_size) = digest.map_err(|error| Error::io("digest the archive", error))?;
         let applied = Applied {
             diff_id,
             archive_size,

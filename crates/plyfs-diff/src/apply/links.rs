@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -46,11 +46,11 @@ impl Links {
     }
 
     /// Passes over AUFS' bookkeeping, keeping the files that links may name.
-    pub(super) fn keep_aufs<R: Read>(
+    pub(super) fn keep_aufs<B: BufRead>(
         &mut self,
         path: &[u8],
         entry: &Entry,
-        reader: &mut Reader<R>,
+        reader: &mut Reader<B>,
         record: &mut Option<Record>,
     ) -> Result<Done> {
         if entry.kind != Kind::File || entry.extents.is_some() {

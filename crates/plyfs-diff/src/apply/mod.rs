@@ -24,7 +24,7 @@ pub use owners::{IdRange, Owners};
 pub use settle::{Settled, settle};
 
 use crate::archive::Limits;
-use crate::{Chain, Digest, DigestReader, Error, Result, Skipped, Usage};
+use crate::{Chain, Digest, Digested, Error, Result, Skipped, Usage, digested};
 
 /// How to apply an archive; the default is to lose nothing or to fail.
 #[derive(Clone, Debug, Default)]
@@ -141,11 +141,23 @@ pub fn apply(
     options: &ApplyOptions,
     tar_split: Option<&mut dyn Write>,
 ) -> Result<Applied> {
-    let mut archive = archive;
     // One copy of the applier serves every kind of reader.
-    let source: &mut dyn Read = &mut archive;
+    let mut archive = archive;
+    apply_digested(&mut digested(&mut archive as &mut dyn Read), layer, chain, options, tar_split)
+}
+
+/// Applies an archive that is digested by whoever makes it, as [`apply`] does.
+///
+/// [`Applied::diff_id`] and [`Applied::archive_size`] are what `archive` says once its end was read.
+pub fn apply_digested(
+    archive: &mut dyn Digested,
+    layer: impl AsFd,
+    chain: &Chain,
+    options: &ApplyOptions,
+    tar_split: Option<&mut dyn Write>,
+) -> Result<Applied> {
     let root = fs::open_dir_at(layer, ".").map_err(|error| Error::call("open the layer", error))?;
-    let (applied, usage) = applier::apply(DigestReader::new(source), &root, chain, options, tar_split)?;
+    let (applied, usage) = applier::apply(archive, &root, chain, options, tar_split)?;
     let usage = usage.map_or_else(|| Usage::measure(&root), Ok)?;
     Ok(Applied { usage, ..applied })
 }

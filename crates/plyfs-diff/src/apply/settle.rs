@@ -15,7 +15,7 @@ use super::deferred::{Deferred, Question};
 use super::{Applied, ApplyOptions, metadata};
 use crate::chain::{copy_directory_attributes, is_whiteout_device, times_of};
 use crate::tar_split::Archive;
-use crate::{Chain, DigestReader, Error, ErrorKind, Found, Merged, Result, Usage, beneath, names};
+use crate::{Chain, Error, ErrorKind, Found, Merged, Result, Usage, beneath, digested, names};
 
 /// Where the layer is read from while it is applied anew: a name that nothing in an archive is ever made under (rule 5).
 const ASIDE: &str = ".wh..wh.plyfs-unsettled";
@@ -94,7 +94,7 @@ fn rebuild(
     let aside = set_aside(root, chain).map_err(moving)?;
     let mut archive = Archive::new(record, &aside)?;
     let source: &mut dyn Read = &mut archive;
-    let (again, _) = applier::apply(DigestReader::new(source), root, chain, options, Some(tar_split))?;
+    let (again, _) = applier::apply(&mut digested(source), root, chain, options, Some(tar_split))?;
     if (again.diff_id, again.archive_size) != (applied.diff_id, applied.archive_size) {
         return Err(Error::new(ErrorKind::Corrupt, "the record is not of the archive that was applied"));
     }

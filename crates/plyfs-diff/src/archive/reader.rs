@@ -4,22 +4,22 @@
 //! [`Reader::trailer`], so that a caller can keep what gives the archive back.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 
 use super::entry::{Entry, Extent, Kind, Limits, Time};
 use super::header::Header;
 use super::input::Input;
 use super::pax::{self, Overrides};
 use super::sparse::{self, ContentMap, Encoding};
-use crate::layout::BLOCK;
+use crate::layout::{BLOCK, BUFFER};
 use crate::{Error, ErrorKind, Result};
 
 /// Where an old GNU block with stretches of a sparse file says that another follows; the list is before it.
 const GNU_MORE: usize = 504;
 
 /// Walks an archive entry by entry.
-pub struct Reader<R> {
-    input: Input<R>,
+pub struct Reader<B> {
+    input: Input<B>,
     limits: Limits,
     /// What was read around contents since the entry before.
     raw: Vec<u8>,
@@ -39,9 +39,16 @@ struct Pending {
     size: u64,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Read> Reader<BufReader<R>> {
     /// Reads an uncompressed archive from `source`.
     pub fn new(source: R, limits: Limits) -> Self {
+        Self::buffered(BufReader::with_capacity(BUFFER, source), limits)
+    }
+}
+
+impl<B: BufRead> Reader<B> {
+    /// Reads an uncompressed archive from what has a buffer of its own; its content is handed out from there.
+    pub fn buffered(source: B, limits: Limits) -> Self {
         Self { input: Input::new(source), limits, raw: Vec::new(), left: 0, padding: 0, has_ended: false }
     }
 
@@ -111,10 +118,9 @@ impl<R: Read> Reader<R> {
         self.input.position()
     }
 
-    /// The reader given to [`Reader::new`]; what was buffered and not consumed is lost.
-    #[must_use]
-    pub fn into_inner(self) -> R {
-        self.input.into_source()
+    /// What the archive is read from, to be asked about itself.
+    pub(crate) fn source(&mut self) -> &mut B {
+        self.input.source()
     }
 
     /// Takes what fills the last block of the content; a stream may end before or in it.
@@ -328,7 +334,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-impl<R> fmt::Debug for Reader<R> {
+impl<B> fmt::Debug for Reader<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").field("left", &self.left).field("has_ended", &self.has_ended).finish_non_exhaustive()
     }
@@ -341,7 +347,7 @@ impl Pending {
 }
 
 /// Consumes one block that belongs to a header; it is raw.
-fn take_block<R: Read>(input: &mut Input<R>, raw: &mut Vec<u8>) -> Result<[u8; BLOCK]> {
+fn take_block<B: BufRead>(input: &mut Input<B>, raw: &mut Vec<u8>) -> Result<[u8; BLOCK]> {
     let position = input.position();
     let ahead = input.peek(BLOCK)?;
     let block = *ahead.first_chunk::<BLOCK>().ok_or_else(|| truncated(position, "a header"))?;
