@@ -14,16 +14,25 @@ use crate::{Dialect, Result, SkipReason, Skipped};
 /// Mode, owner and group of a root that no layer says anything about (rule 53).
 const PLAIN_ROOT: (u32, u32, u32) = (0o755, 0, 0);
 
+/// Names and values of attributes, as an archive has them.
+pub(crate) type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// The attributes of an open file that a changeset carries; others that would be missed are reported.
-pub(crate) fn carried(
+pub(crate) fn carried(fd: impl AsFd, path: &Path, dialect: Dialect, skipped: &mut Vec<Skipped>) -> Result<Attributes> {
+    carried_and_metacopy(fd, path, dialect, skipped).map(|(kept, _)| kept)
+}
+
+/// The same, and whether the file was copied up without its content (rule 25), which the list of its attributes tells.
+pub(crate) fn carried_and_metacopy(
     fd: impl AsFd,
     path: &Path,
     dialect: Dialect,
     skipped: &mut Vec<Skipped>,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+) -> Result<(Attributes, bool)> {
     let fd = fd.as_fd();
-    let mut kept = Vec::new();
+    let (mut kept, mut is_metacopy) = (Vec::new(), false);
     for name in xattr::list(fd).map_err(|error| failed(path, error))? {
+        is_metacopy |= name == dialect.metacopy();
         match fate(name.as_bytes(), dialect) {
             Fate::Stays => {}
             Fate::Missed => skipped.push(Skipped::new(path, SkipReason::Attribute(name))),
@@ -33,7 +42,7 @@ pub(crate) fn carried(
             }
         }
     }
-    Ok(kept)
+    Ok((kept, is_metacopy))
 }
 
 /// Reports the attributes of an inode that is neither directory nor regular file: a changeset carries none of those.

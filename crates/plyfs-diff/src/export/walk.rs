@@ -18,7 +18,7 @@ use super::writer::Writer;
 use super::{ExportOptions, Exported, attributes};
 use crate::layout::{OPAQUE_MARKER, WHITEOUT_PREFIX};
 use crate::upper::{self, Directory, Union, changed, failed};
-use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped, chain};
+use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped};
 
 /// The name of the root's own entry.
 pub(super) const ROOT: &[u8] = b"./";
@@ -71,19 +71,28 @@ impl<'a, W: Write> Walk<'a, W> {
             self.mark(&level.dir.path, OPAQUE_MARKER)?;
         }
         for entry in level.dir.read_dir()? {
-            self.entry(level, &entry.name)?;
+            self.entry(level, &entry)?;
         }
         level.dir.ensure_unchanged()
     }
 
     /// Archives one name of a directory. Whether it is a whiteout is asked before anything else.
-    fn entry(&mut self, level: &Level, name: &OsStr) -> Result<()> {
+    ///
+    /// What its directory lists as a regular file is looked at once, when it is open.
+    fn entry(&mut self, level: &Level, entry: &fs::DirEntry) -> Result<()> {
+        let name = entry.name.as_os_str();
+        let is_reserved = name.as_bytes().starts_with(WHITEOUT_PREFIX);
+        if entry.kind == FileType::RegularFile && !is_reserved && !level.dir.marks.has_xwhiteouts {
+            let path = level.dir.path.join(name);
+            let (file, stat) = upper::open_file(level.dir.fd.as_fd(), &path)?;
+            return self.file(&file, &path, &stat);
+        }
         let stat = level.dir.stat_at(name)?;
         if level.dir.is_whiteout(name, &stat, self.dialect)? {
             return self.whiteout(level, name);
         }
         let path = level.dir.path.join(name);
-        if name.as_bytes().starts_with(WHITEOUT_PREFIX) {
+        if is_reserved {
             self.skip(path, SkipReason::Name);
             return Ok(());
         }
@@ -158,13 +167,12 @@ impl<'a, W: Write> Walk<'a, W> {
             self.skip(path.to_owned(), SkipReason::Socket);
             return Ok(());
         }
-        let name = path.as_os_str().as_bytes().to_vec();
-        if let Some(link) = self.links.earlier(stat, &name) {
-            let header = Header { link, ..self.options.header(Kind::HardLink, name, stat) };
-            return self.archive.header(&header);
-        }
         if kind == FileType::RegularFile {
-            return self.file(dir, path, name, stat);
+            return self.file(&File::from(upper::open(dir, path, stat)?), path, stat);
+        }
+        let name = path.as_os_str().as_bytes().to_vec();
+        if self.link(&name, stat)? {
+            return Ok(());
         }
         let mut header = match kind {
             FileType::Symlink => self.options.header(Kind::Symlink, name, stat),
@@ -183,19 +191,31 @@ impl<'a, W: Write> Walk<'a, W> {
         self.archive.header(&header)
     }
 
-    fn file(&mut self, dir: BorrowedFd<'_>, path: &Path, name: Vec<u8>, stat: &Stat) -> Result<()> {
-        let file = File::from(upper::open(dir, path, stat)?);
+    /// Archives a link to the name the inode was archived under before; `false` when `name` is its first.
+    fn link(&mut self, name: &[u8], stat: &Stat) -> Result<bool> {
+        let Some(link) = self.links.earlier(stat, name) else { return Ok(false) };
+        let header = Header { link, ..self.options.header(Kind::HardLink, name.to_vec(), stat) };
+        self.archive.header(&header).map(|()| true)
+    }
+
+    /// Archives an open regular file, of which `stat` is what was known of it before anything was read.
+    fn file(&mut self, file: &File, path: &Path, stat: &Stat) -> Result<()> {
+        let name = path.as_os_str().as_bytes().to_vec();
+        if self.link(&name, stat)? {
+            return Ok(());
+        }
         let mut header = self.options.header(Kind::File, name, stat);
         header.size = u64::try_from(stat.st_size).map_err(|_| changed(path))?;
-        header.xattrs = attributes::carried(&file, path, self.dialect, &mut self.skipped)?;
+        let (xattrs, is_metacopy) = attributes::carried_and_metacopy(file, path, self.dialect, &mut self.skipped)?;
+        header.xattrs = xattrs;
         self.archive.header(&header)?;
-        if chain::is_metacopy(&file, self.dialect).map_err(|error| failed(path, error))? {
+        if is_metacopy {
             let content = File::from(self.union.content(path)?);
             self.archive.content(&content, path, header.size)?;
         } else {
-            self.archive.content(&file, path, header.size)?;
+            self.archive.content(file, path, header.size)?;
         }
-        upper::ensure_unchanged(&file, path, stat)
+        upper::ensure_unchanged(file, path, stat)
     }
 
     fn directory_header(&mut self, name: Vec<u8>, dir: BorrowedFd<'_>, path: &Path, stat: &Stat) -> Result<Header> {
