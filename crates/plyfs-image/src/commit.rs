@@ -96,10 +96,10 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
     let top = pump(
         |inlet| {
             let exported = container.export_with(inlet, &options.export, progress);
-            exported.map(drop).map_err(|error| Error::store("export", error))
+            exported.map(|made| (made.diff_id, made.size)).map_err(|error| Error::store("export", error))
         },
         |outlet| {
-            let applied = operation.apply(outlet, container.parent(), None);
+            let applied = operation.apply_digested(outlet, container.parent());
             applied.map_err(|error| Error::store("unpack", error))
         },
     )?;

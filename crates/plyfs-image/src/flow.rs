@@ -2,10 +2,12 @@
 //!
 //! Decompressing and hashing happen aside from unpacking this way, and a changeset is exported straight into
 //! the layer it becomes. The taker sees the end only after the maker has succeeded: a maker that failed is a
-//! read error, never a shorter stream.
+//! read error, never a shorter stream. What is made goes from thread to thread in the chunks it was made in.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+
+use plyfs_diff::{Digest, Digested};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::CHUNK;
@@ -15,20 +17,21 @@ const DEPTH: usize = 4;
 
 /// Runs `make` on a thread of its own and `take` on this one, with a bounded queue of bytes between them.
 ///
+/// What `make` returns is known to the taker once it has read to the end: the digest of the bytes, say.
 /// When both fail, the error is the maker's, unless it only says that nobody takes any more. What `take` leaves
 /// unread is read and dropped, so that the maker ends its checks.
-pub(crate) fn pump<T>(
-    make: impl FnOnce(&mut Inlet) -> Result<()> + Send,
-    take: impl FnOnce(&mut Outlet) -> Result<T>,
+pub(crate) fn pump<M: Send, T>(
+    make: impl FnOnce(&mut Inlet<M>) -> Result<M> + Send,
+    take: impl FnOnce(&mut Outlet<M>) -> Result<T>,
 ) -> Result<T> {
     let (full, arriving) = sync_channel(DEPTH);
     let (empty, returning) = channel();
     let mut inlet = Inlet { full, returning, chunk: Vec::new() };
-    let mut outlet = Outlet { arriving, empty, chunk: Vec::new(), at: 0, ended: false };
+    let mut outlet = Outlet { arriving, empty, chunk: Vec::new(), at: 0, end: None };
     std::thread::scope(|scope| {
         let maker = std::thread::Builder::new().name("plyfs-image".into()).spawn_scoped(scope, move || {
-            make(&mut inlet)?;
-            inlet.end()
+            let made = make(&mut inlet)?;
+            inlet.end(made)
         });
         let maker = maker.map_err(|error| Error::io("start a thread", error))?;
         let taken = take(&mut outlet).and_then(|taken| outlet.drain().map(|()| taken));
@@ -42,15 +45,23 @@ pub(crate) fn pump<T>(
     })
 }
 
+/// What goes from the maker to the taker.
+#[derive(Debug)]
+enum Message<M> {
+    Chunk(Vec<u8>),
+    /// There are no more, and the maker has succeeded.
+    End(M),
+}
+
 /// Where the maker writes.
 #[derive(Debug)]
-pub(crate) struct Inlet {
-    full: SyncSender<Option<Vec<u8>>>,
+pub(crate) struct Inlet<M> {
+    full: SyncSender<Message<M>>,
     returning: Receiver<Vec<u8>>,
     chunk: Vec<u8>,
 }
 
-impl Inlet {
+impl<M> Inlet<M> {
     /// Passes on everything `input` has, reading straight into chunks.
     pub(crate) fn fill_from(&mut self, mut input: impl Read) -> io::Result<()> {
         loop {
@@ -67,7 +78,7 @@ impl Inlet {
             }
             chunk.truncate(filled);
             if filled > 0 {
-                self.send(Some(chunk))?;
+                self.send(Message::Chunk(chunk))?;
             }
             if filled < CHUNK {
                 return Ok(());
@@ -79,16 +90,16 @@ impl Inlet {
         self.returning.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK))
     }
 
-    fn send(&mut self, message: Option<Vec<u8>>) -> io::Result<()> {
+    fn send(&mut self, message: Message<M>) -> io::Result<()> {
         self.full.send(message).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
 
-    fn end(&mut self) -> Result<()> {
-        self.flush().and_then(|()| self.send(None)).map_err(|error| Error::io("pass bytes on", error))
+    fn end(&mut self, made: M) -> Result<()> {
+        self.flush().and_then(|()| self.send(Message::End(made))).map_err(|error| Error::io("pass bytes on", error))
     }
 }
 
-impl Write for Inlet {
+impl<M> Write for Inlet<M> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.chunk.capacity() == 0 {
             self.chunk = self.fresh_chunk();
@@ -104,21 +115,22 @@ impl Write for Inlet {
 
     fn flush(&mut self) -> io::Result<()> {
         let chunk = std::mem::take(&mut self.chunk);
-        if chunk.is_empty() { Ok(()) } else { self.send(Some(chunk)) }
+        if chunk.is_empty() { Ok(()) } else { self.send(Message::Chunk(chunk)) }
     }
 }
 
 /// Where the taker reads.
 #[derive(Debug)]
-pub(crate) struct Outlet {
-    arriving: Receiver<Option<Vec<u8>>>,
+pub(crate) struct Outlet<M> {
+    arriving: Receiver<Message<M>>,
     empty: Sender<Vec<u8>>,
     chunk: Vec<u8>,
     at: usize,
-    ended: bool,
+    /// What was made, once its end was met.
+    end: Option<M>,
 }
 
-impl Outlet {
+impl<M> Outlet<M> {
     fn drain(&mut self) -> Result<()> {
         io::copy(self, &mut io::sink()).map(drop).map_err(|error| Error::io("read to the end", error))
     }
@@ -128,27 +140,43 @@ impl Outlet {
         if used.capacity() > 0 {
             self.empty.send(used).ok(); // a maker that is gone needs no chunks
         }
+        self.at = 0;
         match self.arriving.recv() {
-            Ok(Some(chunk)) => (self.chunk, self.at) = (chunk, 0),
-            Ok(None) => self.ended = true,
+            Ok(Message::Chunk(chunk)) => self.chunk = chunk,
+            Ok(Message::End(made)) => self.end = Some(made),
             Err(_) => return Err(io::Error::new(io::ErrorKind::BrokenPipe, "what makes the bytes has stopped")),
         }
         Ok(())
     }
 }
 
-impl Read for Outlet {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.chunk.len() && !self.ended && !buffer.is_empty() {
+impl<M> BufRead for Outlet<M> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.chunk.len() && self.end.is_none() {
             self.next_chunk()?;
         }
-        if self.ended {
+        Ok(&self.chunk[self.at..])
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.at += length;
+    }
+}
+
+impl<M> Read for Outlet<M> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
             return Ok(0);
         }
-        let taken = buffer.len().min(self.chunk.len() - self.at);
-        buffer[..taken].copy_from_slice(&self.chunk[self.at..self.at + taken]);
-        self.at += taken;
+        let taken = self.fill_buf()?.read(buffer)?;
+        self.consume(taken);
         Ok(taken)
+    }
+}
+
+impl Digested for Outlet<(Digest, u64)> {
+    fn digest(&mut self) -> io::Result<(Digest, u64)> {
+        self.end.ok_or_else(|| io::Error::other("the digest is known at the end"))
     }
 }
 
@@ -198,7 +226,7 @@ mod tests {
         let result = pump(
             |inlet| {
                 inlet.write_all(&[1; 1000]).map_err(io_error)?;
-                Err(Error::new(ErrorKind::Corrupt, "half way"))
+                Err::<(), _>(Error::new(ErrorKind::Corrupt, "half way"))
             },
             |outlet| {
                 let read = outlet.read_to_end(&mut Vec::new());

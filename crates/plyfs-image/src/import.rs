@@ -115,9 +115,10 @@ fn stage<'a>(
             |inlet| {
                 let out = progress.reader(inlet, Stage::Export, name, None);
                 let exported = plyfs_diff::export(&directory, &Chain::empty(), out, &ExportOptions::default());
-                exported.map(drop).map_err(|error| Error::diff("read the directory", error))
+                let exported = exported.map_err(|error| Error::diff("read the directory", error))?;
+                Ok((exported.diff_id, exported.size))
             },
-            |outlet| operation.apply(outlet, parent, None).map_err(|error| Error::store("unpack", error)),
+            |outlet| operation.apply_digested(outlet, parent).map_err(|error| Error::store("unpack", error)),
         ),
     }
 }

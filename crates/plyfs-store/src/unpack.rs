@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 
-use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, settle};
+use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, Digested, digested, settle};
 use plyfs_link::{LayerId, LinkId};
 use plyfs_sys::fs;
 use rustix::fs::{Mode, OFlags};
@@ -40,6 +40,20 @@ impl Operation {
         parent: Option<LayerId>,
         expected: Option<&DiffId>,
     ) -> Result<AppliedLayer> {
+        self.apply_onto(&mut digested(archive), parent, expected)
+    }
+
+    /// Unpacks a changeset that is digested by whoever makes it, as [`Self::apply`] does.
+    pub fn apply_digested(&mut self, archive: &mut dyn Digested, parent: Option<LayerId>) -> Result<AppliedLayer> {
+        self.apply_onto(archive, parent, None)
+    }
+
+    fn apply_onto(
+        &mut self,
+        archive: &mut dyn Digested,
+        parent: Option<LayerId>,
+        expected: Option<&DiffId>,
+    ) -> Result<AppliedLayer> {
         let below = parent.map(|id| self.parent(id)).transpose()?;
         let chain = self.chain(below.as_ref())?;
         let unpacked = self.unpack(archive, &chain, expected)?;
@@ -50,7 +64,7 @@ impl Operation {
     ///
     /// The archive is read to its end. With `expected`, another digest is [`ErrorKind::Corrupt`].
     pub fn unpack_aside(&self, archive: &mut dyn Read, expected: Option<&DiffId>) -> Result<UnpackedLayer> {
-        self.unpack(archive, &Chain::unknown(Dialect::Trusted), expected)
+        self.unpack(&mut digested(archive), &Chain::unknown(Dialect::Trusted), expected)
     }
 
     /// Puts a layer that was unpacked aside onto `parent`, which is published or staged in this operation.
@@ -65,7 +79,7 @@ impl Operation {
     }
 
     /// Makes a layer's directories and unpacks into them.
-    fn unpack(&self, archive: &mut dyn Read, chain: &Chain, expected: Option<&DiffId>) -> Result<UnpackedLayer> {
+    fn unpack(&self, archive: &mut dyn Digested, chain: &Chain, expected: Option<&DiffId>) -> Result<UnpackedLayer> {
         self.store().require_root("unpacking a layer")?;
         let (id, link) = (LayerId::random(), LinkId::random());
         self.marker(&layout::staged_marker(id, link))?;
@@ -84,7 +98,7 @@ impl Operation {
             None => "new layer".to_owned(),
         };
         let options = ApplyOptions::default().start_writing(self.store().0.durability.is_durable());
-        let applied = plyfs_diff::apply(archive, &diff, chain, &options, Some(&mut record))
+        let applied = plyfs_diff::apply_digested(archive, &diff, chain, &options, Some(&mut record))
             .map_err(|e| self.store().explain_full(Error::diff(named(), e)))?;
         finish(record).map_err(|e| self.spoiled(id, e))?;
         match expected {

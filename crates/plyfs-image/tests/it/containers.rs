@@ -35,6 +35,8 @@ fn root_a_directory_becomes_an_image_with_the_same_tree() {
     mount.unmount().expect("unmounted");
     assert_eq!(image.names(), [name]);
     assert_eq!(config(&image)["history"][0]["created_by"], "plyfs import");
+    let layer = place.store.layer(&image.top().expect("a layer").to_string()).expect("there");
+    layer.write_archive(std::io::sink()).expect("its DiffId is the digest of its archive");
 }
 
 #[test]
