@@ -1,9 +1,10 @@
 //! `cargo xtask bench diff`: trees to changesets and back, beside tar, find, containerd's differ, docker and podman.
 //!
 //! The tree is a real `node_modules` that npm installs, kept below `target/xtask/bench`. Programs are timed from outside, ours
-//! too; the cache is warm and nothing is synced.
+//! too; the cache is warm and nothing is synced. The state before each extraction is described in [`extract`].
 
 mod docker;
+mod extract;
 mod podman;
 
 use std::fs;
@@ -35,6 +36,9 @@ pub(crate) struct Args {
     /// How many rounds of each
     #[arg(long, value_name = "N", default_value_t = 7)]
     rounds: u32,
+    /// Measure apply alone
+    #[arg(long)]
+    only_apply: bool,
 }
 
 /// What is shown of a comparison with docker's or podman's: five times as fast for changes, three for two trees.
@@ -48,10 +52,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
         setup::also(&["npm"])?;
     }
     let program = harness::build("plyfs-diff", "diff")?;
-    let oracle = oracle()?;
     let peers: [(&str, &[&str]); 3] =
         [("dockerd", &["--version"]), ("podman", &["--version"]), ("tar", &["--version"])];
     let mut report = Report::new("diff", Machine::now(&peers)?);
+    extract::run(&mut report, &program, 2 * args.rounds + 1)?;
+    if args.only_apply {
+        return report.finish();
+    }
+    let oracle = oracle()?;
     let disk = Disk::ext4("diff", 12 << 30)?;
     let at = |name: &str| format!("{}/{name}", disk.path());
     let trees = Trees::make(&at)?;
@@ -60,7 +68,6 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let tar = shell(&format!("tar cf - -C {} . | sha256sum >/dev/null", trees.tree));
     let ours = ["export", &trees.tree, &trees.empty];
     bench.beside(&mut report, "export + SHA-256", &ours, vec![("tar | sha256sum", tar, Goal::AtMost(1.2))])?;
-    bench.apply(&mut report, &trees, &at)?;
     bench.changes(&mut report, &trees, &at)?;
     let podman = Podman::new(Path::new(&at("podman-images")))?;
     podman.image(&trees.tree, "tree", "name")?;
@@ -179,38 +186,6 @@ impl Bench<'_> {
         ours.samples.extend(&harness::samples(self.program, &["apply", &trees.archive, &layer])?["record"].samples);
         report.ratio("tar-split record", Unit::Bytes, &ours, &record, Some(Goal::AtMost(1.0)));
         check(command("rm").args(["-rf", &layer]))
-    }
-
-    /// Extraction, each time into a new directory that is gone before the next.
-    fn apply(&self, report: &mut Report, trees: &Trees, at: &impl Fn(&str) -> String) -> Result<()> {
-        let (ours, theirs) = (at("ours"), at("theirs"));
-        let (mut seconds, mut resident) = (Series::new("plyfs"), Series::new("plyfs"));
-        let mut tar = Series::new("tar xf");
-        let anew = |dir: &str| {
-            check(command("rm").args(["-rf", dir]))?;
-            fs::create_dir(dir).with_context(|| format!("create {dir}"))?;
-            // What was left to write would be written during what is timed.
-            check(&mut command("sync"))
-        };
-        for round in 0..self.rounds {
-            // Who is second has less memory that is free; so both are, in turn.
-            for turn in [round, round + 1] {
-                if turn % 2 == 0 {
-                    anew(&ours)?;
-                    let samples = harness::samples(self.program, &["apply", &trees.archive, &ours])?;
-                    seconds.samples.extend(&samples["seconds"].samples);
-                    resident.samples.extend(&samples["resident"].samples);
-                } else {
-                    anew(&theirs)?;
-                    let started = std::time::Instant::now();
-                    check(command("tar").args(["xf", &trees.archive, "-C", &theirs]))?;
-                    tar.samples.push(started.elapsed().as_secs_f64());
-                }
-            }
-        }
-        report.ratio("apply, digest and record", Unit::Seconds, &seconds, &tar, Some(Goal::AtMost(1.1)));
-        report.figure("apply: peak memory", Unit::Bytes, &resident, Some(Goal::AtMost(RESIDENT)));
-        Ok(())
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use crate::run::{cargo, output};
 
@@ -36,6 +39,16 @@ impl Series {
             n if n % 2 == 1 => sorted[half],
             _ => f64::midpoint(sorted[half - 1], sorted[half]),
         }
+    }
+
+    /// The smallest sample; NaN of none.
+    pub(super) fn least(&self) -> f64 {
+        self.samples.iter().copied().fold(f64::NAN, f64::min)
+    }
+
+    /// The largest sample; NaN of none.
+    pub(super) fn most(&self) -> f64 {
+        self.samples.iter().copied().fold(f64::NAN, f64::max)
     }
 }
 
@@ -84,14 +97,48 @@ pub(super) fn build(package: &str, bench: &str) -> Result<PathBuf> {
     program.with_context(|| format!("bench {bench} of {package}: cargo names no program"))
 }
 
+/// What a program took from its start to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    /// Seconds on the clock.
+    pub(super) wall: f64,
+    /// Seconds of processors in the program.
+    pub(super) user: f64,
+    /// Seconds of processors in the kernel on its behalf.
+    pub(super) system: f64,
+    /// Something was read from a disk, and not from the page cache.
+    pub(super) has_read_disk: bool,
+}
+
+/// Runs a program; the answer is what it took and what it printed. Nothing else may be waited for meanwhile.
+pub(super) fn take(command: &mut Command) -> Result<(Taken, String)> {
+    let children = || getrusage(UsageWho::RUSAGE_CHILDREN).context("getrusage");
+    let (before, started) = (children()?, Instant::now());
+    let text = output(command)?;
+    let (wall, after) = (started.elapsed().as_secs_f64(), children()?);
+    let seconds = |time: TimeVal| time.num_microseconds() as f64 / 1e6;
+    let taken = Taken {
+        wall,
+        user: seconds(after.user_time() - before.user_time()),
+        system: seconds(after.system_time() - before.system_time()),
+        has_read_disk: after.block_reads() > before.block_reads(),
+    };
+    Ok((taken, text))
+}
+
 /// Runs a program of ours that prints its samples as `name<TAB>value` lines, and sorts them into series.
 pub(super) fn samples(program: &Path, arguments: &[&str]) -> Result<BTreeMap<String, Series>> {
     let text = output(crate::run::command(program).args(arguments))?;
+    sorted(&text).with_context(|| program.display().to_string())
+}
+
+/// Sorts lines `name<TAB>value` into series.
+pub(super) fn sorted(text: &str) -> Result<BTreeMap<String, Series>> {
     let mut all = BTreeMap::new();
     for line in text.lines() {
         let Some((name, value)) = line.split_once('\t').and_then(|(name, value)| Some((name, value.parse().ok()?)))
         else {
-            bail!("{}: {line:?} is no sample", program.display());
+            bail!("{line:?} is no sample");
         };
         let series = all.entry(name.to_owned()).or_insert_with(|| Series::new(name));
         series.samples.push(value);
@@ -125,6 +172,24 @@ mod tests {
         assert!((median(&[9.0, 1.0, 5.0]) - 5.0).abs() < 1e-9);
         assert!((median(&[4.0, 1.0]) - 2.5).abs() < 1e-9);
         assert!(median(&[]).is_nan(), "nothing was measured");
+    }
+
+    #[test]
+    fn the_spread_is_from_the_least_to_the_most() {
+        let series = |samples: &[f64]| Series { name: String::new(), samples: samples.to_vec() };
+        let spread = |samples: &[f64]| (series(samples).least(), series(samples).most());
+        assert_eq!(spread(&[2.0, 1.0, 9.0]), (1.0, 9.0));
+        assert!(spread(&[]).0.is_nan() && spread(&[]).1.is_nan(), "nothing was measured");
+    }
+
+    #[test]
+    fn a_program_that_sleeps_takes_time_and_one_that_counts_takes_a_processor() {
+        let sh = |line: &str| take(crate::run::command("sh").args(["-c", line])).expect("it runs");
+        let (slept, text) = sh("sleep 0.2; echo done");
+        assert_eq!(text.trim(), "done");
+        assert!(slept.wall >= 0.2 && slept.user + slept.system < slept.wall, "{slept:?}");
+        let (counted, _) = sh("i=0; while [ $i -lt 40000 ]; do i=$((i+1)); done");
+        assert!(counted.user > slept.user, "{counted:?}");
     }
 
     #[test]

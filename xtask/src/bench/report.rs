@@ -100,11 +100,10 @@ struct Times {
 }
 
 impl Times {
-    fn cells(&self) -> [String; 5] {
-        let shown = |series: &Series| Unit::Seconds.show(series.median());
-        let times = [&self.wall, &self.user, &self.system].map(shown);
-        let [wall, user, system] = times;
-        [self.what.clone(), self.wall.name.clone(), wall, user, system]
+    fn cells(&self) -> [String; 7] {
+        let times = [self.wall.median(), self.wall.least(), self.wall.most(), self.user.median(), self.system.median()];
+        let [wall, least, most, user, system] = times.map(|seconds| Unit::Seconds.show(seconds));
+        [self.what.clone(), self.wall.name.clone(), wall, least, most, user, system]
     }
 
     fn json(&self) -> Value {
@@ -145,7 +144,8 @@ impl Report {
         self.rows.push(Row { what: what.to_owned(), unit, measured: measured.clone(), beside: None, goal });
     }
 
-    /// How the variant named by `wall` spent its time on the processors, in a table of its own.
+    /// How the variant named by `wall` spent its time, from the shortest run to the longest and on the processors, in a
+    /// table of its own.
     pub(super) fn times(&mut self, what: &str, wall: &Series, user: &Series, system: &Series) {
         let (wall, user, system) = (wall.clone(), user.clone(), system.clone());
         self.times.push(Times { what: what.to_owned(), wall, user, system });
@@ -180,7 +180,7 @@ impl Report {
         text.push_str(&aligned(head, self.rows.iter().map(Row::cells)));
         if !self.times.is_empty() {
             text.push('\n');
-            let head = ["what", "who", "clock", "user", "system"];
+            let head = ["what", "who", "clock", "least", "most", "user", "system"];
             text.push_str(&aligned(head, self.times.iter().map(Times::cells)));
         }
         text
@@ -230,11 +230,11 @@ mod tests {
     #[test]
     fn times_stand_in_a_table_of_their_own() {
         let mut report = Report::new("test", Machine::of("a machine"));
-        report.times("load", &series("plyfs", &[2.0]), &series("plyfs", &[1.0]), &series("plyfs", &[0.5]));
+        report.times("load", &series("plyfs", &[2.0, 1.5, 4.0]), &series("plyfs", &[1.0]), &series("plyfs", &[0.5]));
         let expected = "a machine\n\
                         what  measured  beside  ratio  goal  met\n\n\
-                        what  who    clock   user    system\n\
-                        load  plyfs  2.00 s  1.00 s  500 ms\n";
+                        what  who    clock   least   most    user    system\n\
+                        load  plyfs  2.00 s  1.50 s  4.00 s  1.00 s  500 ms\n";
         assert_eq!(report.table(), expected);
     }
 
