@@ -78,7 +78,9 @@ pub(crate) enum Command {
     Layers,
     /// List containers
     Containers,
-    /// Create a container; print its name
+    /// Create containers; print their names
+    ///
+    /// Several are all created, or none, at the price of one.
     Create(Create),
     /// Mount a container; print the path
     ///
@@ -322,9 +324,13 @@ pub(crate) struct Images {
 pub(crate) struct Create {
     /// Name or id of the image
     pub(crate) image: String,
-    /// Name of the container [default: made up]
-    pub(crate) name: Option<String>,
-    /// Mount it read-only
+    /// Names of the containers [default: one, made up]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Mount them too, and print the paths; they stay mounted when the command ends
+    #[arg(long)]
+    pub(crate) mount: bool,
+    /// Mount them read-only
     #[arg(long)]
     pub(crate) read_only: bool,
     /// Attach a label; may be given several times

@@ -5,100 +5,14 @@ use std::io::Write;
 
 use plyfs_diff::{Changes, ExportOptions, Exported, Usage};
 use plyfs_journal::Snapshot;
-use plyfs_link::{LayerId, LinkId};
+use plyfs_link::LayerId;
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 
 use crate::directory::unless_missing;
 use crate::progress::{Progress, Stage};
 use crate::record::ContainerRecord;
-use crate::store::now;
-use crate::{ContainerName, Error, ErrorKind, Image, ImageId, Layer, Result, Store, User, key, trash};
-
-/// The most bytes all labels of a container may take together.
-const MAX_LABELS: usize = 64 * 1024;
-
-/// What a container stands on.
-#[derive(Clone, Copy, Debug)]
-pub enum Parent<'a> {
-    /// An image's uppermost layer.
-    Image(&'a Image),
-    /// Any layer.
-    Layer(&'a Layer),
-    /// Nothing: the container begins empty.
-    Empty,
-}
-
-impl<'a> From<&'a Image> for Parent<'a> {
-    fn from(image: &'a Image) -> Self {
-        Self::Image(image)
-    }
-}
-
-impl<'a> From<&'a Layer> for Parent<'a> {
-    fn from(layer: &'a Layer) -> Self {
-        Self::Layer(layer)
-    }
-}
-
-impl Parent<'_> {
-    fn layer(self) -> Option<LayerId> {
-        match self {
-            Self::Image(image) => image.top(),
-            Self::Layer(layer) => Some(layer.id()),
-            Self::Empty => None,
-        }
-    }
-
-    fn image(&self) -> Option<&Image> {
-        match self {
-            Self::Image(image) => Some(image),
-            _ => None,
-        }
-    }
-}
-
-/// How to create a container.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-#[must_use = "options do nothing until `create`"]
-pub struct ContainerOptions {
-    name: Option<ContainerName>,
-    read_only: bool,
-    labels: BTreeMap<String, String>,
-    image_name: Option<String>,
-}
-
-impl ContainerOptions {
-    /// A writable container with a made-up name and no labels.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets the name.
-    pub fn name(mut self, name: ContainerName) -> Self {
-        self.name = Some(name);
-        self
-    }
-
-    /// Mounts it read-only unless a mount says otherwise.
-    pub fn read_only(mut self, read_only: bool) -> Self {
-        self.read_only = read_only;
-        self
-    }
-
-    /// Adds a label; a later value for the same key replaces the earlier.
-    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.labels.insert(key.into(), value.into());
-        self
-    }
-
-    /// Records the name the image was found by; without it the image's first name is recorded.
-    pub fn image_name(mut self, name: impl Into<String>) -> Self {
-        self.image_name = Some(name.into());
-        self
-    }
-}
+use crate::{ContainerName, Error, ErrorKind, ImageId, Result, Store, User, key, trash};
 
 /// What [`Container::remove`] does with a mounted container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,50 +34,6 @@ pub struct Container {
 }
 
 impl Store {
-    /// Creates a container. Durable on return.
-    ///
-    /// 1. One journal record: the moment it exists.
-    /// 2. Its directories, which hold nothing yet and follow from the record: when a crash takes them they are
-    ///    made again, so no sync but the journal's is paid.
-    /// 3. Its short link: from now on a missing directory is damage, never made again in silence.
-    ///
-    /// A name that is taken is [`ErrorKind::Exists`]; a parent that is gone is [`ErrorKind::NotFound`].
-    #[doc(alias = "CreateReadWrite")]
-    pub fn create<'a>(&self, parent: impl Into<Parent<'a>>, options: ContainerOptions) -> Result<Container> {
-        self.require_root("creating a container")?;
-        let parent = parent.into();
-        let labels: usize = options.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
-        if labels > MAX_LABELS {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("{labels} bytes of labels, over {MAX_LABELS}")));
-        }
-        let image = parent.image();
-        let first_name = image.and_then(|image| image.names().first());
-        let record = ContainerRecord {
-            name: options.name.unwrap_or_else(|| ContainerName::made_up(first_name)),
-            layer: LayerId::random(),
-            link: LinkId::random(),
-            parent: parent.layer(),
-            image: image.map(Image::id),
-            image_name: options.image_name.or_else(|| first_name.map(ToString::to_string)),
-            read_only: options.read_only,
-            labels: options.labels,
-            created: now(),
-            rest: plyfs_journal::Record::default(),
-        };
-        self.commit(|records| put_container(records, &record))?;
-        self.reached("create 1");
-        let mut container = Container::of(self, record);
-        let made = container.claim_new().and_then(|transition| container.make_directories(&transition));
-        self.reached("create 3");
-        if let Err(error) = made {
-            let _ = container.remove(Removal::Unmounted);
-            let _ = self.reap();
-            return Err(error);
-        }
-        container.is_made = true;
-        Ok(container)
-    }
-
     /// The container of this name.
     pub fn container(&self, name: &str) -> Result<Container> {
         let name: ContainerName = name.parse()?;
@@ -190,28 +60,6 @@ pub(crate) fn container_records(snapshot: &Snapshot) -> impl Iterator<Item = Res
         let name = name.parse().map_err(|e: Error| Error::new(ErrorKind::Corrupt, "journal").because(e))?;
         ContainerRecord::decode(name, &value)
     })
-}
-
-pub(crate) fn put_container(records: &mut plyfs_journal::Transaction<'_>, container: &ContainerRecord) -> Result<()> {
-    let key = key::container(&container.name);
-    if records.get(&key)?.is_some() {
-        return Err(Error::taken(format!("container {}", container.name)));
-    }
-    if let Some(image) = container.image {
-        if records.get(&key::image(&image))?.is_none() {
-            return Err(Error::absent(format!("image {image}")));
-        }
-        records.put(&key::image_container(&image, container.layer), &[]);
-    }
-    if let Some(parent) = container.parent {
-        if records.get(&key::layer(parent))?.is_none() {
-            return Err(Error::absent(format!("layer {parent}")));
-        }
-        records.put(&key::user(parent, &User::Container(container.layer)), &[]);
-    }
-    records.put(&key, &container.encode());
-    records.put(&key::container_directory(container.layer), container.name.as_str().as_bytes());
-    Ok(())
 }
 
 impl Container {

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use plyfs_link::{LayerId, LinkId};
-use plyfs_sys::fs::{self, Stat};
+use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -129,7 +129,7 @@ impl Container {
         if !self.has_upper(transition)? {
             self.refuse_lost()?;
         }
-        self.make_directories(transition)
+        self.make_directories(transition, &self.store.footing(self.parent())?)
     }
 
     /// Makes its directories, or those of them that are missing, as Docker lays a container out. Whoever calls it knows that
@@ -138,27 +138,43 @@ impl Container {
     /// 1. `diff` and `work`.
     /// 2. `link` and `lower`, which repeat the record.
     /// 3. The short link: from now on a missing `diff` is damage.
-    pub(crate) fn make_directories(&self, transition: &Lock) -> Result<()> {
+    pub(crate) fn make_directories(&self, transition: &Lock, footing: &Footing) -> Result<()> {
         let directory = transition.as_file();
         if !self.has_upper(transition)? {
-            let root = self.parent().map(|parent| self.store.root_status(parent)).transpose()?;
-            make_upper(directory, root).map_err(|e| self.failed(e))?;
+            make_upper(directory, footing).map_err(|e| self.failed(e))?;
         }
-        let chain = self.store.ancestry(self.parent())?;
-        let links: Vec<_> = chain.iter().map(|layer| layer.link).collect();
-        let lower = (!links.is_empty()).then(|| layer::lower_text(&links)).transpose()?;
         // OverlayFS wants a work directory even where there is no parent.
         let made = fs::ensure_dir_at(directory, plyfs_link::WORK, Mode::RWXU)
-            .and_then(|()| write_identity(directory, self.record.link, lower.as_deref()));
+            .and_then(|()| write_identity(directory, self.record.link, footing.lower.as_deref()));
         made.map_err(|e| self.failed(e))?;
         self.store.reached("create 2");
         let linked = self.store.0.links.ensure_link(self.record.link, self.id());
-        linked.map_err(|e| Error::link(format!("container {}", self.name()), e))?;
-        self.parent().map_or(Ok(()), |parent| self.store.mark_committed(parent))
+        linked.map_err(|e| Error::link(format!("container {}", self.name()), e))
     }
 }
 
+/// What all containers upon one parent have in common.
+pub(crate) struct Footing {
+    /// Mode and owner of the chain's root (rule 53).
+    mode: Mode,
+    owner: (u32, u32),
+    /// The content of `lower`.
+    lower: Option<String>,
+}
+
 impl Store {
+    /// What containers upon this parent are made from; the parent is marked as one that others stand on.
+    pub(crate) fn footing(&self, parent: Option<LayerId>) -> Result<Footing> {
+        let Some(parent) = parent else {
+            return Ok(Footing { mode: Mode::from_raw_mode(0o755), owner: (0, 0), lower: None });
+        };
+        let links: Vec<_> = self.ancestry(Some(parent))?.iter().map(|layer| layer.link).collect();
+        let root = self.root_status(parent)?;
+        self.mark_committed(parent)?;
+        let (mode, owner) = (Mode::from_raw_mode(root.st_mode & 0o7777), (root.st_uid, root.st_gid));
+        Ok(Footing { mode, owner, lower: Some(layer::lower_text(&links)?) })
+    }
+
     /// Says whether a container's directories are still to be made, by its creation or, after a crash, by its next use.
     pub(crate) fn is_unmade(&self, id: LayerId, link: LinkId) -> Result<bool> {
         let directory = fs::open_dir_at(self.home(), id.to_string());
@@ -168,14 +184,10 @@ impl Store {
     }
 }
 
-/// Makes the upper tree; its root has the owner and mode of the chain's root (rule 53).
+/// Makes the upper tree.
 ///
 /// It gets its name last: a crash in between must not leave one with another owner or mode.
-fn make_upper(directory: &OwnedFd, parent_root: Option<Stat>) -> plyfs_sys::Result<()> {
-    let (mode, owner) = match parent_root {
-        Some(root) => (Mode::from_raw_mode(root.st_mode & 0o7777), (root.st_uid, root.st_gid)),
-        None => (Mode::from_raw_mode(0o755), (0, 0)),
-    };
+fn make_upper(directory: &OwnedFd, &Footing { mode, owner, .. }: &Footing) -> plyfs_sys::Result<()> {
     fs::ensure_dir_at(directory, layout::NEW_DIFF, mode)?;
     let made = fs::stat_at(directory, layout::NEW_DIFF)?;
     let is_owned = (made.st_uid, made.st_gid) == owner;

@@ -47,6 +47,7 @@ mod archive;
 mod cache;
 mod check;
 mod container;
+mod create;
 mod describe;
 mod df;
 mod directory;
@@ -83,7 +84,8 @@ mod workers;
 
 pub use archive::LayerArchive;
 pub use check::{Act, CheckOptions, Finding, FindingKind, Repaired, Severity};
-pub use container::{Container, ContainerOptions, Parent, Removal};
+pub use container::{Container, Removal};
+pub use create::{ContainerOptions, Parent};
 pub use df::StoreUsage;
 pub use durability::Durability;
 pub use error::{Error, ErrorKind, Result};

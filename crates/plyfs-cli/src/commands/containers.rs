@@ -1,6 +1,9 @@
 //! `containers`, `create` and `rename`.
 
-use plyfs::{ContainerOptions, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use plyfs::{Container, ContainerOptions, ErrorKind, MountOptions, Removal};
 
 use crate::cli::{Create, Rename};
 use crate::commands::shapes::ContainerShape;
@@ -31,18 +34,42 @@ fn table(containers: &[ContainerShape]) -> Columns {
     columns
 }
 
-/// Creates a container and prints its name.
+/// Creates containers and prints their names, or where they are mounted.
 pub(crate) fn create(session: &mut Session, args: Create) -> Result<()> {
     let store = session.open()?;
-    let mut options = ContainerOptions::new().read_only(args.read_only).image_name(&args.image);
-    if let Some(name) = &args.name {
-        options = options.name(name.parse()?);
-    }
+    let options = ContainerOptions::new().read_only(args.read_only).image_name(&args.image);
     let options = args.labels.into_iter().fold(options, |options, (key, value)| options.label(key, value));
+    let named = args.names.iter().map(|name| Ok(options.clone().name(name.parse()?)));
+    let mut wanted = named.collect::<Result<Vec<_>>>()?;
+    if wanted.is_empty() {
+        wanted.push(options);
+    }
     let image = session::image(&store, &args.image)?;
-    let container = store.create(&image, options).hint_on(ErrorKind::Exists, TAKEN)?;
-    let shape = ContainerShape::of(&container)?;
-    session.out.answer(&shape.name, &shape)
+    let created = store.create_all(&image, wanted).hint_on(ErrorKind::Exists, TAKEN)?;
+    let paths = if args.mount { mount_all(&created)? } else { Vec::new() };
+    if session.out.is_json() {
+        let shapes = created.iter().map(ContainerShape::of).collect::<Result<Vec<_>>>()?;
+        return match shapes.as_slice() {
+            [one] => session.out.json(one),
+            several => session.out.json(&several),
+        };
+    }
+    if args.mount {
+        return paths.iter().try_for_each(|path| session.out.line(path.as_os_str().as_bytes()));
+    }
+    created.iter().try_for_each(|container| session.out.line(container.name().as_str()))
+}
+
+/// Mounts new containers for good; where one cannot be, none stays.
+fn mount_all(created: &[Container]) -> Result<Vec<PathBuf>> {
+    let mount = |container: &Container| {
+        let mount = container.mount(&MountOptions::new())?;
+        let path = mount.path().to_owned();
+        mount.keep();
+        Ok(path)
+    };
+    let mounted = created.iter().map(mount).collect::<Result<_>>();
+    mounted.inspect_err(|_| created.iter().for_each(|container| drop(container.remove(Removal::Force))))
 }
 
 /// Gives a container another name.

@@ -244,3 +244,30 @@ fn root_changes_and_diff_tell_any_two_trees_apart() {
     let words = bench.refused(3, ["changes", "tree", "app:1"]);
     assert!(words.contains("a directory begins with a dot or a slash"), "{words}");
 }
+
+#[test]
+fn root_one_command_creates_and_mounts_many_containers_or_none() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    let names: Vec<String> = (0..20).map(|number| format!("web-{number:02}")).collect();
+    let create: Vec<&str> =
+        ["create", "app:1", "--mount"].into_iter().chain(names.iter().map(String::as_str)).collect();
+
+    let paths = bench.ok(&create);
+
+    let paths: Vec<&str> = paths.lines().collect();
+    assert_eq!(
+        (paths.len(), mounts_below(bench.temp.path()).len()),
+        (20, 20),
+        "each is mounted when the command has ended"
+    );
+    assert!(paths.iter().all(|path| exists(format!("{path}/etc/motd").as_ref())), "{paths:?}");
+    assert_eq!(bench.ok(["--quiet", "containers"]), names.join("\n"), "in the order given, which is also sorted");
+    let refused = bench.refused(4, ["create", "app:1", "--mount", "new-1", "web-07", "new-2"]);
+    assert!(refused.contains("container web-07"), "{refused}");
+    assert_eq!(bench.ok(["--quiet", "containers"]), names.join("\n"), "none of three is made where one cannot be");
+    names.iter().for_each(|name| drop(bench.ok(["umount", name])));
+    assert_eq!(bench.ok(["create", "app:1", "one", "two"]), "one\ntwo", "without --mount the names are printed");
+    assert_eq!(mounts_below(bench.temp.path()).len(), 0);
+    assert_eq!(bench.ok(["fsck"]), "");
+}

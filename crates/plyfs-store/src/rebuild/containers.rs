@@ -7,7 +7,7 @@ use plyfs_sys::fs;
 
 use super::Rebuilt;
 use super::layers::{Found, Upper};
-use crate::container::put_container;
+use crate::create::put_container;
 use crate::record::ContainerRecord;
 use crate::{ContainerName, Error, Image, ImageId, Result, Store, layout};
 

@@ -21,7 +21,7 @@ const NAME: &str = "cuts::root_every_operation_killed_behind_every_step_is_whole
 /// An operation, the steps it says it has, and how often each is reached.
 type Operation = (&'static str, fn(&Store), &'static [&'static str]);
 
-const OPERATIONS: [Operation; 13] = [
+const OPERATIONS: [Operation; 14] = [
     ("make", |_| {}, &["make 1", "make 2", "make 3", "make 4"]),
     (
         "load",
@@ -34,6 +34,7 @@ const OPERATIONS: [Operation; 13] = [
         &["stage 1", "stage 2", "publish 1", "publish 2", "publish 3", "publish 4", "publish 5", "reap 1", "reap 3"],
     ),
     ("create", create, &["create 1", "create 2", "create 3"]),
+    ("create all", create_all, &["create 1", "create 2", "create 3"]),
     ("rename", rename, &["rename 1"]),
     ("tag", tag, &["tag 1"]),
     ("untag", untag, &["untag 1"]),
@@ -79,6 +80,12 @@ fn commit(store: &Store) {
 fn create(store: &Store) {
     let image = store.image("base:1").expect("found");
     store.create(&image, ContainerOptions::new().name("new".parse().expect("a name"))).expect("created");
+}
+
+fn create_all(store: &Store) {
+    let image = store.image("base:1").expect("found");
+    let wanted = ["new", "newer"].map(|name| ContainerOptions::new().name(name.parse().expect("a name")));
+    store.create_all(&image, wanted).expect("created");
 }
 
 fn rename(store: &Store) {

@@ -2,6 +2,7 @@
 
 mod cache;
 mod crash;
+mod create;
 mod cuts;
 mod durability;
 mod fsck;

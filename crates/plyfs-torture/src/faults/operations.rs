@@ -39,6 +39,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation { name: "apply", kind: Kind::Rest, prepare: apply },
     Operation { name: "import", kind: Kind::Rest, prepare: import },
     Operation { name: "create", kind: Kind::Rest, prepare: create },
+    Operation { name: "create-all", kind: Kind::Rest, prepare: create_all },
     Operation { name: "mount", kind: Kind::Rest, prepare: mount },
     Operation { name: "unmount", kind: Kind::Rest, prepare: unmount },
     Operation { name: "commit", kind: Kind::Rest, prepare: commit },
@@ -104,6 +105,14 @@ fn create(dir: &Path) -> Result<Ready> {
     let store = opened(dir)?;
     let (image, options) = (store.image(&image(0).plain.name)?, ContainerOptions::new().name("new".parse()?));
     Ok(Box::new(move || Ok(store.create(&image, options).map(done)?)))
+}
+
+fn create_all(dir: &Path) -> Result<Ready> {
+    let store = opened(dir)?;
+    let image = store.image(&image(0).plain.name)?;
+    let wanted = ["new", "newer"].map(|name| name.parse().map(|name| ContainerOptions::new().name(name)));
+    let wanted = wanted.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
+    Ok(Box::new(move || Ok(store.create_all(&image, wanted).map(done)?)))
 }
 
 fn mount(dir: &Path) -> Result<Ready> {
