@@ -182,23 +182,27 @@ impl Store {
         read_only: bool,
         labels: BTreeMap<String, String>,
     ) -> PyResult<Container> {
-        let parent = match &on {
-            Some(On::Image(image)) => Parent::Image(&image.0),
-            Some(On::Layer(layer)) => Parent::Layer(&layer.0),
-            None => Parent::Empty,
-        };
-        let container = detached(py, || {
-            let mut options = ContainerOptions::new().read_only(read_only);
-            if let Some(name) = name {
-                options = options.name(name.parse::<ContainerName>()?);
-            }
-            if let Some(image_name) = image_name {
-                options = options.image_name(image_name);
-            }
-            let options = labels.into_iter().fold(options, |options, (key, value)| options.label(key, value));
-            Ok(self.0.create(parent, options)?)
-        });
+        let (parent, options) = (parent(on.as_ref()), container_options(image_name, read_only, labels));
+        let container = detached(py, || Ok(self.0.create(parent, with_name(options, name)?)?));
         container.map(Container)
+    }
+
+    #[pyo3(signature = (on, *, image_name, names, read_only, labels))]
+    fn create_all(
+        &self,
+        py: Python<'_>,
+        on: Option<On<'_>>,
+        image_name: Option<String>,
+        names: Vec<String>,
+        read_only: bool,
+        labels: BTreeMap<String, String>,
+    ) -> PyResult<Vec<Container>> {
+        let (parent, options) = (parent(on.as_ref()), container_options(image_name, read_only, labels));
+        let created = detached(py, || {
+            let wanted = names.iter().map(|name| with_name(options.clone(), Some(name)));
+            Ok(self.0.create_all(parent, wanted.collect::<Result<Vec<_>, _>>()?)?)
+        });
+        Ok(created?.into_iter().map(Container).collect())
     }
 
     fn container(&self, py: Python<'_>, name: &str) -> PyResult<Container> {
@@ -254,4 +258,29 @@ fn compressed(archive: Archive<'_>, compression: Option<Compression>) -> Archive
         Some(compression) => archive.compression(compression),
         None => archive,
     }
+}
+
+fn parent<'a>(on: Option<&'a On<'_>>) -> Parent<'a> {
+    match on {
+        Some(On::Image(image)) => Parent::Image(&image.0),
+        Some(On::Layer(layer)) => Parent::Layer(&layer.0),
+        None => Parent::Empty,
+    }
+}
+
+fn container_options(
+    image_name: Option<String>,
+    read_only: bool,
+    labels: BTreeMap<String, String>,
+) -> ContainerOptions {
+    let options = ContainerOptions::new().read_only(read_only);
+    let options = image_name.into_iter().fold(options, ContainerOptions::image_name);
+    labels.into_iter().fold(options, |options, (key, value)| options.label(key, value))
+}
+
+fn with_name(options: ContainerOptions, name: Option<&str>) -> plyfs::Result<ContainerOptions> {
+    Ok(match name {
+        Some(name) => options.name(name.parse::<ContainerName>()?),
+        None => options,
+    })
 }

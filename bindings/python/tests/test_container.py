@@ -47,6 +47,21 @@ def test_a_name_is_made_up_and_a_taken_one_refused(store: plyfs.Store, image: pl
         store.create(image, name="web-1")
 
 
+def test_many_containers_are_made_at_once_or_none(store: plyfs.Store, image: plyfs.Image) -> None:
+    names = [f"web-{number}" for number in range(5)]
+    created = store.create_all("svc:1", iter(names), labels={"tier": "front"})
+    assert [container.name for container in created] == names
+    assert created == store.containers() and created[4].image_name == "svc:1" and created[4].labels["tier"] == "front"
+    with pytest.raises(FileExistsError, match="web-3"):
+        store.create_all(image, ["new", "web-3"])
+    with pytest.raises(plyfs.InvalidInput, match="twice"):
+        store.create_all(image, ["twice", "twice"])
+    with pytest.raises(TypeError):
+        store.create_all(3, ["new"])  # type: ignore[arg-type]
+    assert store.containers() == created
+    assert store.create_all(None, []) == []
+
+
 def test_a_container_may_stand_on_a_layer_or_on_nothing(store: plyfs.Store, image: plyfs.Image) -> None:
     base = image.layers()[-1]
     with store.create(base).mount() as root:
