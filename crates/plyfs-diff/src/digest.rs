@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::layout::BUFFER;
+use crate::layout::ARCHIVE_BUFFER;
 use crate::{Error, ErrorKind, Result};
 
 /// The algorithm as digests spell it; the only one OCI requires, and the only one here.
@@ -130,7 +130,7 @@ pub trait Digested: BufRead {
 
 /// Buffers and digests the bytes of `source`.
 pub fn digested<R: Read>(source: R) -> impl Digested {
-    BufReader::with_capacity(BUFFER, DigestReader::new(source))
+    BufReader::with_capacity(ARCHIVE_BUFFER, DigestReader::new(source))
 }
 
 impl<R: Read> Digested for BufReader<DigestReader<R>> {

@@ -28,3 +28,9 @@ pub(crate) const BLOCK: usize = 512;
 
 /// How much of a file or an archive is in memory at a time.
 pub(crate) const BUFFER: usize = 256 * 1024;
+
+/// How much of an archive is read at a time to be applied.
+///
+/// Long files are written in pieces of it, which the page cache keeps in fewer and larger ones than pieces of [`BUFFER`], and
+/// a processor's own cache still holds all of it from reading over digesting to writing.
+pub(crate) const ARCHIVE_BUFFER: usize = 512 * 1024;

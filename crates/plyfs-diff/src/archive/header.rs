@@ -45,12 +45,12 @@ impl<'a> Header<'a> {
         let bytes = self.0.as_bytes();
         let Some(stored) = number(&self.0.as_ustar().cksum) else { return false };
         let field = 148..156;
-        let spaces = i64::from(b' ') * 8;
-        let (mut unsigned, mut high) = (spaces, 0);
+        let (mut unsigned, mut high) = (u32::from(b' ') * 8, 0);
         for part in [&bytes[..field.start], &bytes[field.end..]] {
-            unsigned += part.iter().map(|&byte| i64::from(byte)).sum::<i64>();
-            high += part.iter().map(|&byte| i64::from(byte >> 7)).sum::<i64>();
+            unsigned += part.iter().map(|&byte| u32::from(byte)).sum::<u32>();
+            high += part.iter().map(|&byte| u32::from(byte >> 7)).sum::<u32>();
         }
+        let (unsigned, high) = (i64::from(unsigned), i64::from(high));
         stored == unsigned || stored == unsigned - 256 * high
     }
 
