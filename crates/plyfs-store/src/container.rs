@@ -218,10 +218,9 @@ impl Container {
     /// Ends or refuses mounts, and keeps new ones and readers out while the locks are held.
     fn keep_out(&self, removal: Removal) -> Result<Vec<Lock>> {
         let Some(transition) = self.claim_to_remove()? else { return Ok(Vec::new()) };
-        if let Some(path) = self.mounted_under(&transition)? {
+        if let Some(seen) = self.seen(transition.as_file())? {
             if removal == Removal::Unmounted {
-                let message = format!("container {} is mounted at {}", self.name(), path.display());
-                return Err(Error::new(ErrorKind::InUse, message));
+                return Err(self.is_at(&seen));
             }
             self.end_mount(&transition, crate::Unmount::Detach)?;
         }

@@ -53,8 +53,20 @@ type Identity = (u64, u64);
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) path: PathBuf,
-    /// Says whether it is in the caller's mount namespace.
-    pub(crate) is_here: bool,
+    /// Says whether that is the container's own `merged`.
+    pub(crate) is_own: bool,
+    pub(crate) sight: Sight,
+}
+
+/// How far a mount that is there can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// It is what is at its path.
+    Open,
+    /// Another mount is over it: an unmount would end that one.
+    Covered,
+    /// It is not in the caller's mount namespace.
+    Elsewhere,
 }
 
 impl Mark {
@@ -77,8 +89,10 @@ impl Mark {
     /// Reads the mark of a container's directory.
     pub(crate) fn read(directory: &OwnedFd) -> Result<Option<Self>> {
         let value = xattr::get(directory, layout::MOUNT_MARK).map_err(|e| Error::call("mount mark", e))?;
-        // A mark of another shape says nothing about this boot, one that was copied nothing about this directory.
-        let Some(mark) = value.and_then(|value| Self::parse(&value)) else { return Ok(None) };
+        let Some(value) = value else { return Ok(None) };
+        // One of another shape says that there was a mount, and not which: whatever can be asked is asked.
+        let Some(mark) = Self::parse(&value) else { return Self::about_to_mount(directory, None).map(Some) };
+        // One that was copied says nothing about this directory.
         Ok((mark.directory == identity(directory)?).then_some(mark))
     }
 
@@ -106,43 +120,46 @@ impl Mark {
         Some(Self { boot, namespace, mount, directory, path })
     }
 
-    /// Says whether the mount is there: after a reboot nothing is; in this namespace the kernel tells; in
-    /// another one a living guard tells, else whether any process still lives in it. `layer` is the container's own, `merged`
-    /// its default mount point.
+    /// Says whether the mount is there: after a reboot nothing is; in this namespace the kernel's id tells, or the mount
+    /// table; of another one `is_in_use` tells, the kernel's word on the upper directory. `layer` is the container's own,
+    /// `merged` its default mount point.
     pub(crate) fn confirm(
         self,
         layer: LayerId,
         merged: PathBuf,
-        is_guarded: impl FnOnce() -> Result<bool>,
+        is_in_use: impl FnOnce() -> Result<bool>,
     ) -> Result<Option<Seen>> {
         if self.boot != boot_number()? {
             return Ok(None);
         }
-        let path = self.path.unwrap_or(merged);
+        let seen = |path: PathBuf, sight| Some(Seen { is_own: path == merged, path, sight });
+        let path = self.path.unwrap_or_else(|| merged.clone());
         if self.namespace != own_namespace()? {
-            let alive = is_guarded()? || is_inhabited(self.namespace)?;
-            return Ok(alive.then_some(Seen { path, is_here: false }));
+            return Ok(if is_in_use()? { seen(path, Sight::Elsewhere) } else { None });
         }
         if self.mount != 0 && mount_id(rustix::fs::CWD, &path)? == Some(self.mount) {
-            return Ok(Some(Seen { path, is_here: true }));
+            return Ok(seen(path, Sight::Open));
         }
         // Moved, covered by another mount, or never finished: the whole table is asked.
         let table = mountinfo::read().map_err(|e| Error::mount("mount table", e))?;
         if let Some(entry) = table.iter().find(|entry| is_over(entry, layer, self.directory)) {
-            return Ok(Some(Seen { path: entry.mount_point.clone(), is_here: true }));
+            return Ok(seen(entry.mount_point.clone(), sight(&table, entry)));
         }
         let mut named_alone = table.iter().filter(|entry| is_named_alone(entry, layer));
-        if named_alone.clone().any(|entry| entry.mount_point == path) {
-            return Ok(Some(Seen { path, is_here: true }));
+        if let Some(entry) = named_alone.clone().find(|entry| entry.mount_point == path) {
+            return Ok(seen(path, sight(&table, entry)));
         }
         // At its own `merged` another container is mounted, of a copy of this store; anywhere else it may be this one.
-        let Some(entry) = named_alone.find(|entry| !entry.mount_point.ends_with(plyfs_link::MERGED)) else {
-            return Ok(None);
-        };
-        let place = entry.mount_point.display();
-        let message = format!("layer {layer}: whether the overlay mount at {place} is over it cannot be told");
-        Err(Error::new(ErrorKind::InUse, message))
+        let moved = named_alone.find(|entry| !entry.mount_point.ends_with(plyfs_link::MERGED));
+        let Some(entry) = moved else { return Ok(None) };
+        Ok(if is_in_use()? { seen(entry.mount_point.clone(), sight(&table, entry)) } else { None })
     }
+}
+
+/// How far an entry of the caller's table can be reached: later ones lie over those before.
+fn sight(table: &[Entry], entry: &Entry) -> Sight {
+    let topmost = table.iter().rfind(|other| other.mount_point == entry.mount_point);
+    if topmost.is_some_and(|topmost| topmost.id == entry.id) { Sight::Open } else { Sight::Covered }
 }
 
 /// Says whether a mount is over an upper directory that the table shows no more of than the name, which is the container's
@@ -179,7 +196,7 @@ fn identity(directory: &OwnedFd) -> Result<Identity> {
 
 /// The unique id of the mount whose root `path` below `dir` is, or `dir` itself where it is empty; `None` when that is no
 /// root of a mount or the kernel has no such ids.
-fn mount_id(dir: impl AsFd, path: &Path) -> Result<Option<u64>> {
+pub(crate) fn mount_id(dir: impl AsFd, path: &Path) -> Result<Option<u64>> {
     let status = match fs::statx_at(dir, path.as_os_str(), MNT_ID_UNIQUE) {
         Err(error) if error.is_not_found() => return Ok(None),
         result => result.map_err(|e| Error::call("mount point", e))?,
@@ -226,22 +243,6 @@ fn namespace_number(link: &OsStr) -> Option<u64> {
     link.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// Says whether any process lives in a mount namespace. One kept alive by a bind mount of its file alone is not
-/// found; nothing in it can use a mount then.
-fn is_inhabited(namespace: u64) -> Result<bool> {
-    let named = |e: std::io::Error| Error::io("/proc", e, ErrorKind::Io);
-    for entry in std::fs::read_dir("/proc").map_err(named)? {
-        let path = entry.map_err(named)?.path();
-        let is_process = path.file_name().is_some_and(|name| name.as_bytes().iter().all(u8::is_ascii_digit));
-        // A process may end while it is looked at.
-        let Ok(link) = std::fs::read_link(path.join("ns/mnt")) else { continue };
-        if is_process && namespace_number(link.as_os_str()) == Some(namespace) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,12 +263,5 @@ mod tests {
         // 256 bytes, less 160 of the inode, 8 of the attributes' head and end, 16 of the entry, 12 of its name.
         let mark = Mark { boot: u64::MAX, namespace: u64::MAX, mount: 1, directory: (1, 2), path: None };
         assert!(mark.encode().len() <= 60);
-    }
-
-    #[test]
-    fn the_callers_own_namespace_is_inhabited() {
-        let own = own_namespace().expect("a namespace");
-        assert!(is_inhabited(own).expect("/proc"));
-        assert!(!is_inhabited(1).expect("/proc"), "namespace numbers begin far above 1");
     }
 }

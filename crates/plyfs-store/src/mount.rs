@@ -23,14 +23,15 @@ use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::{Mode, OFlags};
 
-use crate::mark::{Mark, Seen};
+use crate::mark::{self, Mark, Seen, Sight};
 use crate::record::LayerRecord;
 use crate::{Container, Error, ErrorKind, Layer, Result, Store, layout};
 
 pub use plyfs_mount::Unmount;
 
-/// How many milliseconds an unmount waits for a fork of this process to become another program, each time it sees a guard.
-const FORK_PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 32];
+/// How many milliseconds are waited for what is on its way out, each time it is still seen: a fork of this process that
+/// becomes another program, a process that was killed.
+const PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 32];
 
 /// How to mount.
 #[derive(Clone, Debug, Default)]
@@ -109,8 +110,15 @@ pub struct Mount {
 
 #[derive(Debug)]
 enum Of {
-    Container { container: Box<Container>, guard: Lock },
-    Layer { _held: Lock },
+    Container {
+        container: Box<Container>,
+        guard: Lock,
+    },
+    /// With the mount's unique id, where the kernel has such.
+    Layer {
+        _held: Lock,
+        id: Option<u64>,
+    },
 }
 
 impl Mount {
@@ -136,7 +144,7 @@ impl Mount {
                 drop(guard);
                 container.unmount(Unmount::Plain)
             }
-            Some(Of::Layer { .. }) => unmount(&self.path, Unmount::Plain),
+            Some(Of::Layer { id, .. }) => unmount(&self.path, id),
             None => Ok(()),
         }
     }
@@ -160,14 +168,18 @@ impl Drop for Mount {
                 drop(guard);
                 let _ = container.unmount(Unmount::Plain);
             }
-            Some(Of::Layer { .. }) => drop(unmount(&self.path, Unmount::Plain)),
+            Some(Of::Layer { id, .. }) => drop(unmount(&self.path, id)),
             _ => {}
         }
     }
 }
 
-fn unmount(path: &Path, how: Unmount) -> Result<()> {
-    plyfs_mount::unmount(path, how).map_err(|e| Error::mount("unmount", e))
+/// Ends a layer's mount, unless something else is what is at its path by now.
+fn unmount(path: &Path, id: Option<u64>) -> Result<()> {
+    if id.is_some() && mark::mount_id(rustix::fs::CWD, path)? != id {
+        return Err(Error::new(ErrorKind::Busy, format!("unmount {}: it is covered or was moved", path.display())));
+    }
+    plyfs_mount::unmount(path, Unmount::Plain).map_err(|e| Error::mount("unmount", e))
 }
 
 impl Layer {
@@ -184,7 +196,8 @@ impl Layer {
         plyfs_mount::plan(stack, &options, self.store.features()?)
             .and_then(|plan| plan.mount_on(&place.directory))
             .map_err(named)?;
-        Ok(Mount { path: place.path, made: true, of: Some(Of::Layer { _held: held }) })
+        let id = mark::mount_id(rustix::fs::CWD, &place.path)?;
+        Ok(Mount { path: place.path, made: true, of: Some(Of::Layer { _held: held, id }) })
     }
 }
 
@@ -250,12 +263,11 @@ impl Container {
         self.store.require_root("mounting")?;
         let wanted = options.at.as_deref().map(Place::at).transpose()?;
         let transition = self.claim()?;
-        if let Some(path) = self.mounted_under(&transition)? {
-            if wanted.as_ref().is_some_and(|wanted| wanted.path != path) {
-                let message = format!("container {} is mounted at {}", self.name(), path.display());
-                return Err(Error::new(ErrorKind::InUse, message));
+        if let Some(seen) = self.seen(transition.as_file())? {
+            if seen.sight != Sight::Open || wanted.as_ref().is_some_and(|wanted| wanted.path != seen.path) {
+                return Err(self.is_at(&seen));
             }
-            return self.guard(&transition, path, false);
+            return self.guard(&transition, seen.path, false);
         }
         if !self.is_made || !self.has_upper(&transition)? {
             self.ensure_directories(&transition)?;
@@ -352,12 +364,14 @@ impl Container {
     /// Ends its mount for all; fine when it is not mounted.
     ///
     /// Plain, it is [`ErrorKind::InUse`] while guards live and [`ErrorKind::Busy`] while programs work inside.
-    /// Detaching ends it in every mount namespace; programs inside keep what they have open.
+    /// Detaching takes it out of the caller's mount namespace, and out of every one where it is at the container's own
+    /// `merged`; programs inside keep what they have open. A mount at another place in another namespace is
+    /// [`ErrorKind::InUse`], one that another mount lies over [`ErrorKind::Busy`]: neither can be ended from here.
     #[doc(alias = "Put")]
     pub fn unmount(&self, how: Unmount) -> Result<()> {
         self.store.require_root("unmounting")?;
         let Some(transition) = self.try_transition()? else { return Ok(()) };
-        if how == Unmount::Plain && self.mounted_under(&transition)?.is_some() && self.stays_guarded()? {
+        if how == Unmount::Plain && self.seen(transition.as_file())?.is_some() && self.stays_guarded()? {
             return Err(Error::new(ErrorKind::InUse, format!("container {} is in use by a mount guard", self.name())));
         }
         self.end_mount(&transition, how)
@@ -369,39 +383,50 @@ impl Container {
             self.drop_merged(transition);
             return Ok(());
         };
-        if !seen.is_here && how == Unmount::Plain {
-            let message =
-                format!("container {} is mounted at {} in another mount namespace", self.name(), seen.path.display());
-            return Err(Error::new(ErrorKind::InUse, message));
-        }
-        if seen.is_here {
-            plyfs_mount::unmount(&seen.path, how).map_err(|e| self.not_mounted(e))?;
+        match seen.sight {
+            Sight::Open => plyfs_mount::unmount(&seen.path, how).map_err(|e| self.not_mounted(e))?,
+            Sight::Covered => return Err(self.is_at(&seen)),
+            Sight::Elsewhere if how == Unmount::Plain || !seen.is_own => return Err(self.is_at(&seen)),
+            Sight::Elsewhere => {}
         }
         // Removing the mount point ends the mount in every other namespace too (rule 69).
-        self.drop_merged(transition);
+        let is_gone = self.drop_merged(transition);
+        if seen.sight == Sight::Elsewhere && !is_gone {
+            return Err(self.is_at(&seen));
+        }
         Mark::remove(transition.as_file())
     }
 
-    /// Where it is mounted; an error when that is in another mount namespace.
-    pub(crate) fn mounted_under(&self, transition: &Lock) -> Result<Option<PathBuf>> {
-        Ok(self.seen(transition.as_file())?.map(|seen| seen.path))
+    /// The error that it is mounted where this caller can do nothing about it.
+    pub(crate) fn is_at(&self, seen: &Seen) -> Error {
+        let (kind, how) = match seen.sight {
+            Sight::Open => (ErrorKind::InUse, ""),
+            Sight::Covered => (ErrorKind::Busy, ", covered by another mount"),
+            Sight::Elsewhere => (ErrorKind::InUse, " in another mount namespace"),
+        };
+        Error::new(kind, format!("container {} is mounted at {}{how}", self.name(), seen.path.display()))
     }
 
-    fn seen(&self, directory: &OwnedFd) -> Result<Option<Seen>> {
+    /// Where it is mounted, in whatever mount namespace.
+    pub(crate) fn seen(&self, directory: &OwnedFd) -> Result<Option<Seen>> {
         let Some(mark) = Mark::read(directory)? else { return Ok(None) };
-        mark.confirm(self.id(), self.path().join(plyfs_link::MERGED), || self.is_guarded())
+        mark.confirm(self.id(), self.path().join(plyfs_link::MERGED), || self.is_in_use(directory))
+    }
+
+    /// Says whether the kernel has its upper directory in use. What a process that was killed had mounted, and the mounts of a
+    /// namespace whose last process has ended, are let go a moment later.
+    fn is_in_use(&self, directory: &OwnedFd) -> Result<bool> {
+        let upper = match fs::open_at(directory, plyfs_link::DIFF, OFlags::PATH, Mode::empty()) {
+            Err(error) if error.is_not_found() => return Ok(false),
+            result => result.map_err(|e| self.failed(e))?,
+        };
+        lasts(|| plyfs_mount::is_upper_in_use(&upper).map_err(|e| self.not_mounted(e)))
     }
 
     /// Says whether a guard lives, and not only in a fork on its way to become another program: for an instant that
     /// holds whatever this process had open, and would keep a container mounted that nobody uses.
     fn stays_guarded(&self) -> Result<bool> {
-        for pause in FORK_PAUSES {
-            if !self.is_guarded()? {
-                return Ok(false);
-            }
-            std::thread::sleep(Duration::from_millis(pause));
-        }
-        self.is_guarded()
+        lasts(|| self.is_guarded())
     }
 
     fn is_guarded(&self) -> Result<bool> {
@@ -420,8 +445,20 @@ impl Container {
         Ok(Place { path: self.path().join(plyfs_link::MERGED), directory, is_own: true })
     }
 
-    fn drop_merged(&self, transition: &Lock) {
-        // Not there when the mount was elsewhere; a leftover is used or removed by the next mount or unmount.
-        let _ = fs::remove_dir_at(transition.as_file(), plyfs_link::MERGED);
+    /// Removes its `merged`, which is not there when the mount was at another place; says whether it was removed.
+    fn drop_merged(&self, transition: &Lock) -> bool {
+        // A leftover is used or removed by the next mount or unmount.
+        fs::remove_dir_at(transition.as_file(), plyfs_link::MERGED).is_ok()
     }
+}
+
+/// Says whether something stays so for longer than it takes what is on its way out to be gone.
+fn lasts(is_so: impl Fn() -> Result<bool>) -> Result<bool> {
+    for pause in PAUSES {
+        if !is_so()? {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(pause));
+    }
+    is_so()
 }

@@ -72,6 +72,8 @@ pub enum FindingKind {
     MountStray,
     /// A container is mounted and not marked so.
     MountUnmarked,
+    /// Two overlay mounts are over one upper directory.
+    MountTwice,
 }
 
 impl FindingKind {
@@ -101,6 +103,7 @@ impl FindingKind {
             Self::StagingStale => "staging-stale",
             Self::MountStray => "mount-stray",
             Self::MountUnmarked => "mount-unmarked",
+            Self::MountTwice => "mount-twice",
         }
     }
 }

@@ -154,7 +154,8 @@ impl Fix {
             }
             Self::Mark { container, path } => {
                 let directory = container.directory()?;
-                Mark::about_to_mount(&directory, Some(path))?.made(path)?.write(&directory)?;
+                // Without an id, since another mount may lie over it; the mount table is asked then.
+                Mark::about_to_mount(&directory, Some(path))?.write(&directory)?;
                 Ok(Some("marked as mounted".to_owned()))
             }
         }

@@ -18,7 +18,7 @@ use super::finding::{FindingKind, Severity};
 use super::repair::{Fix, Place};
 use crate::container::container_records;
 use crate::layer::layer_records;
-use crate::mark::{self, Mark};
+use crate::mark;
 use crate::recover::is_blob_used;
 use crate::{Container, Digest, Error, Result, Store, key, layout};
 
@@ -222,18 +222,25 @@ impl Check<'_> {
                 continue;
             };
             let container = Container::of(self.store, record.clone());
-            let marked = Mark::read(&directory)?.is_some() && container.mounted_at()?.is_some();
-            if !marked {
-                let problem = format!("it is mounted at {at} and not marked so: another mount could be put over it");
-                let fix = Fix::Mark { container: Box::new(container), path: entry.mount_point.clone() };
-                self.find(
-                    Severity::Error,
-                    FindingKind::MountUnmarked,
-                    format!("container {}", record.name),
-                    problem,
-                    Some(fix),
-                );
-            }
+            let (kind, problem, fix) = match container.mounted_at()? {
+                None => {
+                    let problem =
+                        format!("it is mounted at {at} and not marked so: another mount could be put over it");
+                    let fix = Fix::Mark { container: Box::new(container), path: entry.mount_point.clone() };
+                    (FindingKind::MountUnmarked, problem, Some(fix))
+                }
+                Some(path) => {
+                    // A bind mount shows the same file system again, which is harmless.
+                    if table.iter().any(|other| other.mount_point == path && other.device == entry.device) {
+                        continue;
+                    }
+                    let path = path.display();
+                    let problem = format!("it is mounted at {path} and once more at {at}: what is written may be lost");
+                    (FindingKind::MountTwice, problem, None)
+                }
+            };
+            let subject = format!("container {}", record.name);
+            self.find(Severity::Error, kind, subject, problem, fix);
         }
         Ok(())
     }

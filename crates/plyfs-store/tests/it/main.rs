@@ -1,5 +1,6 @@
 //! The store as its users see it, on a real file system with real mounts.
 
+mod apart;
 mod cache;
 mod crash;
 mod create;
