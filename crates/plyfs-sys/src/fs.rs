@@ -14,7 +14,7 @@ pub use rustix::fs::{FileType, Gid, Stat, StatVfs, Timespec, Timestamps, Uid};
 
 pub use crate::beneath::{open_beneath, open_in_root};
 pub use crate::listing::Listing;
-pub use crate::remove::{move_tree, remove_tree};
+pub use crate::remove::{move_tree, remove_tree, remove_tree_while};
 
 /// How deep walks that keep a descriptor or a name a level may go before they refuse: a name costs a byte, `PATH_MAX`
 /// bounds what the kernel would resolve, but a tree built by descriptor can be deeper.
@@ -299,6 +299,26 @@ mod tests {
         remove_tree(&dir, "tree").expect("a missing tree is fine");
 
         assert_eq!(read_dir(&dir).expect("list").len(), 1, "only the file outside the tree is left");
+    }
+
+    #[test]
+    fn a_removal_that_is_stopped_says_so_and_the_next_one_goes_on() {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        std::fs::create_dir_all(temp.path().join("tree/inner")).expect("directories");
+        for name in ["tree/a", "tree/inner/b", "tree/inner/c"] {
+            std::fs::write(temp.path().join(name), "").expect("a file");
+        }
+        let dir = open_dir(temp.path()).expect("open");
+
+        let mut left = 3;
+        let stop = || {
+            left -= 1;
+            left >= 0
+        };
+        assert!(!remove_tree_while(&dir, "tree", stop).expect("nothing is in the way"), "it was stopped");
+        assert!(temp.path().join("tree").exists());
+        assert!(remove_tree_while(&dir, "tree", || true).expect("nothing is in the way"), "all is gone");
+        assert!(!temp.path().join("tree").exists());
     }
 
     #[test]

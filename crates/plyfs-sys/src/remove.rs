@@ -15,12 +15,22 @@ use crate::{CallError, Result, fs};
 /// is to go. Symbolic links are removed, never followed. What is mounted inside in the caller's mount namespace
 /// stops it with `EBUSY` before anything of it is touched; a mount in another namespace ends with its mount point.
 pub fn remove_tree(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<()> {
+    remove_tree_while(dir, name, || true).map(drop)
+}
+
+/// The same as long as `go_on` says so, which is asked before each name; `false` when it stopped with something left.
+pub fn remove_tree_while(dir: impl AsFd, name: impl AsRef<OsStr>, mut go_on: impl FnMut() -> bool) -> Result<bool> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
+    if !go_on() {
+        return Ok(false);
+    }
     if remove_name(dir, name)? == Found::Directory {
-        empty(dir, name)?;
+        if !empty(dir, name, &mut go_on)? {
+            return Ok(false);
+        }
         gone(insist(|| fs::remove_dir_at(dir, name), || thaw(dir, name)))?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Renames `from` to `to`, a free name in another directory of the same file system, whatever it is and whatever
@@ -46,13 +56,16 @@ fn remove_name(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Found> {
     }
 }
 
-/// Removes everything below the directory `name`.
-fn empty(dir: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
+/// Removes everything below the directory `name`, unless it is stopped.
+fn empty(dir: BorrowedFd<'_>, name: &OsStr, go_on: &mut dyn FnMut() -> bool) -> Result<bool> {
     // Entered from its parent, so that a mount on the name itself is seen; the parent is never left upwards.
     let mut descent = Descent::new(fs::open_dir_at(dir, ".")?)?;
     let mut open = Vec::new();
     enter(&mut descent, name.to_owned(), &mut open)?;
     while let Some((name, names)) = open.last_mut() {
+        if !go_on() {
+            return Ok(false);
+        }
         if let Some(next) = names.pop() {
             if remove_inside(&descent, &next)? == Found::Directory {
                 enter(&mut descent, next, &mut open)?;
@@ -67,7 +80,7 @@ fn empty(dir: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
             gone(insist(|| fs::remove_dir_at(here, &done), || thaw(here, &done) | thaw_open(here)))?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// A directory that is being emptied, and those of its names that are left.
