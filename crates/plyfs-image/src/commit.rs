@@ -7,7 +7,7 @@ use plyfs_store::{Container, Digest, Image, Progress, Reference, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::pump;
 use crate::instruction::Instruction;
-use crate::publish::{Base, Words, publish_image};
+use crate::publish::{Base, Words, publish, published, stage_image};
 
 /// What is said of an image that a container becomes.
 #[derive(Clone, Debug, Default)]
@@ -92,29 +92,31 @@ pub fn commit(container: &Container, options: CommitOptions, progress: Progress<
 fn commit_container(container: &Container, options: &CommitOptions, progress: Progress<'_>) -> Result<Image> {
     let store = container.store();
     let base = base(store, container)?;
-    let mut operation = store.operation().map_err(|error| Error::store("stage", error))?;
-    let top = pump(
-        |inlet| {
-            let exported = container.export_with(inlet, &options.export, progress);
-            exported.map(|made| (made.diff_id, made.size)).map_err(|error| Error::store("export", error))
-        },
-        |outlet| {
-            let applied = operation.apply_digested(outlet, container.parent());
-            applied.map_err(|error| Error::store("unpack", error))
-        },
-    )?;
-    if let Some(key) = &options.cache_key {
-        operation.cache(container.parent(), key, top.id);
-    }
-    let words = Words {
-        created_by: "plyfs commit",
-        author: options.author.as_deref(),
-        comment: options.message.as_deref(),
-        created: options.created.unwrap_or_else(Timestamp::now),
-        name: options.name.as_ref(),
-        changes: &options.changes,
-    };
-    publish_image(store, operation, &base, &top, &words, progress)
+    let id = publish(store, progress, |operation| {
+        let top = pump(
+            |inlet| {
+                let exported = container.export_with(inlet, &options.export, progress);
+                exported.map(|made| (made.diff_id, made.size)).map_err(|error| Error::store("export", error))
+            },
+            |outlet| {
+                let applied = operation.apply_digested(outlet, container.parent());
+                applied.map_err(|error| Error::store("unpack", error))
+            },
+        )?;
+        if let Some(key) = &options.cache_key {
+            operation.cache(container.parent(), key, top.id);
+        }
+        let words = Words {
+            created_by: "plyfs commit",
+            author: options.author.as_deref(),
+            comment: options.message.as_deref(),
+            created: options.created.unwrap_or_else(Timestamp::now),
+            name: options.name.as_ref(),
+            changes: &options.changes,
+        };
+        stage_image(operation, &base, &top, &words)
+    })?;
+    published(store, &id)
 }
 
 /// What the container stands on.

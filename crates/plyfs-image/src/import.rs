@@ -8,7 +8,7 @@ use plyfs_store::{AppliedLayer, Image, Layer, LayerId, Operation, Progress, Refe
 use crate::error::{Error, Result};
 use crate::flow::pump;
 use crate::instruction::Instruction;
-use crate::publish::{Base, Words, publish, publish_image};
+use crate::publish::{Base, Words, publish, published, stage_image};
 use crate::source::{Source, Tree};
 use crate::unpack::unpack;
 
@@ -63,20 +63,22 @@ impl ImportOptions {
 pub fn import(store: &Store, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Image> {
     let from = source.name().to_owned();
     let run = || {
-        let mut operation = store.operation().map_err(|error| Error::store("stage", error))?;
-        let parent = options.parent.as_ref();
-        let top = stage(&mut operation, source, parent.and_then(Image::top), progress)?;
-        let base = parent.map_or_else(|| Ok(Base::Layers(Vec::new())), Base::image)?;
-        let comment = options.message.unwrap_or_else(|| format!("Imported from {from}"));
-        let words = Words {
-            created_by: "plyfs import",
-            author: None,
-            comment: Some(&comment),
-            created: jiff::Timestamp::now(),
-            name: options.name.as_ref(),
-            changes: &options.changes,
-        };
-        publish_image(store, operation, &base, &top, &words, progress)
+        let id = publish(store, progress, |operation| {
+            let parent = options.parent.as_ref();
+            let top = stage(operation, source, parent.and_then(Image::top), progress)?;
+            let base = parent.map_or_else(|| Ok(Base::Layers(Vec::new())), Base::image)?;
+            let comment = options.message.unwrap_or_else(|| format!("Imported from {from}"));
+            let words = Words {
+                created_by: "plyfs import",
+                author: None,
+                comment: Some(&comment),
+                created: jiff::Timestamp::now(),
+                name: options.name.as_ref(),
+                changes: &options.changes,
+            };
+            stage_image(operation, &base, &top, &words)
+        })?;
+        published(store, &id)
     };
     run().map_err(|error| Error::wrap(format!("import {from}"), error))
 }
@@ -92,9 +94,8 @@ pub fn apply(
     parent: Option<&Layer>,
     progress: Progress<'_>,
 ) -> Result<Layer> {
-    let mut operation = store.operation().map_err(|error| Error::store("stage", error))?;
-    let applied = stage(&mut operation, Source::reader(archive), parent.map(Layer::id), progress)?;
-    publish(operation, progress)?;
+    let stage = |operation: &mut _| stage(operation, Source::reader(archive), parent.map(Layer::id), progress);
+    let applied = publish(store, progress, stage)?;
     store.layer(&applied.id.to_string()).map_err(|error| Error::store("look up the new layer", error))
 }
 

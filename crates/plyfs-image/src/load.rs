@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::incoming::{self, Incoming, IncomingLayer, missing};
 use crate::kept::{self, Copied, Tee};
 use crate::members::Members;
+use crate::publish::publish;
 use crate::source::Source;
 use crate::unpack::{Decompression, decompressed};
 
@@ -47,19 +48,32 @@ pub fn load(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result
 }
 
 fn load_all(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result<Vec<Loaded>> {
+    let staged = publish(store, progress, |operation| stage_all(operation, source, progress))?;
+    let loaded = staged.into_iter().map(|(image, skipped)| {
+        let known = store.image_by_id(&image.id).map_err(|error| Error::store(image.label(), error))?;
+        Ok(Loaded { image: known, names: image.names, skipped })
+    });
+    loaded.collect()
+}
+
+/// Stages all images of a source; says of each what its layers could not hold.
+fn stage_all(
+    operation: &mut Operation,
+    source: Source<'_>,
+    progress: Progress<'_>,
+) -> Result<Vec<(Incoming, Vec<String>)>> {
     let staging = |error| Error::store("stage", error);
-    let mut operation = store.operation().map_err(staging)?;
     let spool = operation.spool().map_err(staging)?;
     let (wanted, keeps_blobs, window) = (source.wanted(), source.keeps_blobs(), source.window());
     let members = source.members(spool.as_fd(), progress)?;
     let images = incoming::read(&members, &wanted)?;
     operation.claim(images.iter().flat_map(chains).collect::<BTreeSet<_>>()).map_err(staging)?;
     let load = Load { members: &members, keeps_blobs, window, progress };
-    let mut known = load.layers(&mut operation, &images)?;
+    let mut known = load.layers(operation, &images)?;
     let copied = load.copied(&images, &known);
     let mut skipped = Vec::new();
     for image in &images {
-        let staged = load.stage(&mut operation, image, &mut known);
+        let staged = load.stage(operation, image, &mut known);
         skipped.push(staged.map_err(|error| Error::wrap(image.label(), error))?);
     }
     if keeps_blobs {
@@ -70,14 +84,9 @@ fn load_all(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result
             Known::There(layer) => Some((*chain, layer.id)),
             Known::Unpacked(_) => None,
         });
-        kept::keep(&mut operation, &members, &chained, &there.collect(), copied, window, progress)?;
+        kept::keep(operation, &members, &chained, &there.collect(), copied, window, progress)?;
     }
-    crate::publish::publish(operation, progress)?;
-    let loaded = images.into_iter().zip(skipped).map(|(image, skipped)| {
-        let known = store.image_by_id(&image.id).map_err(|error| Error::store(image.label(), error))?;
-        Ok(Loaded { image: known, names: image.names, skipped })
-    });
-    loaded.collect()
+    Ok(images.into_iter().zip(skipped).collect())
 }
 
 /// The chains an image stands for, lowest first.

@@ -5,13 +5,32 @@ use plyfs_store::{AppliedLayer, Digest, Image, NewImage, Operation, Progress, Re
 
 use crate::config;
 use crate::create::{self, Made};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::instruction::Instruction;
 
-/// Publishes what is staged; durable on return.
-pub(crate) fn publish(operation: Operation, progress: Progress<'_>) -> Result<()> {
-    progress.report(Stage::Publish, "all", 0, None).map_err(|error| Error::store("publish", error))?;
-    operation.publish().map_err(|error| Error::store("publish", error))
+/// Publishes what `work` stages in a new operation; durable on return.
+///
+/// What was staged until an error is deleted first. Whoever cancels waits for no more than a moment of that, and the rest
+/// is deleted with the store's next removal.
+pub(crate) fn publish<T>(
+    store: &Store,
+    progress: Progress<'_>,
+    work: impl FnOnce(&mut Operation) -> Result<T>,
+) -> Result<T> {
+    let mut operation = store.operation().map_err(|error| Error::store("stage", error))?;
+    let staged = work(&mut operation).and_then(|done| {
+        let asked = progress.report(Stage::Publish, "all", 0, None);
+        asked.map(|()| done).map_err(|error| Error::store("publish", error))
+    });
+    match staged {
+        Ok(done) => operation.publish().map(|()| done).map_err(|error| Error::store("publish", error)),
+        Err(error) => {
+            if error.kind() == ErrorKind::Cancelled {
+                operation.abandon();
+            }
+            Err(error)
+        }
+    }
 }
 
 /// What a new image stands on.
@@ -47,15 +66,13 @@ impl Base {
     }
 }
 
-/// Publishes an image that has `top` upon `base`; durable on return.
-pub(crate) fn publish_image(
-    store: &Store,
-    mut operation: Operation,
+/// Stages an image that has `top` upon `base`.
+pub(crate) fn stage_image(
+    operation: &mut Operation,
     base: &Base,
     top: &AppliedLayer,
     words: &Words<'_>,
-    progress: Progress<'_>,
-) -> Result<Image> {
+) -> Result<Digest> {
     let staging = |error| Error::store("stage", error);
     let made = Made {
         diff_id: top.diff_id,
@@ -80,6 +97,10 @@ pub(crate) fn publish_image(
         architecture: facts.architecture,
         os: facts.os,
     });
-    publish(operation, progress)?;
-    store.image_by_id(&id).map_err(|error| Error::store("look up the new image", error))
+    Ok(id)
+}
+
+/// The image that was just published.
+pub(crate) fn published(store: &Store, id: &Digest) -> Result<Image> {
+    store.image_by_id(id).map_err(|error| Error::store("look up the new image", error))
 }

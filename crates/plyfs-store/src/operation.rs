@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use plyfs_diff::{Chain, Dialect, Skipped};
 use plyfs_link::{LayerId, LinkId};
@@ -16,6 +17,9 @@ use crate::record::LayerRecord;
 use crate::{
     ChainId, DiffId, Digest, Error, ErrorKind, KeptBlob, Reference, Result, Store, chain_id, describe, key, layout,
 };
+
+/// How long an operation that is abandoned deletes what it had staged.
+const TIDYING: Duration = Duration::from_millis(50);
 
 /// What an image's record will say; its config's bytes are staged by [`Operation::blob`].
 #[derive(Clone, Debug)]
@@ -66,6 +70,7 @@ pub struct Operation {
     pub(crate) replaces_manifests: bool,
     claims: Vec<(Lock, String)>,
     pub(crate) is_published: bool,
+    is_abandoned: bool,
 }
 
 impl Store {
@@ -98,6 +103,7 @@ impl Store {
             replaces_manifests: false,
             claims: Vec::new(),
             is_published: false,
+            is_abandoned: false,
         })
     }
 }
@@ -287,6 +293,12 @@ impl Operation {
         self.store.explain(doing, error)
     }
 
+    /// Takes everything back without waiting until it is deleted: what is not gone soon lies in `trash` until the next
+    /// [`Store::reap`], as what a container had does. For an operation that somebody cancelled.
+    pub fn abandon(mut self) {
+        self.is_abandoned = true;
+    }
+
     /// Ends the claims; whoever waits for them finds the chains published or builds them.
     pub(crate) fn release(&mut self) {
         for (lock, name) in self.claims.drain(..) {
@@ -300,10 +312,16 @@ impl Operation {
 impl Drop for Operation {
     /// Takes everything back, best effort: what stays is taken back by the next open.
     fn drop(&mut self) {
-        if !self.is_published {
-            let _ = self.store.take_back(self.lock.as_file(), &self.name);
-            let _ = self.store.reap();
+        if self.is_published {
+            return self.release();
         }
+        let _ = self.store.take_back(self.lock.as_file(), &self.name);
+        if self.is_abandoned {
+            self.release();
+            let _ = self.store.reap_for(TIDYING);
+            return;
+        }
+        let _ = self.store.reap();
         self.release();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use plyfs_diff::Usage;
 use plyfs_journal::Transaction;
@@ -87,6 +88,19 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Deletes what lies in `trash` for as long as it is told; what is left then waits for the next [`Self::reap`].
+    pub(crate) fn reap_for(&self, patience: Duration) -> plyfs_sys::Result<()> {
+        let own = fs::open_dir_at(&self.0.root, layout::TRASH)?;
+        let Some(_only_reaper) = Lock::try_take(own, Sharing::Exclusive)? else { return Ok(()) };
+        let begun = Instant::now();
+        for entry in fs::read_dir(&self.0.trash)? {
+            fs::remove_tree_while(&self.0.trash, &entry.name, || begun.elapsed() < patience)?;
+        }
+        Ok(())
+    }
+}
+
 /// Deletes what it can and remembers the first thing it could not.
 struct Reaper<'a> {
     store: &'a Store,
@@ -122,5 +136,24 @@ impl Reaper<'_> {
 
     fn fail(&mut self, error: Error) {
         self.failure.get_or_insert(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_was_no_time_for_stays_until_the_next_time() {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::ensure(temp.path().join("store")).expect("a store");
+        let trash = store.path().join("trash");
+        std::fs::create_dir_all(trash.join("a/b")).expect("made");
+        std::fs::write(trash.join("a/b/c"), "gone").expect("written");
+
+        store.reap_for(Duration::ZERO).expect("nothing is in the way");
+        assert!(trash.join("a/b/c").exists(), "there was no time");
+        store.reap_for(Duration::MAX).expect("nothing is in the way");
+        assert_eq!(std::fs::read_dir(&trash).expect("listed").count(), 0);
     }
 }

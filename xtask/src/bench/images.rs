@@ -61,11 +61,12 @@ enum Row {
     SaveDocker,
     SaveGzip,
     Commit,
+    Cancel,
     Containers,
 }
 
 impl Row {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::LoadGzip,
         Self::LoadPlain,
         Self::LoadZstd,
@@ -74,6 +75,7 @@ impl Row {
         Self::SaveDocker,
         Self::SaveGzip,
         Self::Commit,
+        Self::Cancel,
         Self::Containers,
     ];
 }
@@ -83,6 +85,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     setup::run()?;
     setup::also(&PACKAGES)?;
     let store = harness::build("plyfs-store", "store")?;
+    let cancel = harness::build("plyfs-image", "cancel")?;
     check(cargo().args(["build", "--quiet", "--release", "--locked", "-p", "plyfs-cli"]))?;
     let corpus = Corpus::ensure(args.corpus.as_deref())?;
     let versions: [(&str, &[&str]); 7] = [
@@ -102,6 +105,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         disk: disk.path().as_ref(),
         plyfs: &plyfs,
         store: &store,
+        cancel: &cancel,
         rounds: args.rounds,
         peers: !args.no_peers,
         keepers: Vec::new(),

@@ -58,6 +58,7 @@ impl Place {
         let store = self.store.path();
         assert!(self.store.images().expect("listed").is_empty(), "an image is left");
         assert!(self.store.layers().expect("listed").is_empty(), "a layer is left");
+        let _ = self.store.reap().expect("what was cancelled may still be in the trash");
         for directory in ["staging", "trash", "blobs/sha256", "tarsplit", "overlay2/l"] {
             let left: Vec<_> = std::fs::read_dir(store.join(directory)).expect("listed").flatten().collect();
             assert!(left.is_empty(), "{directory} holds {left:?}");

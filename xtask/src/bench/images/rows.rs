@@ -7,7 +7,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::Row;
 use super::corpus::{Corpus, Form};
@@ -35,6 +35,8 @@ pub(super) struct Bench<'a> {
     pub(super) plyfs: &'a Path,
     /// The program that uses the library in its own process.
     pub(super) store: &'a Path,
+    /// The program that cancels a load.
+    pub(super) cancel: &'a Path,
     pub(super) rounds: u32,
     pub(super) peers: bool,
     /// Those that have been asked so far.
@@ -89,6 +91,7 @@ impl Bench<'_> {
             Row::SaveDocker => self.save_docker(report),
             Row::SaveGzip => self.save_gzip(report),
             Row::Commit => self.commit(report),
+            Row::Cancel => self.cancel(report),
             Row::Containers => self.containers(report),
         }
     }
@@ -256,6 +259,31 @@ impl Bench<'_> {
         })?;
         keepers.iter().try_for_each(|keeper| keeper.remove(&["filled".to_owned()]))?;
         check(command("rm").args(["-rf", "--"]).arg(&tree))
+    }
+
+    /// Loads that are asked to stop when this much of them in per cent was unpacked, and when all was.
+    fn cancel(&self, report: &mut Report) -> Result<()> {
+        announce("load cancelled");
+        let data = self.disk.join("cancelled");
+        let dir = data.to_str().context("a path that is not UTF-8")?;
+        for (form, name) in [(Form::Gzip, "gzip"), (Form::Docker, "plain")] {
+            let archive = self.corpus.archive(form);
+            for percent in ["10", "50", "90", "100"] {
+                let mut took = Series::new("plyfs");
+                for _ in 0..self.rounds {
+                    settle(self.disk, Cache::Dropped, &[&archive])?;
+                    let archive = archive.to_str().context("a path that is not UTF-8")?;
+                    let all = samples(self.cancel, &[dir, archive, percent])?;
+                    took.samples.extend(all.get("returned").context("no sample of its return")?.samples.iter());
+                    let staged = all.get("left in staging").context("no count of what is left")?;
+                    ensure!(staged.samples == [0.0], "a load cancelled at {percent} % leaves something in staging");
+                    check(command("rm").args(["-rf", "--"]).arg(&data))?;
+                }
+                let what = format!("load, {name}, cancelled at {percent} %: time to return");
+                report.figure(&what, Unit::Seconds, &took, Some(Goal::AtMost(0.1)));
+            }
+        }
+        Ok(())
     }
 
     /// Containers of the image, by command and in process.
