@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::merge::{Merge, Source};
 use crate::run::Run;
@@ -42,6 +42,29 @@ impl Snapshot {
     /// The keys that start with `prefix` and their values, sorted bytewise; an error ends them.
     pub fn scan(&self, prefix: &[u8]) -> Scan<'_> {
         Scan::new(self.sources(prefix), prefix)
+    }
+
+    /// Shows the keys that start with `prefix` and their values, sorted bytewise, where they lie; the first error ends it.
+    pub fn each<E: From<Error>>(
+        &self,
+        prefix: &[u8],
+        mut show: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut sources = self.sources(prefix);
+        let Some(first) = sources.next() else { return Ok(()) };
+        // What belongs to one id is mostly in one place.
+        let mut items = match sources.next() {
+            None => first,
+            Some(second) => Box::new(Merge::new([first, second].into_iter().chain(sources))),
+        };
+        for item in items.by_ref() {
+            match item? {
+                item if !item.key.starts_with(prefix) => break,
+                Item { value: None, .. } => {}
+                Item { key, value: Some(value) } => show(&key, &value)?,
+            }
+        }
+        Ok(())
     }
 
     fn find(&self, key: &[u8]) -> Result<Option<Slice<'_>>> {

@@ -42,8 +42,12 @@ impl Store {
     pub(crate) fn image_in(&self, snapshot: &Snapshot, id: ImageId) -> Result<Image> {
         let record = snapshot.read(&key::image(&id), |bytes| ImageRecord::decode(id, bytes))?;
         let record = record.ok_or_else(|| Error::absent(format!("image {id}")))??;
-        let names = snapshot.scan(&key::image_names(&id)).map(|entry| reference(key::text(&entry?.0, key::BEHIND_ID)?));
-        Ok(Image { store: self.clone(), record, names: names.collect::<Result<_>>()? })
+        let mut names = Vec::new();
+        snapshot.each(&key::image_names(&id), |key, _| {
+            names.push(reference(key::text(key, key::BEHIND_ID)?)?);
+            Ok::<_, Error>(())
+        })?;
+        Ok(Image { store: self.clone(), record, names })
     }
 
     /// Makes `name` mean this image; a name that meant another image is moved. Durable on return.

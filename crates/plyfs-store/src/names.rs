@@ -99,11 +99,21 @@ fn is_host(part: &[u8]) -> bool {
 
 /// Lower-case alphanumeric words joined by `.`, `_`, `__` or any number of `-`.
 fn is_path_part(part: &[u8]) -> bool {
-    let is_word = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let is_separator = |text: &[u8]| matches!(text, b"." | b"_" | b"__") || text.iter().all(|&c| c == b'-');
-    part.first().is_some_and(is_word)
-        && part.last().is_some_and(is_word)
-        && part.chunk_by(|a, b| is_word(a) == is_word(b)).all(|text| is_word(&text[0]) || is_separator(text))
+    let is_word = |c: &u8| matches!(c, b'a'..=b'z' | b'0'..=b'9');
+    let mut rest = part;
+    loop {
+        let word = rest.iter().take_while(|c| is_word(c)).count();
+        if word == 0 || word == rest.len() {
+            return word > 0;
+        }
+        rest = &rest[word..];
+        let hyphens = rest.iter().take_while(|c| **c == b'-').count();
+        rest = match rest {
+            _ if hyphens > 0 => &rest[hyphens..],
+            [b'_', b'_', rest @ ..] | [b'.' | b'_', rest @ ..] => rest,
+            _ => return false,
+        };
+    }
 }
 
 impl fmt::Display for Reference {

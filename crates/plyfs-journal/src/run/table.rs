@@ -72,12 +72,14 @@ impl<'a> Candidates<'a> {
             return None;
         }
         let (above, tag) = (layout.above(), layout.tag(fingerprint));
-        let (words, _) = bucket.as_chunks::<4>();
+        let words = bucket.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
         let mut slots = 0;
-        for (word, at) in words.iter().zip(0..) {
-            let slot = u32::from_le_bytes(*word);
-            let is_it = slot & above == tag && slot & !above != 0;
-            slots |= u16::from(is_it) << at;
+        // Most runs do not have the key, and without the place of each slot the processor compares several at once.
+        if words.clone().fold(false, |any, slot| any | (slot & above == tag)) {
+            for (slot, at) in words.zip(0..) {
+                let is_it = slot & above == tag && slot & !above != 0;
+                slots |= u16::from(is_it) << at;
+            }
         }
         Some(Self { bucket, slots, block: !above })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plyfs_journal::{Disk, Journal, Options, Snapshot};
+use plyfs_journal::{Disk, Error, Journal, Options, Snapshot};
 
 use crate::damage::files;
 use crate::fault_disk::FaultDisk;
@@ -52,6 +52,13 @@ fn compare(snapshot: &Snapshot, model: &Model, random: &mut Random, what: &str) 
             let found: Model = snapshot.scan(&prefix).collect::<Result<_, _>>().expect("sound");
             let there = model.iter().filter(|(key, _)| key.starts_with(&prefix));
             assert_eq!(found, there.map(|(k, v)| (k.clone(), v.clone())).collect(), "{what}: prefix {prefix:?}");
+            let mut shown = Vec::new();
+            let show = |key: &[u8], value: &[u8]| {
+                shown.push((key.to_vec(), value.to_vec()));
+                Ok::<_, Error>(())
+            };
+            snapshot.each(&prefix, show).expect("sound");
+            assert_eq!(shown, found.into_iter().collect::<Vec<_>>(), "{what}: prefix {prefix:?}, where it lies");
         }
     }
 }
