@@ -1,7 +1,8 @@
 //! Commits that wait together: one sync for all of them, and the `synced` file moved forward after it.
 //!
 //! A commit is appended under the journal's lock and synced without it. Of the threads of one handle that wait, one
-//! syncs for all that was appended until then; processes sync side by side. A successful sync proves what lies
+//! syncs for all that was appended until then; processes sync side by side. Threads that commit again and again would fall into
+//! two groups, one syncing while the other appends; so the one that syncs waits a little for those that were there lately. A successful sync proves what lies
 //! before it because of two things: the kernel reports a write that failed to every descriptor that was open
 //! at the time (Linux 4.13), and what was in doubt before this descriptor was opened has been written through
 //! it once more. So the first failure is the handle's last word: it is poisoned.
@@ -21,7 +22,7 @@ use crate::layout::{LOCK, log_name};
 use crate::synced::{Marks, Synced};
 
 /// The most a sync is put off, as a part of what the last one took, for commits that are expected to join it.
-const PATIENCE: u32 = 4;
+const PATIENCE: u32 = 2;
 
 /// An open log, by one descriptor whose syncs are one after another and whose first failure is final.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Ticket {
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     state: Mutex<State>,
-    /// One more waits or has appended: the one that is about to sync wants to know, and nobody else.
+    /// As many have appended as are expected: the one that is about to sync waits for this, and nobody else.
     joined: Condvar,
     /// A sync ended or failed.
     settled: Condvar,
@@ -84,8 +85,9 @@ struct State {
     newest: Option<Ticket>,
     is_syncing: bool,
     is_poisoned: bool,
-    waiting: usize,
-    /// How many waited lately: the ones of the last sync and those that came while it ran.
+    /// How many have appended since the last sync began.
+    pending: usize,
+    /// How many there were lately: those of the last sync and those that appended while it ran.
     expected: usize,
     /// What the last sync took.
     took: Duration,
@@ -106,8 +108,12 @@ impl Group {
 
     /// Notes what the next sync will cover: a state of which all blocks are written.
     pub(crate) fn note(&self, ticket: &Ticket) {
-        guard(&self.state).newest = Some(ticket.clone());
-        self.joined.notify_one();
+        let mut state = guard(&self.state);
+        state.newest = Some(ticket.clone());
+        state.pending += 1;
+        if state.pending >= state.expected {
+            self.joined.notify_one();
+        }
     }
 
     /// Settles what this handle appended to an earlier log, now that a head says that `generation` begins behind commit
@@ -115,6 +121,9 @@ impl Group {
     pub(crate) fn moved(&self, generation: u64, commits: u64) -> Result<()> {
         let mut state = guard(&self.state);
         let unsettled = state.newest.take_if(|newest| newest.generation < generation);
+        if unsettled.is_some() {
+            state.pending = 0;
+        }
         let Some(ticket) = unsettled.filter(|ticket| ticket.place() > state.durable) else { return Ok(()) };
         drop(state);
         let result = if generation == ticket.generation + 1 {
@@ -135,8 +144,6 @@ impl Group {
     /// Waits until the state of the ticket is durable and published: by this thread's sync or another's.
     pub(crate) fn settle(&self, files: &Files, ticket: &Ticket) -> Result<()> {
         let mut state = guard(&self.state);
-        state.waiting += 1;
-        self.joined.notify_one();
         loop {
             let decided = if state.durable >= ticket.place() {
                 Some(Ok(()))
@@ -146,7 +153,6 @@ impl Group {
                 None
             };
             if let Some(result) = decided {
-                state.waiting -= 1;
                 return result;
             }
             if !state.is_syncing {
@@ -156,12 +162,12 @@ impl Group {
         }
         state.is_syncing = true;
         let patience = state.took / PATIENCE;
-        let is_alone = |state: &mut State| state.waiting < state.expected && !state.is_poisoned;
-        let waited = self.joined.wait_timeout_while(state, patience, is_alone);
-        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let is_early = |state: &mut State| state.pending < state.expected && !state.is_poisoned;
+        let waited = self.joined.wait_timeout_while(state, patience, is_early);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         let target = state.newest.clone().filter(|newest| newest.place() >= ticket.place());
         let target = target.unwrap_or_else(|| ticket.clone());
-        let joined = state.waiting;
+        let covered = std::mem::take(&mut state.pending);
         drop(state);
 
         let began = Instant::now();
@@ -172,8 +178,7 @@ impl Group {
         let mut state = guard(&self.state);
         state.is_syncing = false;
         state.took = took;
-        state.expected = state.waiting.max(joined);
-        state.waiting -= 1;
+        state.expected = covered + state.pending;
         match &published {
             Ok(()) => state.durable = state.durable.max(target.place()),
             Err(_) => state.is_poisoned = true,

@@ -1,6 +1,7 @@
 //! A journal: created, opened, read and written.
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::{Access, Disk};
 use crate::error::{Error, ErrorKind, Named, Result};
@@ -16,7 +17,7 @@ use crate::snapshot::Snapshot;
 use crate::synced::{Marks, Synced};
 use crate::transaction::Transaction;
 use crate::view::{Role, View};
-use crate::writer::Writer;
+use crate::writer::{Turn, Writer};
 
 /// An open journal, shared by threads in an `Arc`; other processes may have it open too.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Journal {
     /// What readers see.
     pub(crate) view: Mutex<View>,
     pub(crate) writer: Mutex<Writer>,
+    /// Threads that wait for their turn to write.
+    queue: AtomicUsize,
     pub(crate) group: Group,
     pub(crate) looked: Looked,
 }
@@ -78,6 +81,7 @@ impl Journal {
             options,
             view: Mutex::new(view),
             writer: Mutex::default(),
+            queue: AtomicUsize::new(0),
             group: Group::default(),
             looked: Looked::default(),
         })
@@ -94,7 +98,8 @@ impl Journal {
     /// with [`Options::durable`] off.
     ///
     /// Waits for other writers, of this process and of others, while they append; `change` then runs on the newest
-    /// state, and no other writer until it has returned. It must not write to the same journal. The sync is waited
+    /// state, and no other writer until it has returned. Threads of one handle that wait for each other hand the lock on
+    /// a few times before another process has its turn. It must not write to the same journal. The sync is waited
     /// for without the lock: threads that wait at once share one. The state `change` sees may not be durable when it
     /// sees it; it is when `Ok` is returned. When it returns an error, or changes nothing, nothing is written.
     ///
@@ -116,21 +121,26 @@ impl Journal {
         &self,
         change: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
     ) -> Result<Appended<T>, E> {
-        let mut writer = guard(&self.writer);
+        let mut writer = self.turn();
+        // Whatever goes wrong below lets go of it.
+        let turn = writer.turn.take();
         self.group.require_sound()?;
-        let lock = self.files.disk.lock(LOCK).named(LOCK)?;
-        let mut view = self.newest(&mut writer)?;
+        let turn = match turn {
+            Some(turn) => turn,
+            None => Turn::first(self.files.disk.lock(LOCK).named(LOCK)?),
+        };
+        let mut view = self.newest(&mut writer, turn.is_first())?;
         let mut transaction = Transaction::new(&view.snapshot);
         let changed = change(&mut transaction).and_then(|result| Ok((result, transaction.into_changes()?)));
         let (result, changes) = match changed {
             Ok(changed) => changed,
             Err(error) => {
-                writer.view = Some(view);
+                self.pass_on(&mut writer, turn, view);
                 return Err(error);
             }
         };
         if !changes.is_empty() {
-            if !lock.counts().named(LOCK)? {
+            if !turn.lock.counts().named(LOCK)? {
                 let message = "journal file lock: removed while it was held; others may have written";
                 return Err(Error::new(ErrorKind::Conflict, message).into());
             }
@@ -140,8 +150,23 @@ impl Journal {
         let ticket = (self.options.durable && view.durable < view.end).then(|| view.ticket());
         ticket.iter().for_each(|ticket| self.group.note(ticket));
         let generation = Arc::clone(&view.generation);
-        writer.view = Some(view);
+        self.pass_on(&mut writer, turn, view);
         Ok(Appended { result, ticket, generation })
+    }
+
+    /// Waits until no other thread of this handle writes.
+    fn turn(&self) -> MutexGuard<'_, Writer> {
+        self.queue.fetch_add(1, Ordering::Relaxed);
+        let writer = guard(&self.writer);
+        self.queue.fetch_sub(1, Ordering::Relaxed);
+        writer
+    }
+
+    /// Keeps what the thread that writes next has to know; to one that waits already the lock is handed on.
+    fn pass_on(&self, writer: &mut Writer, turn: Turn, view: View) {
+        writer.view = Some(view);
+        // Whoever is counted comes, since nothing but the wait is between.
+        writer.turn = if self.queue.load(Ordering::Relaxed) > 0 { turn.next() } else { None };
     }
 }
 

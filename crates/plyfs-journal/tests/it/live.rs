@@ -7,11 +7,12 @@ use plyfs_journal::{Access, CallError, DirDisk, Disk, DiskFile, DiskLock, Error,
 
 type Result<T> = std::result::Result<T, CallError>;
 
-/// A real directory that counts how often a file of it is read.
+/// A real directory that counts how often a file of it is read, and how often it is locked.
 #[derive(Debug)]
-struct Counted {
+pub(crate) struct Counted {
     disk: DirDisk,
     reads: Arc<AtomicUsize>,
+    locks: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -21,9 +22,13 @@ struct CountedFile {
 }
 
 impl Counted {
-    fn new(path: &std::path::Path) -> Arc<Self> {
+    pub(crate) fn new(path: &std::path::Path) -> Arc<Self> {
         let dir = plyfs_sys::fs::open_dir(path).expect("the directory of the journal");
-        Arc::new(Self { disk: DirDisk::new(dir), reads: Arc::default() })
+        Arc::new(Self { disk: DirDisk::new(dir), reads: Arc::default(), locks: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn locks(&self) -> usize {
+        self.locks.load(Ordering::Relaxed)
     }
 
     fn counted(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
@@ -57,6 +62,7 @@ impl Disk for Counted {
     }
 
     fn lock(&self, name: &str) -> Result<Box<dyn DiskLock>> {
+        self.locks.fetch_add(1, Ordering::Relaxed);
         self.disk.lock(name)
     }
 

@@ -16,3 +16,4 @@ mod real;
 mod salvage;
 mod schedule;
 mod shared;
+mod turns;
