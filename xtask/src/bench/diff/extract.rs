@@ -11,8 +11,8 @@
 //!   each time. So they pass it by, and as much memory is free before each run.
 //! - *What others left to write.* The file system is the row's own and holds nothing but the archive when a run begins, as
 //!   all trees are removed; it alone is synced, for `sync(1)` waits for everybody's disks.
-//! - *An archive that left the cache*, as it does where a machine pages out what nobody has read for a minute. A run that
-//!   read anything from a disk does not count and is made anew.
+//! - *An archive that left the cache*, as it does where a machine pages out what nobody has read for a while. A run that
+//!   read anything from a disk is made anew; where that does not help, as on a machine with other work, a row says so.
 //!
 //! Who is first changes with every round. The clock says what a user waits for; the processors' time, in a row of its own,
 //! does not know of neighbours.
@@ -21,7 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::RESIDENT;
 use crate::bench::disk::Disk;
@@ -30,8 +30,8 @@ use crate::bench::report::{Goal, Report};
 use crate::bench::unit::Unit;
 use crate::run::{check, command};
 
-/// How often a run that found something not in the cache is made anew.
-const TRIES: u32 = 5;
+/// How often a run is made, at most, until it finds everything in the cache.
+const TRIES: u32 = 3;
 
 /// Times both, and reports time, processor time and our memory.
 pub(super) fn run(report: &mut Report, program: &Path, rounds: u32) -> Result<()> {
@@ -42,9 +42,11 @@ pub(super) fn run(report: &mut Report, program: &Path, rounds: u32) -> Result<()
     let bench = Bench { program, disk: at(""), archive, tree };
     let (mut ours, mut theirs) = (Runs::new("plyfs"), Runs::new("tar xf"));
     let mut resident = Series::new("plyfs");
+    let mut cold = 0;
     for round in 0..rounds {
         for is_ours in [round % 2 == 0, round % 2 == 1] {
             let (taken, printed) = bench.warm(&mut bench.command(is_ours))?;
+            cold += u32::from(taken.has_read_disk);
             if is_ours {
                 resident.samples.extend(&sorted(&printed)?["resident"].samples);
                 ours.note(taken);
@@ -57,6 +59,8 @@ pub(super) fn run(report: &mut Report, program: &Path, rounds: u32) -> Result<()
     report.ratio(what, Unit::Seconds, &ours.wall, &theirs.wall, Some(Goal::AtMost(1.1)));
     report.ratio("apply: processor time", Unit::Seconds, &ours.processor, &theirs.processor, None);
     report.figure("apply: peak memory", Unit::Bytes, &resident, Some(Goal::AtMost(RESIDENT)));
+    let cold = Series { name: "both".into(), samples: vec![cold.into()] };
+    report.figure("apply: runs that read a disk", Unit::Count, &cold, Some(Goal::AtMost(0.0)));
     for runs in [&ours, &theirs] {
         report.times(what, &runs.wall, &runs.user, &runs.system);
     }
@@ -84,17 +88,18 @@ impl Bench<'_> {
 
     /// Runs it twice in the state that is described above; the second run counts.
     fn warm(&self, command: &mut Command) -> Result<(Taken, String)> {
-        for _ in 0..TRIES {
+        let mut tries = TRIES;
+        loop {
             self.empty()?;
             take(command)?;
             self.empty()?;
             let (taken, printed) = take(command)?;
             fs::remove_dir_all(&self.tree).with_context(|| format!("remove {}", self.tree.display()))?;
-            if !taken.has_read_disk {
+            tries -= 1;
+            if tries == 0 || !taken.has_read_disk {
                 return Ok((taken, printed));
             }
         }
-        bail!("{} does not stay in the page cache: too little memory is free", self.archive.display())
     }
 
     /// Makes the tree's directory, which is empty, and writes what is left to write.
