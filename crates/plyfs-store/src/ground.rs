@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use plyfs_sys::fs::{self, FileType};
+use plyfs_sys::xattr;
 
 use crate::{Durability, Error, ErrorKind, Result, layout};
 
@@ -52,6 +53,16 @@ fn refusal(magic: u64, durability: Durability) -> Option<String> {
     }
     let name = name_in(&VOLATILE).filter(|_| durability.is_durable())?;
     Some(format!("on {name}, which nothing survives: it opens only with Durability::None"))
+}
+
+/// Takes off the default access list that a new root has of the directory it was made in: everything in layers and containers
+/// would get it, and with it rights that no image gives.
+pub(crate) fn drop_default_acl(root: impl AsFd) -> plyfs_sys::Result<()> {
+    const DEFAULT: &str = "system.posix_acl_default";
+    match xattr::get(&root, DEFAULT)? {
+        Some(_) => xattr::remove(&root, DEFAULT),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a root that belongs to somebody else or that others may enter: layers hold setuid programs.

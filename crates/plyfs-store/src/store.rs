@@ -142,6 +142,7 @@ fn create(path: &Path, durability: Durability, hook: Option<fn(&'static str)>) -
             fs::remove_tree(root, name)?;
         }
         fs::chmod_at(root, ".", Mode::RWXU)?;
+        ground::drop_default_acl(root)?;
         let private = [layout::JOURNAL, layout::BLOBS, layout::TAR_SPLIT, layout::STAGING, layout::TRASH];
         for name in private {
             fs::make_dir_at(root, name, Mode::RWXU)?;

@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::ApplyOptions;
+use super::acl;
 use super::cursor::{Cursor, Purpose};
 use super::holes;
 use super::links::Links;
@@ -291,6 +292,12 @@ impl<'a> Applier<'a> {
         let dropped = metadata::restore(target, entry, self.options.tolerates_attributes);
         let dropped = dropped.map_err(|error| failed("set the attributes of", &path, error))?;
         self.cursor.set_times(metadata::times(entry));
+        match acl::is_given(entry) {
+            true => {
+                self.cursor.set_default_acl_aside().map_err(|error| failed("set the attributes of", &path, error))?
+            }
+            false => self.cursor.drop_default_acl(),
+        }
         self.report(&path, dropped);
         Ok(())
     }

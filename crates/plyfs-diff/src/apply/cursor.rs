@@ -18,6 +18,7 @@ use plyfs_sys::{CallError, xattr};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
+use super::acl;
 use super::deferred::{Deferred, Question, Questions};
 use super::metadata::{self, Owner};
 use super::tally::Tally;
@@ -46,6 +47,8 @@ pub(super) struct Cursor<'a> {
     /// What only the chain can say, where it is not known yet.
     questions: Questions,
     tally: Tally,
+    /// Some directory of the layer has a default access list: each that is entered is looked at.
+    has_default_acls: bool,
 }
 
 struct Level {
@@ -56,6 +59,8 @@ struct Level {
     /// What it gets back when it is left, if its times are decided.
     times: Option<Timestamps>,
     is_touched: bool,
+    /// The default access list it gets when it is left.
+    default_acl: Option<Vec<u8>>,
     /// What of its own cost is in the tally.
     counted: Usage,
     lower: Lower,
@@ -91,10 +96,11 @@ impl<'a> Cursor<'a> {
             (true, false) => Lower::Nothing,
             (true, true) => Lower::Directory(merged),
         };
+        acl::forget(&root).map_err(|error| Error::call("set the attributes of the root", error))?;
         let counted = Usage::default();
-        let root = Level { fd: Some(root), end: 0, times: None, is_touched: true, counted, lower };
+        let root = Level { fd: Some(root), end: 0, times: None, is_touched: true, default_acl: None, counted, lower };
         let (path, questions, tally) = (Vec::new(), Questions::default(), Tally::default());
-        Ok(Self { chain, owner, max_depth, levels: vec![root], path, questions, tally })
+        Ok(Self { chain, owner, max_depth, levels: vec![root], path, questions, tally, has_default_acls: false })
     }
 
     /// The root of the layer.
@@ -144,6 +150,21 @@ impl<'a> Cursor<'a> {
         let top = self.top_mut();
         top.times = Some(times);
         top.is_touched = true;
+    }
+
+    /// Says that the current directory was described anew, without a default access list.
+    pub(super) fn drop_default_acl(&mut self) {
+        self.top_mut().default_acl = None;
+    }
+
+    /// Sets the default access list of the current directory aside until it is left.
+    pub(super) fn set_default_acl_aside(&mut self) -> Result<(), CallError> {
+        let list = acl::set_aside(self.dir())?;
+        self.has_default_acls |= list.is_some();
+        let top = self.top_mut();
+        top.is_touched |= list.is_some();
+        top.default_acl = list;
+        Ok(())
     }
 
     /// Goes to the directory a clean path names, making what is missing; `false` where a whiteout has nothing to hide, or
@@ -204,7 +225,7 @@ impl<'a> Cursor<'a> {
         let failed = self.failed("open", name);
         let fd = fs::open_dir_at(self.dir(), name).map_err(&failed)?;
         let stat = fs::stat(&fd).map_err(&failed)?;
-        self.push(name, fd, Before::of(&stat), Lower::Unasked)
+        self.push_existing(name, fd, &stat)
     }
 
     /// What the lowers have for `name` in the current directory; `None` too where they cannot be looked at.
@@ -305,7 +326,7 @@ impl<'a> Cursor<'a> {
         match fs::open_dir_at(self.dir(), name) {
             Ok(fd) => {
                 let stat = fs::stat(&fd).map_err(&failed)?;
-                self.push(name, fd, Before::of(&stat), Lower::Unasked)?;
+                self.push_existing(name, fd, &stat)?;
                 Ok(Step::Entered)
             }
             Err(error) if error.is_not_found() => self.step_below(name, purpose),
@@ -358,8 +379,9 @@ impl<'a> Cursor<'a> {
         self.make_dir(name, Mode::RWXU, false)?;
         let from = merged.uppermost().expect("a merged directory was found");
         let failed = self.failed("copy the attributes of", OsStr::new(""));
-        let times = copy_directory_attributes(from, self.dir()).map_err(failed)?;
+        let times = copy_directory_attributes(from, self.dir()).map_err(&failed)?;
         self.set_times(times);
+        self.set_default_acl_aside().map_err(failed)?;
         self.top_mut().lower = Lower::Directory(merged);
         Ok(())
     }
@@ -413,6 +435,15 @@ impl<'a> Cursor<'a> {
         Ok(if marks.is_opaque { Lower::Nothing } else { found })
     }
 
+    fn push_existing(&mut self, name: &OsStr, fd: OwnedFd, stat: &Stat) -> Result<()> {
+        self.push(name, fd, Before::of(stat), Lower::Unasked)?;
+        if self.has_default_acls {
+            let failed = self.failed("set the attributes of", OsStr::new(""));
+            self.set_default_acl_aside().map_err(failed)?;
+        }
+        Ok(())
+    }
+
     fn push(&mut self, name: &OsStr, fd: OwnedFd, before: Before, lower: Lower) -> Result<()> {
         if let Some(at) = self.levels.len().checked_sub(HELD).filter(|&at| at > 0) {
             self.let_go(at)?;
@@ -423,7 +454,8 @@ impl<'a> Cursor<'a> {
         }
         self.path = path;
         let Before { times, is_touched, cost } = before;
-        self.levels.push(Level { fd: Some(fd), end: self.path.len(), times, is_touched, counted: cost, lower });
+        let (end, default_acl) = (self.path.len(), None);
+        self.levels.push(Level { fd: Some(fd), end, times, is_touched, default_acl, counted: cost, lower });
         Ok(())
     }
 
@@ -449,6 +481,10 @@ impl<'a> Cursor<'a> {
         if self.top().fd.is_none() {
             let fd = self.open_level(depth)?;
             self.top_mut().fd = Some(fd);
+            if self.top().default_acl.is_some() {
+                let failed = self.failed("set the attributes of", OsStr::new(""));
+                self.set_default_acl_aside().map_err(failed)?;
+            }
         }
         Ok(())
     }
@@ -506,6 +542,9 @@ impl Before {
 /// Gives a directory its times back and counts what it costs now, if anything in it was changed.
 fn settle(level: &mut Level, tally: &mut Tally) -> Result<(), CallError> {
     let Some(fd) = level.fd.as_ref().filter(|_| level.is_touched) else { return Ok(()) };
+    if let Some(list) = &level.default_acl {
+        acl::set(fd, list)?;
+    }
     if let Some(times) = &level.times {
         metadata::set_times(fd, times)?;
     }

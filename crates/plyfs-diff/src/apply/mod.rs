@@ -1,5 +1,6 @@
 //! An archive made into a layer's directory.
 
+mod acl;
 mod applier;
 mod cursor;
 mod deferred;

@@ -1,6 +1,6 @@
 //! What a layer costs, counted while it is made.
 //!
-//! An inode is counted once it will not change: what is no directory when it was made and closed, a directory each time it is
+//! An inode is counted once it will not change: what is no directory when all of it is written, a directory each time it is
 //! left, by what was added to it since. Whiteouts that are taken out again are counted off. Whatever else is replaced may
 //! have other names, or cost another sum by now than when it was counted; then the answer is that only a walk can tell.
 

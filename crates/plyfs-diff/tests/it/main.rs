@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, unreachable_pub, reason = "an integration test has no public interface")]
 
+mod apply_acls;
 mod apply_archives;
 mod apply_entries;
 mod apply_names;

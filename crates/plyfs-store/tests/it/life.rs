@@ -246,3 +246,30 @@ fn root_a_container_can_stand_on_nothing() {
     let changes: Vec<_> = container.changes().expect("listed").map(|c| c.expect("a change").to_string()).collect();
     assert_eq!(changes, ["A /first"]);
 }
+
+#[test]
+fn root_a_store_has_nothing_of_the_access_list_of_the_directory_it_is_made_in() {
+    require_root!();
+    let temp = plyfs_testkit::temp::TempDir::new();
+    // User 1000 may do everything, whatever the mode of what is made there says: user, user 1000, group, mask, other.
+    let entries = [(1_u16, 7_u16, u32::MAX), (2, 7, 1000), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 5, u32::MAX)];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        list.extend(tag.to_le_bytes());
+        list.extend(permissions.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    let open = |path: &std::path::Path| plyfs_sys::fs::open_dir(path).expect("opened");
+    let has_list = |path: &std::path::Path, name: &str| {
+        plyfs_sys::xattr::get(open(path), format!("system.posix_acl_{name}")).expect("read").is_some()
+    };
+    plyfs_sys::xattr::set(open(temp.path()), "system.posix_acl_default", &list).expect("set");
+
+    let store = Store::ensure(temp.join("store")).expect("made");
+    let container = store.create(Parent::Empty, ContainerOptions::new()).expect("created");
+    let upper = store.path().join("overlay2").join(container.id().to_string()).join("diff");
+    for path in [store.path(), &store.path().join("overlay2"), &upper] {
+        assert!(!has_list(path, "default"), "{}", path.display());
+    }
+    assert!(!has_list(&upper, "access"));
+}
