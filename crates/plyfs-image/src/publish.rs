@@ -11,7 +11,7 @@ use crate::instruction::Instruction;
 /// Publishes what `work` stages in a new operation; durable on return.
 ///
 /// What was staged until an error is deleted first. Whoever cancels waits for no more than a moment of that, and the rest
-/// is deleted with the store's next removal.
+/// is deleted by the store's next [`Store::reap`].
 pub(crate) fn publish<T>(
     store: &Store,
     progress: Progress<'_>,
