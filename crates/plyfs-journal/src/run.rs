@@ -253,8 +253,10 @@ impl Run {
         }
         for block in candidates {
             let (block, items) = from(block)?;
-            if items.clone().next().flatten().is_some_and(|item| item.key.starts_with(key)) {
-                return Ok(Some((block, items)));
+            match items.clone().next() {
+                Some(Some(item)) if item.key.starts_with(key) => return Ok(Some((block, items))),
+                Some(None) => return Err(self.malformed(block)),
+                _ => {}
             }
         }
         Ok(None)

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A writer overwrites it after each sync, so it is never ahead of the truth; it is not synced itself, so after
-//! a power cut it may be behind. Whoever finds it behind, absent, torn or damaged is thrown back on the log.
+//! a power cut it may be behind. Whoever finds it behind, absent, torn or damaged is thrown back on the log; a medium
+//! that fails under its map is `SIGBUS`.
 //!
 //! Readers ask it before each look, so it is mapped where the options allow maps: asking is then a few loads. It is never
 //! truncated, and never replaced but by who makes the journal anew.

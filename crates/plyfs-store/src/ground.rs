@@ -36,6 +36,13 @@ pub(crate) fn check_file_system(directory: impl AsFd, durability: Durability) ->
     refusal(magic, durability).map_or(Ok(()), |why| Err(Error::new(ErrorKind::Unsupported, why)))
 }
 
+/// Says whether what is written to a file elsewhere is seen through a map of it here: not so where a server or a program has
+/// the files. A store there is only read.
+pub(crate) fn is_local(directory: impl AsFd) -> Result<bool> {
+    let magic = fs::filesystem_magic(directory).map_err(|e| Error::call("its file system", e))?;
+    Ok(magic != FUSE && NETWORK.iter().all(|(known, _)| *known != magic))
+}
+
 /// Why no store is written on the file system of this magic number, where none is.
 fn refusal(magic: u64, durability: Durability) -> Option<String> {
     let name_in =

@@ -28,6 +28,7 @@ pub struct StoreOptions {
     refused: Option<Feature>,
     hook: Option<fn(&'static str)>,
     salvage: bool,
+    is_unmapped: bool,
 }
 
 impl StoreOptions {
@@ -47,6 +48,15 @@ impl StoreOptions {
     /// the default is one for each core. With none everything happens on the caller's thread.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
+        self
+    }
+
+    /// Says whether the journal's files are read by `mmap(2)`; `true` unless said otherwise.
+    ///
+    /// With `false` a look-up costs some system calls more, and a medium that fails under the journal is an error where with a map it
+    /// is `SIGBUS`. On a network file system and on FUSE, where a store is only read, nothing is mapped.
+    pub fn mapped(mut self, mapped: bool) -> Self {
+        self.is_unmapped = !mapped;
         self
     }
 
@@ -266,6 +276,8 @@ impl Inner {
         let disk = part(journal)?;
         let journal_options =
             plyfs_journal::Options::default().read_only(!writable).durable(options.durability.is_durable());
+        // What others write to a file of a server, a map may never show.
+        let journal_options = journal_options.mapped(!options.is_unmapped && ground::is_local(&root)?);
         let blobs = ground::open_part(part(layout::BLOBS)?, layout::SHA256, writable)?;
         // The path may have been relative, and the caller's directory may change.
         let path = std::fs::read_link(fs::proc_path(&root))

@@ -273,3 +273,19 @@ fn root_a_store_has_nothing_of_the_access_list_of_the_directory_it_is_made_in() 
     }
     assert!(!has_list(&upper, "access"));
 }
+
+#[test]
+fn root_a_store_that_is_to_map_nothing_maps_nothing_and_finds_the_same() {
+    require_root!();
+    let fixture = Fixture::new();
+    let layer = fixture.layer(None, &[("a", "1")]);
+    let maps = || {
+        let maps = fs::read_to_string("/proc/self/maps").expect("read");
+        maps.lines().filter(|line| line.contains(&*fixture.store.path().to_string_lossy())).count()
+    };
+    let before = maps();
+    assert!(before > 0, "a store maps its journal");
+    let unmapped = Store::options().mapped(false).open(fixture.store.path()).expect("opened");
+    assert_eq!(unmapped.layer(&layer.id().to_string()).expect("found").diff_id(), layer.diff_id());
+    assert_eq!(maps(), before);
+}
