@@ -3,6 +3,7 @@
 //! The program that is measured is the bench target `store` of plyfs-store, which times in process.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -13,7 +14,7 @@ use super::machine::Machine;
 use super::peers;
 use super::report::{Goal, Report};
 use super::unit::Unit;
-use crate::run::{cargo, check};
+use crate::run::{cargo, check, command};
 use crate::{setup, tree};
 
 /// Options of `cargo xtask bench store`.
@@ -49,6 +50,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     lives(&mut report, &life)?;
     let scale = harness::samples(&program, &["scale", disk.path(), &rounds, &layers])?;
     scales(&mut report, &scale, args.layers)?;
+    commits(&mut report, &own_disk(&program)?, "this machine's disk")?;
     let memory = harness::samples(&program, &["memory", disk.path(), &rounds, &layers])?;
     let peak = of(&memory, "memory peak", "plyfs")?;
     let what = format!("resident memory, open + images + df at {}, peak", args.layers);
@@ -108,8 +110,27 @@ fn scales(report: &mut Report, samples: &Samples, layers: usize) -> Result<()> {
         let look_up = of(samples, &format!("look-up {by}"), "plyfs")?;
         report.figure(&format!("look-up by {by} at {many}"), Unit::Seconds, &look_up, Some(Goal::AtMost(2e-6)));
     }
+    commits(report, samples, "a loop device")
+}
+
+/// Durable commits, and the bare sync they are made of: how many share one decides, and that depends on what it takes.
+fn commits(report: &mut Report, samples: &Samples, disk: &str) -> Result<()> {
     let (threads, thread) =
         (of(samples, "commits 8 threads", "8 threads")?, of(samples, "commits 1 threads", "1 thread")?);
-    report.ratio("durable commits", Unit::PerSecond, &threads, &thread, Some(Goal::AtLeast(4.0)));
+    report.figure(&format!("one sync on {disk}"), Unit::Seconds, &of(samples, "sync", "bare")?, None);
+    let what = format!("durable commits on {disk}");
+    report.ratio(&what, Unit::PerSecond, &threads, &thread, Some(Goal::AtLeast(4.0)));
     Ok(())
+}
+
+/// Commits on the disk the source tree lies on, which is like the one stores lie on.
+fn own_disk(program: &Path) -> Result<Samples> {
+    let dir = tree::target().join("xtask/bench/store-own-disk");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+    let path = dir.to_str().with_context(|| format!("{}: not UTF-8", dir.display()))?;
+    check(command(program).args(["prepare", path, "1", "100"]))?;
+    let samples = harness::samples(program, &["commit", path, "5", "100"])?;
+    fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
+    Ok(samples)
 }

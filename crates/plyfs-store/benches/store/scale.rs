@@ -1,5 +1,7 @@
 //! The same work at few layers and at many, in turn.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -19,6 +21,10 @@ const COMMITS: usize = 400;
 
 const THREADS: usize = 8;
 
+/// Bare syncs timed together.
+const SYNCS: usize = 100;
+const SECTOR: usize = 512;
+
 pub(crate) fn run(dir: &Path, rounds: u32, layers: usize) -> Result<()> {
     let few = Many::new(&dir.join("few"), FEW)?;
     let many = Many::new(&dir.join("many"), layers)?;
@@ -30,10 +36,7 @@ pub(crate) fn run(dir: &Path, rounds: u32, layers: usize) -> Result<()> {
         }
         Wanted::of(&many.store)?.look_up(&many.store, first)?;
     }
-    for round in 0..rounds.min(5) {
-        commits(&many.store, round)?;
-    }
-    Ok(())
+    commit(dir, rounds.min(5))
 }
 
 fn life(store: &Store, top: &plyfs_store::Layer, name: &str, round: u32) -> Result<()> {
@@ -117,10 +120,28 @@ pub(crate) fn find(dir: &Path, rounds: u32) -> Result<()> {
     (0..rounds).try_for_each(|_| wanted.look_up(&store, ""))
 }
 
-/// Commits to a store of many layers that is there already.
+/// Commits to a store of many layers that is there already, and says what one sync takes where it is.
 pub(crate) fn commit(dir: &Path, rounds: u32) -> Result<()> {
     let store = Store::open(dir.join("many"))?;
-    (0..rounds).try_for_each(|round| commits(&store, round))
+    for round in 0..rounds {
+        sync_alone(&dir.join("sync"))?;
+        commits(&store, round)?;
+    }
+    Ok(())
+}
+
+/// Times one sync of a sector that is written over zeros, as a commit's is; nothing else is done meanwhile.
+fn sync_alone(path: &Path) -> Result<()> {
+    let file = File::create(path)?;
+    file.write_all_at(&[0; SYNCS * SECTOR], 0)?;
+    file.sync_all()?;
+    let started = Instant::now();
+    for at in 0..SYNCS {
+        file.write_all_at(&[b's'; SECTOR], (at * SECTOR) as u64)?;
+        file.sync_data()?;
+    }
+    sample("sync", started.elapsed().as_secs_f64() / SYNCS as f64);
+    Ok(std::fs::remove_file(path)?)
 }
 
 /// Opens a store of many layers that is there already, lists its images, adds it up, and says what that took.
