@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use plyfs_store::{ContainerOptions, Layer, MountOptions, Removal, Store};
+use plyfs_store::{Container, ContainerOptions, Layer, Mount, MountOptions, Removal, Store};
 use plyfs_testkit::oci::LayerTar;
 
 use crate::raw::Raw;
@@ -36,24 +36,36 @@ pub(crate) fn run(dir: &Path, rounds: u32) -> Result<()> {
     Ok(())
 }
 
-/// Makes and mounts `count` containers of the first image of the store in `dir`, once a round, and removes them.
+/// Makes and mounts `count` containers of the first image of the store in `dir`, one by one and in one call in turn, and
+/// removes them.
 pub(crate) fn containers(dir: &Path, rounds: u32, count: usize) -> Result<()> {
     let store = Store::open(dir)?;
     let image = store.images()?.into_iter().next().ok_or("the store has no image")?;
+    let wanted = || (0..count).map(|number| Ok(ContainerOptions::new().name(format!("c{number}").parse()?)));
+    let mounted = |container: Container| {
+        let mount = container.mount(&MountOptions::new())?;
+        Ok((container, mount))
+    };
     for _ in 0..rounds {
-        let made = timed("containers", || {
-            let each = |number: usize| {
-                let container = store.create(&image, ContainerOptions::new().name(format!("c{number}").parse()?))?;
-                let mount = container.mount(&MountOptions::new())?;
-                Ok((container, mount))
-            };
-            (0..count).map(each).collect::<Result<Vec<_>>>()
+        let made = timed("one by one", || {
+            wanted().map(|options| mounted(store.create(&image, options?)?)).collect::<Result<Vec<_>>>()
         })?;
-        for (container, mount) in made {
-            mount.unmount()?;
-            container.remove(Removal::Unmounted)?;
-        }
+        remove(&store, made)?;
+        let made = timed("in one call", || {
+            let created = store.create_all(&image, wanted().collect::<Result<Vec<_>>>()?)?;
+            created.into_iter().map(mounted).collect::<Result<Vec<_>>>()
+        })?;
+        remove(&store, made)?;
     }
+    Ok(())
+}
+
+fn remove(store: &Store, made: Vec<(Container, Mount)>) -> Result<()> {
+    for (container, mount) in made {
+        mount.unmount()?;
+        container.remove(Removal::Unmounted)?;
+    }
+    store.reap()?;
     Ok(())
 }
 

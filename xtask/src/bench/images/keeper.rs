@@ -213,16 +213,18 @@ impl Keeper {
     /// One more container as far as it goes without starting it: mounted by plyfs, to be mounted by the others.
     pub(super) fn create(&self, parent: &str, container: &str) -> Result<()> {
         match self.who {
-            Who::Plyfs => {
-                output(&mut self.ask(&["create", parent, container]))?;
-                output(&mut self.ask(&["mount", container])).map(drop)
-            }
+            Who::Plyfs => self.create_all(parent, &[container.to_owned()]),
             Who::Containerd => {
                 let words = ["snapshots", "--snapshotter", "overlayfs", "prepare", container, parent];
                 output(&mut self.ask(&words)).map(drop)
             }
             _ => output(&mut self.ask(&["create", "--name", container, parent, "true"])).map(drop),
         }
+    }
+
+    /// Containers by one command, mounted; only plyfs has one.
+    pub(super) fn create_all(&self, parent: &str, containers: &[String]) -> Result<()> {
+        output(self.ask(&["create", "--mount", parent]).args(containers)).map(drop)
     }
 
     /// Removes containers.
