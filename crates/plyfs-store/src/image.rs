@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use plyfs_diff::Usage;
-use plyfs_journal::Snapshot;
+use plyfs_journal::{Snapshot, Transaction};
 use plyfs_link::LayerId;
 use plyfs_sys::fs;
 use rustix::fs::{Mode, OFlags};
@@ -74,17 +74,7 @@ impl Store {
     }
 
     fn take_name(&self, name: &Reference, from: Option<ImageId>) -> Result<()> {
-        self.commit(|records| {
-            let image = records.get(&key::tag(name))?;
-            let image = image.ok_or_else(|| Error::absent(format!("image {name}")))?;
-            let image = Digest::from_bytes(crate::record::id_value(&image, name.as_str())?);
-            if from.is_some_and(|from| from != image) {
-                return Err(Error::new(ErrorKind::Conflict, format!("image {name} is another one by now: {image}")));
-            }
-            records.delete(&key::tag(name));
-            records.delete(&key::image_name(&image, name));
-            Ok(())
-        })?;
+        self.commit(|records| retract_name(records, name, from))?;
         self.reached("untag 1");
         Ok(())
     }
@@ -188,4 +178,16 @@ impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Image").field("id", &self.id()).field("names", &self.names).finish_non_exhaustive()
     }
+}
+
+/// Takes a name from the image it means, which is the one that is expected where one is.
+pub(crate) fn retract_name(records: &mut Transaction<'_>, name: &Reference, from: Option<ImageId>) -> Result<()> {
+    let image = records.get(&key::tag(name))?.ok_or_else(|| Error::absent(format!("image {name}")))?;
+    let image = Digest::from_bytes(crate::record::id_value(&image, name.as_str())?);
+    if from.is_some_and(|from| from != image) {
+        return Err(Error::new(ErrorKind::Conflict, format!("image {name} is another one by now: {image}")));
+    }
+    records.delete(&key::tag(name));
+    records.delete(&key::image_name(&image, name));
+    Ok(())
 }

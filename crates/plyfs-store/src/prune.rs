@@ -11,8 +11,9 @@ use plyfs_journal::Transaction;
 use plyfs_link::LayerId;
 
 use self::unused::{Candidate, unused_images, unused_layers};
+use crate::image::retract_name;
 use crate::sweep::Reach;
-use crate::{Digest, Error, ErrorKind, Image, ImageId, Layer, LeaseId, Result, Store, User, key};
+use crate::{Digest, Error, ErrorKind, Image, ImageId, Layer, LeaseId, Reference, Result, Store, User, key};
 
 /// How many layers or images one journal record of a prune retracts at most. Each keeps a descriptor until it is moved.
 const BATCH: usize = 64;
@@ -181,6 +182,23 @@ impl Store {
     pub fn remove_image(&self, image: &Image) -> Result<Pruned> {
         self.require_root("removing an image")?;
         self.sweep(|records, sweep| {
+            refuse_used(records, image)?;
+            sweep.image(records, &image.id(), usize::MAX).map(drop)
+        })
+    }
+
+    /// Takes a name from an image, and with its last one removes it, as [`Self::remove_image`] does. Durable on return.
+    ///
+    /// Which name is the last is decided where nobody can give another: a name that somebody gives the image meanwhile
+    /// keeps it. Where it stays, [`Pruned::images`] is empty. A name that means another image by now is
+    /// [`ErrorKind::Conflict`].
+    pub fn remove_image_name(&self, image: &Image, name: &Reference) -> Result<Pruned> {
+        self.require_root("removing an image")?;
+        self.sweep(|records, sweep| {
+            retract_name(records, name, Some(image.id()))?;
+            if records.scan(&key::image_names(&image.id())).next().transpose()?.is_some() {
+                return Ok(());
+            }
             refuse_used(records, image)?;
             sweep.image(records, &image.id(), usize::MAX).map(drop)
         })

@@ -140,15 +140,13 @@ fn take_name(store: &Store, given: &str) -> Result<String> {
 /// By force, an image that has to stay for a container loses its names, all or the one given.
 fn remove_image(store: &Store, given: &str, force: bool, removed: &mut Removed) -> Result<()> {
     let image = session::image(store, given)?;
-    if let (Some(name), 2..) = (name_given(&image, given), image.names().len()) {
-        store.untag_from(&image, name)?;
-        removed.untagged.push(name.to_string());
-        return Ok(());
-    }
+    let name = name_given(&image, given);
+    let taken = name.map_or_else(|| image.names(), std::slice::from_ref);
     let hint = "`plyfs tree` shows what uses it; `plyfs rm` removes containers";
-    let pruned = match store.remove_image(&image) {
+    let result = name.map_or_else(|| store.remove_image(&image), |name| store.remove_image_name(&image, name));
+    let pruned = match result {
         Err(error) if force && error.kind() == ErrorKind::InUse => {
-            for name in image.names() {
+            for name in taken {
                 match store.untag_from(&image, name) {
                     // Somebody took it, or gave it to another image, meanwhile.
                     Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => continue,
@@ -161,7 +159,7 @@ fn remove_image(store: &Store, given: &str, force: bool, removed: &mut Removed) 
         }
         pruned => pruned.hint_on(ErrorKind::InUse, hint)?,
     };
-    removed.untagged.extend(image.names().iter().map(ToString::to_string));
+    removed.untagged.extend(taken.iter().map(ToString::to_string));
     removed.add(&pruned);
     Ok(())
 }

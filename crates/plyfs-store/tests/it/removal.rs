@@ -31,6 +31,56 @@ fn root_removing_an_image_takes_the_layers_only_it_stood_on() {
 }
 
 #[test]
+fn root_an_image_goes_with_its_last_name_and_not_with_one_that_was_the_last_when_it_was_found() {
+    require_root!();
+    let fixture = Fixture::new();
+    let base = fixture.layer(None, &[("a", "1")]);
+    let image = fixture.image("{}", Some(&base), &["first:1"]);
+    let [first, second] = ["first:1", "second:1"].map(|name| name.parse().expect("a name"));
+    // By somebody else, behind the look-up.
+    fixture.store.tag(&image, &second).expect("tagged");
+
+    let pruned = fixture.store.remove_image_name(&image, &first).expect("taken");
+
+    assert_eq!((pruned.images, pruned.layers), (vec![], vec![]), "it has a name");
+    let error = fixture.store.remove_image_name(&image, &first).expect_err("taken already");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let other = fixture.image("{\"o\":1}", Some(&base), &["first:1"]);
+    let error = fixture.store.remove_image_name(&image, &first).expect_err("another image's");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(fixture.store.image("first:1").expect("it stays").id(), other.id());
+    let pruned = fixture.store.remove_image_name(&image, &second).expect("taken");
+    assert_eq!(pruned.images, [image.id()], "the last one takes the image");
+}
+
+#[test]
+fn root_a_name_given_while_the_last_one_goes_keeps_the_image_or_is_refused() {
+    require_root!();
+    let fixture = Fixture::new();
+    let [first, second] = ["first:1", "second:1"].map(|name| name.parse().expect("a name"));
+    for round in 0..30 {
+        // The image takes its layer along where it goes.
+        let base = fixture.layer(None, &[("a", "1")]);
+        let image = fixture.image(&format!("{{\"r\":{round}}}"), Some(&base), &["first:1"]);
+        let tagged = std::thread::scope(|scope| {
+            let tagged = scope.spawn(|| fixture.store.tag(&image, &second));
+            fixture.store.remove_image_name(&image, &first).expect("its own name");
+            tagged.join().expect("no panic")
+        });
+        match (tagged, fixture.store.image("second:1")) {
+            (Ok(()), Ok(kept)) => {
+                assert_eq!(kept.id(), image.id());
+                fixture.store.remove_image_name(&kept, &second).expect("its own name");
+            }
+            (Err(error), Err(absent)) => {
+                assert_eq!((error.kind(), absent.kind()), (ErrorKind::NotFound, ErrorKind::NotFound));
+            }
+            other => panic!("round {round}: a name was given and lost: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn root_what_is_in_use_is_named_and_stays() {
     require_root!();
     let fixture = Fixture::new();
