@@ -29,8 +29,8 @@ use crate::{Container, Error, ErrorKind, Layer, Result, Store, layout};
 
 pub use plyfs_mount::Unmount;
 
-/// How many milliseconds are waited for what is on its way out, each time it is still seen: a fork of this process that
-/// becomes another program, a process that was killed.
+/// How many milliseconds are waited for what is on its way out, each time it is still seen: the mount of a process that was
+/// killed, the mounts of a namespace that ended.
 const PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 32];
 
 /// How to mount.
@@ -141,7 +141,7 @@ impl Mount {
     pub fn unmount(mut self) -> Result<()> {
         match self.of.take() {
             Some(Of::Container { container, guard }) => {
-                drop(guard);
+                guard.release();
                 container.unmount(Unmount::Plain)
             }
             Some(Of::Layer { id, .. }) => unmount(&self.path, id),
@@ -151,7 +151,9 @@ impl Mount {
 
     /// Leaves it mounted when the guard goes.
     pub fn keep(mut self) {
-        self.of = None;
+        if let Some(Of::Container { guard, .. }) = self.of.take() {
+            guard.release();
+        }
     }
 }
 
@@ -164,12 +166,14 @@ impl AsRef<Path> for Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         match self.of.take() {
-            Some(Of::Container { container, guard }) if self.made => {
-                drop(guard);
-                let _ = container.unmount(Unmount::Plain);
+            Some(Of::Container { container, guard }) => {
+                guard.release();
+                if self.made {
+                    let _ = container.unmount(Unmount::Plain);
+                }
             }
             Some(Of::Layer { id, .. }) => drop(unmount(&self.path, id)),
-            _ => {}
+            None => {}
         }
     }
 }
@@ -371,7 +375,7 @@ impl Container {
     pub fn unmount(&self, how: Unmount) -> Result<()> {
         self.store.require_root("unmounting")?;
         let Some(transition) = self.try_transition()? else { return Ok(()) };
-        if how == Unmount::Plain && self.seen(transition.as_file())?.is_some() && self.stays_guarded()? {
+        if how == Unmount::Plain && self.seen(transition.as_file())?.is_some() && self.is_guarded()? {
             return Err(Error::new(ErrorKind::InUse, format!("container {} is in use by a mount guard", self.name())));
         }
         self.end_mount(&transition, how)
@@ -423,12 +427,7 @@ impl Container {
         lasts(|| plyfs_mount::is_upper_in_use(&upper).map_err(|e| self.not_mounted(e)))
     }
 
-    /// Says whether a guard lives, and not only in a fork on its way to become another program: for an instant that
-    /// holds whatever this process had open, and would keep a container mounted that nobody uses.
-    fn stays_guarded(&self) -> Result<bool> {
-        lasts(|| self.is_guarded())
-    }
-
+    /// Says whether a guard lives. One that ended has let go at once, whatever forks of its process still hold.
     fn is_guarded(&self) -> Result<bool> {
         let work = match fs::open_dir_at(self.directory()?, plyfs_link::WORK) {
             Err(error) if error.is_not_found() => return Ok(false),

@@ -41,6 +41,13 @@ impl Lock {
         self.fd
     }
 
+    /// Releases it at once, also where a fork of this process that is on its way to become another program still has the
+    /// descriptor.
+    pub fn release(self) {
+        // It ends with the descriptors at the latest.
+        let _ = rustix::fs::flock(&self.fd, FlockOperation::Unlock);
+    }
+
     /// Takes the lock on an open file or directory, waiting for others.
     pub fn take(fd: OwnedFd, sharing: Sharing) -> Result<Self> {
         flock(&fd, sharing, true)?;

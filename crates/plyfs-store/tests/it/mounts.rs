@@ -49,6 +49,34 @@ fn root_a_second_mount_is_another_guard_on_the_same() {
 }
 
 #[test]
+fn root_an_unmount_does_not_wait_for_forks_that_still_hold_the_descriptors_of_its_guard() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+    let (first, second) = (mount(&container), mount(&container));
+    let work = fixture.directory(container.id()).join("work");
+    // As a fork has them until it is another program.
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+    let own = own.expect("this process");
+    let open = fs::read_dir("/proc/self/fd").expect("listed").filter_map(|entry| {
+        let entry = entry.ok().filter(|entry| fs::read_link(entry.path()).is_ok_and(|path| path == work))?;
+        entry.file_name().to_str()?.parse().ok()
+    });
+    // All found before the first is copied: a copy is open too.
+    let guards: Vec<_> = open.collect();
+    let copy = |fd| rustix::process::pidfd_getfd(&own, fd, rustix::process::PidfdGetfdFlags::empty());
+    let forks: Vec<_> = guards.into_iter().map(|fd| copy(fd).expect("a copy")).collect();
+    assert_eq!(forks.len(), 2, "one for each guard");
+
+    drop(second);
+    first.unmount().expect("both guards have ended");
+
+    assert_eq!(container.mounted_at().expect("asked"), None);
+    drop(forks);
+}
+
+#[test]
 fn root_dropping_the_guard_that_made_the_mount_ends_it_and_keep_leaves_it() {
     require_root!();
     let fixture = Fixture::new();
