@@ -116,6 +116,8 @@ impl Store {
     /// 3. For each, behind its directories, its short link: from now on a missing directory is damage, never made again in
     ///    silence.
     ///
+    /// Where one of them fails behind step 1, those that somebody has written into by then stay.
+    ///
     /// A name that is taken is [`ErrorKind::Exists`]; one that is given twice, and more than 1,024 containers, are
     /// [`ErrorKind::InvalidInput`]; a parent that is gone is [`ErrorKind::NotFound`].
     pub fn create_all<'a>(
@@ -138,7 +140,9 @@ impl Store {
             })
         });
         if let Err(error) = made {
-            created.iter().for_each(|container| drop(container.remove(Removal::Unmounted)));
+            // They could be seen, so somebody may have used one of them already: that one stays.
+            let unused = created.iter().filter(|container| container.is_unused());
+            unused.for_each(|container| drop(container.remove(Removal::Unmounted)));
             let _ = self.reap();
             return Err(error);
         }
@@ -155,7 +159,11 @@ fn records(parent: Parent<'_>, options: impl IntoIterator<Item = ContainerOption
         if records.len() == MAX_AT_ONCE {
             return Err(Error::new(ErrorKind::InvalidInput, format!("more than {MAX_AT_ONCE} containers at once")));
         }
-        let record = record(parent, options)?;
+        let is_made_up = options.name.is_none();
+        let mut record = record(parent, options)?;
+        while is_made_up && names.contains(&record.name) {
+            record.name = ContainerName::made_up(parent.image().and_then(|image| image.names().first()));
+        }
         if !names.insert(record.name.clone()) {
             return Err(Error::new(
                 ErrorKind::InvalidInput,

@@ -124,6 +124,17 @@ impl Container {
         Ok(there.is_some())
     }
 
+    /// Says whether nothing was ever written into it, as far as can be told.
+    pub(crate) fn is_unused(&self) -> bool {
+        let upper = self
+            .directory()
+            .and_then(|directory| fs::open_dir_at(directory, plyfs_link::DIFF).map_err(|e| self.failed(e)));
+        match upper {
+            Ok(upper) => fs::read_dir(&upper).is_ok_and(|names| names.is_empty()),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        }
+    }
+
     /// Makes those of its directories that a crash took; see [`Self::make_directories`].
     pub(crate) fn ensure_directories(&self, transition: &Lock) -> Result<()> {
         if !self.has_upper(transition)? {

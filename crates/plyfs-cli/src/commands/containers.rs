@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use plyfs::{Container, ContainerOptions, ErrorKind, MountOptions, Removal};
+use plyfs::{Container, ContainerOptions, ErrorKind, MountOptions, Removal, Unmount};
 
 use crate::cli::{Create, Rename};
 use crate::commands::shapes::ContainerShape;
@@ -69,7 +69,10 @@ fn mount_all(created: &[Container]) -> Result<Vec<PathBuf>> {
         Ok(path)
     };
     let mounted = created.iter().map(mount).collect::<Result<_>>();
-    mounted.inspect_err(|_| created.iter().for_each(|container| drop(container.remove(Removal::Force))))
+    // What somebody works in already stays, as does its mount.
+    let take_back =
+        |container: &Container| container.unmount(Unmount::Plain).and_then(|()| container.remove(Removal::Unmounted));
+    mounted.inspect_err(|_| created.iter().for_each(|container| drop(take_back(container))))
 }
 
 /// Gives a container another name.
