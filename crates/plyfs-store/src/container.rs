@@ -222,7 +222,7 @@ impl Container {
             if removal == Removal::Unmounted {
                 return Err(self.is_at(&seen));
             }
-            self.end_mount(&transition, crate::Unmount::Detach)?;
+            self.end_mount(&transition, Some(seen), crate::Unmount::Detach)?;
         }
         let readers = self.store.try_hold_alone(self.id())?;
         Ok(readers.into_iter().chain([transition]).collect())

@@ -375,15 +375,16 @@ impl Container {
     pub fn unmount(&self, how: Unmount) -> Result<()> {
         self.store.require_root("unmounting")?;
         let Some(transition) = self.try_transition()? else { return Ok(()) };
-        if how == Unmount::Plain && self.seen(transition.as_file())?.is_some() && self.is_guarded()? {
+        let seen = self.seen(transition.as_file())?;
+        if how == Unmount::Plain && seen.is_some() && self.is_guarded()? {
             return Err(Error::new(ErrorKind::InUse, format!("container {} is in use by a mount guard", self.name())));
         }
-        self.end_mount(&transition, how)
+        self.end_mount(&transition, seen, how)
     }
 
-    /// Ends its mount; the caller holds the transition lock.
-    pub(crate) fn end_mount(&self, transition: &Lock, how: Unmount) -> Result<()> {
-        let Some(seen) = self.seen(transition.as_file())? else {
+    /// Ends its mount, which the caller has seen while holding the transition lock.
+    pub(crate) fn end_mount(&self, transition: &Lock, seen: Option<Seen>, how: Unmount) -> Result<()> {
+        let Some(seen) = seen else {
             self.drop_merged(transition);
             return Ok(());
         };

@@ -16,15 +16,7 @@ use plyfs_testkit::require_root;
 use plyfs_testkit::temp::{Mounted, mounts_below, unmount_below};
 
 use crate::Fixture;
-
-/// Unmounts whatever a failing test left.
-struct Unmounted<'a>(&'a Fixture);
-
-impl Drop for Unmounted<'_> {
-    fn drop(&mut self) {
-        unmount_below(self.0.dir.path());
-    }
-}
+use crate::mounts::Unmounted;
 
 fn container(fixture: &Fixture, name: &str) -> Container {
     let layer = fixture.layer(None, &[("etc/motd", "hello")]);

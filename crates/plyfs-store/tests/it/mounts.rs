@@ -10,7 +10,7 @@ use plyfs_testkit::temp::{mounts_below, unmount_below};
 use crate::Fixture;
 
 /// Unmounts whatever a failing test left.
-struct Unmounted<'a>(&'a Fixture);
+pub(crate) struct Unmounted<'a>(pub(crate) &'a Fixture);
 
 impl Drop for Unmounted<'_> {
     fn drop(&mut self) {
