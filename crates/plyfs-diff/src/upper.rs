@@ -1,12 +1,11 @@
 //! Reading an upper directory so that a change under the reader is noticed (rule 28).
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use plyfs_sys::CallError;
-use plyfs_sys::fs::{self, FileType, Stat};
+use plyfs_sys::fs::{self, Stat};
 use rustix::fs::{Mode, OFlags};
 
 use crate::chain::{self, DirMarks};
@@ -27,26 +26,12 @@ pub(crate) fn changed(path: &Path) -> Error {
 
 /// Opens what `stat` described, a directory or a regular file, and nothing that took its place.
 pub(crate) fn open(dir: BorrowedFd<'_>, path: &Path, stat: &Stat) -> Result<OwnedFd> {
-    let fd = open_last(dir, path)?;
-    ensure_unchanged(&fd, path, stat)?;
-    Ok(fd)
-}
-
-/// Opens what its directory lists as a regular file, with its status; anything that took its place has changed.
-pub(crate) fn open_file(dir: BorrowedFd<'_>, path: &Path) -> Result<(File, Stat)> {
-    let fd = open_last(dir, path)?;
-    let stat = fs::stat(&fd).map_err(|error| failed(path, error))?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok((fd.into(), stat)),
-        _ => Err(changed(path)),
-    }
-}
-
-fn open_last(dir: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     let name = path.file_name().expect("only entries below the root are opened by name");
     // A FIFO put there since would block the open without O_NONBLOCK.
     let fd = fs::open_at(dir, name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
-    fd.map_err(|error| failed(path, error))
+    let fd = fd.map_err(|error| failed(path, error))?;
+    ensure_unchanged(&fd, path, stat)?;
+    Ok(fd)
 }
 
 /// Fails when an open file is not what `stat` said, or no longer.

@@ -71,28 +71,20 @@ impl<'a, W: Write> Walk<'a, W> {
             self.mark(&level.dir.path, OPAQUE_MARKER)?;
         }
         for entry in level.dir.read_dir()? {
-            self.entry(level, &entry)?;
+            self.entry(level, &entry.name)?;
         }
         level.dir.ensure_unchanged()
     }
 
-    /// Archives one name of a directory. Whether it is a whiteout is asked before anything else.
-    ///
-    /// What its directory lists as a regular file is looked at once, when it is open.
-    fn entry(&mut self, level: &Level, entry: &fs::DirEntry) -> Result<()> {
-        let name = entry.name.as_os_str();
-        let is_reserved = name.as_bytes().starts_with(WHITEOUT_PREFIX);
-        if entry.kind == FileType::RegularFile && !is_reserved && !level.dir.marks.has_xwhiteouts {
-            let path = level.dir.path.join(name);
-            let (file, stat) = upper::open_file(level.dir.fd.as_fd(), &path)?;
-            return self.file(&file, &path, &stat);
-        }
+    /// Archives one name of a directory. Whether it is a whiteout is asked before anything else, and nothing is opened that
+    /// was not just seen to be a file or a directory: to open a device does something.
+    fn entry(&mut self, level: &Level, name: &OsStr) -> Result<()> {
         let stat = level.dir.stat_at(name)?;
         if level.dir.is_whiteout(name, &stat, self.dialect)? {
             return self.whiteout(level, name);
         }
         let path = level.dir.path.join(name);
-        if is_reserved {
+        if name.as_bytes().starts_with(WHITEOUT_PREFIX) {
             self.skip(path, SkipReason::Name);
             return Ok(());
         }
