@@ -8,7 +8,8 @@ use crate::{Error, ErrorKind};
 /// A name of an image with its tag, such as `docker.io/library/debian:12`.
 ///
 /// Kept as given; `:latest` is added when there is no tag. The grammar is that of the distribution project:
-/// an optional registry host, lower-case path parts, a tag of up to 128 characters.
+/// an optional registry host, lower-case path parts, a tag of up to 128 characters. What reads as a whole id, `sha256:…`
+/// or 64 hex digits, is no name: an archive that came with such a one would be found for the image of that id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
     text: Box<str>,
@@ -64,12 +65,21 @@ impl FromStr for Reference {
         if tag.is_some_and(|tag| !is_tag(tag.as_bytes())) {
             return Err(wrong("has a tag that is not 1 to 128 of A-Z a-z 0-9 _ . -"));
         }
+        if is_id(repository.as_bytes()) {
+            return Err(wrong("reads as an id"));
+        }
         let whole = if tag.is_some() { text.into() } else { format!("{text}:latest").into() };
         Ok(Self { text: whole, repository: repository.len() })
     }
 }
 
 // Every look-up by name parses two: bytes, since all that is allowed is ASCII.
+
+/// Says whether a name without its tag begins as an id does, or is one.
+fn is_id(repository: &[u8]) -> bool {
+    let is_hex = |c: &u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
+    repository == b"sha256" || (repository.len() == 64 && repository.iter().all(is_hex))
+}
 
 fn is_tag(tag: &[u8]) -> bool {
     let is_word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
@@ -245,6 +255,19 @@ mod tests {
             &long,
         ] {
             assert_eq!(bad.parse::<Reference>().expect_err(bad).kind(), ErrorKind::InvalidInput, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_reads_as_an_id_is_no_name() {
+        let hex = "0f".repeat(32);
+        for bad in [format!("sha256:{hex}"), "sha256:1".into(), "sha256".into(), hex.clone(), format!("{hex}:1")] {
+            let error = bad.parse::<Reference>().expect_err("an id");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
+            assert!(error.to_string().contains("reads as an id"), "{error}");
+        }
+        for good in [format!("x/{hex}"), format!("a:{}", &hex), hex[1..].to_owned(), "a/sha256:1".into()] {
+            assert!(good.parse::<Reference>().is_ok(), "{good}");
         }
     }
 

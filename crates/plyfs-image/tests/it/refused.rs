@@ -5,6 +5,7 @@ use plyfs_testkit::images::{hostile, many_layers, spoil};
 use plyfs_testkit::oci::{Compression, Plain, read_archive, write_archive};
 use plyfs_testkit::require_root;
 
+use crate::build::layer;
 use crate::support::{Place, story};
 
 #[test]
@@ -56,6 +57,24 @@ fn root_a_member_that_climbs_is_refused_and_named() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(story(&error).contains("member \"../"), "{}", story(&error));
     place.assert_untouched();
+}
+
+#[test]
+fn root_an_archive_cannot_give_its_image_the_id_of_another_for_a_name() {
+    require_root!();
+    let place = Place::new();
+    let archive = place.temp.join("image.tar");
+    Plain::new("localhost/good:1", vec![layer("good")]).write_oci_archive(Compression::Gzip, &archive);
+    let good = place.load(&archive).remove(0).image;
+    for name in [good.id().to_string(), good.id().hex()] {
+        Plain::new(&name, vec![layer("evil")]).write_docker_archive(&archive);
+        let error = place.try_load(&archive).expect_err("no name");
+        assert_eq!((error.kind(), story(&error).contains("reads as an id")), (ErrorKind::InvalidInput, true));
+        Plain::new(&name, vec![layer("evil")]).write_oci_archive(Compression::Gzip, &archive);
+        let loaded = place.load(&archive).remove(0);
+        assert_eq!((loaded.names.len(), loaded.skipped.len()), (0, 1), "it comes in without a name: {loaded:?}");
+        assert_eq!(place.store.image(&name).expect("the one of this id").id(), good.id());
+    }
 }
 
 #[test]
