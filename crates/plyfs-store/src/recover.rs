@@ -36,7 +36,15 @@ impl Store {
         }
         let own = fs::open_dir_at(&self.0.root, layout::STAGING).map_err(failed)?;
         // Held shared by whoever makes an operation's directory, until that directory is locked itself.
-        let Some(_nobody_begins) = Lock::try_take(own, Sharing::Exclusive).map_err(failed)? else { return Ok(()) };
+        let Some(nobody_begins) = Lock::try_take(own, Sharing::Exclusive).map_err(failed)? else { return Ok(()) };
+        let recovered = self.recover_alone();
+        // Others pass by while it is held, also by a fork that is on its way to become another program.
+        nobody_begins.release();
+        recovered
+    }
+
+    fn recover_alone(&self) -> Result<()> {
+        let failed = |e| Error::call("staging", e);
         let mut has_ended = false;
         for entry in fs::read_dir(&self.0.staging).map_err(failed)? {
             let Some(name) = entry.name.to_str() else { continue };

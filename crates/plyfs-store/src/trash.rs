@@ -62,9 +62,17 @@ impl Store {
         self.require_writable()?;
         let failed = |e| Error::call("trash", e);
         let own = fs::open_dir_at(&self.0.root, layout::TRASH).map_err(failed)?;
-        let Some(_only_reaper) = Lock::try_take(own, Sharing::Exclusive).map_err(failed)? else {
+        let Some(only_reaper) = Lock::try_take(own, Sharing::Exclusive).map_err(failed)? else {
             return Ok(Usage::default());
         };
+        let reaped = self.reap_alone();
+        // Others pass by while it is held, also by a fork that is on its way to become another program.
+        only_reaper.release();
+        reaped
+    }
+
+    fn reap_alone(&self) -> Result<Usage> {
+        let failed = |e| Error::call("trash", e);
         let (layers, blobs) = (self.pending_removals()?, self.pending_blob_removals()?);
         let mut reaper = Reaper { store: self, freed: Usage::default(), failure: None };
         for entry in fs::read_dir(&self.0.trash).map_err(failed)? {

@@ -56,6 +56,20 @@ impl Fixture {
     }
 }
 
+/// Copies of the descriptors of this process that are open on `path`, as a fork has them until it is another program.
+fn as_a_fork_has(path: &std::path::Path) -> Vec<std::os::fd::OwnedFd> {
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+    let own = own.expect("this process");
+    let open = std::fs::read_dir("/proc/self/fd").expect("listed").filter_map(|entry| {
+        let entry = entry.ok().filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|open| open == path))?;
+        entry.file_name().to_str()?.parse().ok()
+    });
+    // All found before the first is copied: a copy is open too.
+    let open: Vec<_> = open.collect();
+    let copy = |fd| rustix::process::pidfd_getfd(&own, fd, rustix::process::PidfdGetfdFlags::empty());
+    open.into_iter().map(|fd| copy(fd).expect("a copy")).collect()
+}
+
 fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     files.iter().fold(LayerTar::new(), |tar, (name, content)| tar.file(name, content.as_bytes())).finish()
 }

@@ -7,7 +7,7 @@ use plyfs_store::{Container, ContainerOptions, ErrorKind, Mount, MountOptions, R
 use plyfs_testkit::require_root;
 use plyfs_testkit::temp::{mounts_below, unmount_below};
 
-use crate::Fixture;
+use crate::{Fixture, as_a_fork_has};
 
 /// Unmounts whatever a failing test left.
 pub(crate) struct Unmounted<'a>(pub(crate) &'a Fixture);
@@ -56,17 +56,7 @@ fn root_an_unmount_does_not_wait_for_forks_that_still_hold_the_descriptors_of_it
     let container = container(&fixture);
     let (first, second) = (mount(&container), mount(&container));
     let work = fixture.directory(container.id()).join("work");
-    // As a fork has them until it is another program.
-    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
-    let own = own.expect("this process");
-    let open = fs::read_dir("/proc/self/fd").expect("listed").filter_map(|entry| {
-        let entry = entry.ok().filter(|entry| fs::read_link(entry.path()).is_ok_and(|path| path == work))?;
-        entry.file_name().to_str()?.parse().ok()
-    });
-    // All found before the first is copied: a copy is open too.
-    let guards: Vec<_> = open.collect();
-    let copy = |fd| rustix::process::pidfd_getfd(&own, fd, rustix::process::PidfdGetfdFlags::empty());
-    let forks: Vec<_> = guards.into_iter().map(|fd| copy(fd).expect("a copy")).collect();
+    let forks = as_a_fork_has(&work);
     assert_eq!(forks.len(), 2, "one for each guard");
 
     drop(second);

@@ -1,16 +1,17 @@
 //! Deleting: at once, whatever stands in the way, and resumed by whoever comes next.
 
 use std::fs;
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use plyfs_store::{CheckOptions, Container, ContainerOptions, ErrorKind, MountOptions, Parent, Removal, Store};
 use plyfs_testkit::temp::{Mounted, unmount_below};
 use plyfs_testkit::{require_root, require_tool};
 use rustix::fs::{Mode, OFlags};
 
-use crate::Fixture;
+use crate::{Fixture, as_a_fork_has};
 
 fn container(fixture: &Fixture, name: &str) -> Container {
     let options = ContainerOptions::new().name(name.parse().expect("a name"));
@@ -44,6 +45,30 @@ fn root_removal_only_renames_and_reap_frees_what_it_says() {
     assert_eq!(freed.apparent, 100_000 + 26, "the file and the link's id");
     assert_eq!(left(&fixture), [""; 0]);
     assert_eq!(fixture.store.reap().expect("nothing left").inodes, 0);
+}
+
+/// The `trash` of the test below, and what a fork holds of it.
+static FORKED: Mutex<(Option<PathBuf>, Vec<OwnedFd>)> = Mutex::new((None, Vec::new()));
+
+#[test]
+fn root_a_fork_that_still_holds_the_descriptors_of_an_earlier_reap_does_not_make_the_next_pass_by() {
+    require_root!();
+    let fixture = Fixture::new();
+    let trash = fixture.store.path().join("trash");
+    FORKED.lock().expect("held by this test alone").0 = Some(trash.clone());
+    let forking = Store::options().at_each_step(|step| {
+        let mut forked = FORKED.lock().expect("held by this test alone");
+        if step == "reap 1" {
+            forked.1 = as_a_fork_has(forked.0.as_deref().expect("told before"));
+        }
+    });
+    forking.open(fixture.store.path()).and_then(|store| store.reap()).expect("reaped");
+    assert!(!FORKED.lock().expect("held by this test alone").1.is_empty(), "a descriptor was held meanwhile");
+    fs::write(trash.join("left"), "behind").expect("written");
+
+    fixture.store.reap().expect("reaped");
+
+    assert!(!trash.join("left").exists());
 }
 
 #[test]
