@@ -260,6 +260,14 @@ impl Store {
 impl Container {
     /// Mounts it; a mounted one gives another guard on the same mount.
     ///
+    /// 1. Its directories where a crash took them, and the mount point where that is its own `merged`.
+    /// 2. The mount, which has no place yet and ends with its process.
+    /// 3. The mark with its id: from now on nobody makes a second one unseen.
+    /// 4. Its place: the moment it can be seen.
+    ///
+    /// The classic engine (kernels before Linux 6.7) makes mounts in their place only: 3 without an id, 4, and
+    /// 5. the mark with its id. Nothing of it is durable: a reboot ends every mount.
+    ///
     /// Mounting at another place than where it is mounted, or where another mount namespace has it mounted, is
     /// [`ErrorKind::InUse`] and names the place.
     #[doc(alias = "Get")]
@@ -280,6 +288,7 @@ impl Container {
             Some(place) => place,
             None => self.make_merged(&transition)?,
         };
+        self.store.reached("mount 1");
         let made = self.mount_at(&transition, place, options);
         if made.is_err() {
             self.drop_merged(&transition);
@@ -313,13 +322,21 @@ impl Container {
         if plan.engine() == Engine::Descriptor {
             // Until it has its place it ends with its descriptor, so the mark can tell its id from the first.
             let mount = plan.mount_detached().map_err(|e| self.not_mounted(e))?;
+            self.store.reached("mount 2");
             mark.of(&mount)?.write(directory)?;
-            return plyfs_mount::attach(&mount, &place.directory).map_err(|e| self.not_mounted(e));
+            self.store.reached("mount 3");
+            plyfs_mount::attach(&mount, &place.directory).map_err(|e| self.not_mounted(e))?;
+            self.store.reached("mount 4");
+            return Ok(());
         }
         mark.write(directory)?;
+        self.store.reached("mount 3");
         plan.mount_on(&place.directory).map_err(|e| self.not_mounted(e))?;
+        self.store.reached("mount 4");
         let marked = mark.made(&place.path).and_then(|mark| mark.write(directory));
-        marked.inspect_err(|_| drop(plyfs_mount::unmount(&place.path, Unmount::Detach)))
+        marked.inspect_err(|_| drop(plyfs_mount::unmount(&place.path, Unmount::Detach)))?;
+        self.store.reached("mount 5");
+        Ok(())
     }
 
     fn not_mounted(&self, error: plyfs_mount::Error) -> Error {
@@ -367,6 +384,10 @@ impl Container {
 
     /// Ends its mount for all; fine when it is not mounted.
     ///
+    /// 1. The mount. A plain unmount of the last one syncs the upper's file system.
+    /// 2. Its own `merged`.
+    /// 3. The mark. One that was left behind names a mount that is none, and the next mount replaces it.
+    ///
     /// Plain, it is [`ErrorKind::InUse`] while guards live and [`ErrorKind::Busy`] while programs work inside.
     /// Detaching takes it out of the caller's mount namespace, and out of every one where it is at the container's own
     /// `merged`; programs inside keep what they have open. A mount at another place in another namespace is
@@ -385,7 +406,9 @@ impl Container {
     /// Ends its mount, which the caller has seen while holding the transition lock.
     pub(crate) fn end_mount(&self, transition: &Lock, seen: Option<Seen>, how: Unmount) -> Result<()> {
         let Some(seen) = seen else {
+            // What a killed process left; without it the next mount serves itself as well.
             self.drop_merged(transition);
+            let _ = Mark::remove(transition.as_file());
             return Ok(());
         };
         match seen.sight {
@@ -394,12 +417,16 @@ impl Container {
             Sight::Elsewhere if how == Unmount::Plain || !seen.is_own => return Err(self.is_at(&seen)),
             Sight::Elsewhere => {}
         }
+        self.store.reached("unmount 1");
         // Removing the mount point ends the mount in every other namespace too (rule 69).
         let is_gone = self.drop_merged(transition);
         if seen.sight == Sight::Elsewhere && !is_gone {
             return Err(self.is_at(&seen));
         }
-        Mark::remove(transition.as_file())
+        self.store.reached("unmount 2");
+        Mark::remove(transition.as_file())?;
+        self.store.reached("unmount 3");
+        Ok(())
     }
 
     /// The error that it is mounted where this caller can do nothing about it.

@@ -1,24 +1,20 @@
 //! Every operation is killed behind every durable step: the store is whole, as before or as after, and nothing is left.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plyfs_store::{
     CheckOptions, ContainerOptions, Digest, Durability, Layer, LeaseOptions, NewImage, PruneOptions, Removal, Store,
 };
-use plyfs_testkit::process::{run, was_killed};
 use plyfs_testkit::require_root;
 
+use crate::killed::{self, Cut, settled};
 use crate::{Fixture, archive, names};
 
-const ROLE: &str = "PLYFS_TEST_CUT_ROLE";
 const NAME: &str = "cuts::root_every_operation_killed_behind_every_step_is_whole_or_absent_and_leaves_nothing";
 
-/// An operation, the steps it says it has, and how often each is reached.
+/// An operation and the steps it says it has.
 type Operation = (&'static str, fn(&Store), &'static [&'static str]);
 
 const OPERATIONS: [Operation; 14] = [
@@ -150,47 +146,17 @@ fn fixture() -> Fixture {
     fixture
 }
 
-static LEFT: AtomicUsize = AtomicUsize::new(0);
-
-/// Says where it is, and dies when its time has come.
-fn step(name: &'static str) {
-    // To whoever started this process, past what the harness keeps to itself.
-    let _ = writeln!(std::io::stdout(), "step {name}");
-    if LEFT.fetch_sub(1, Ordering::SeqCst) == 1 {
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).expect("killed");
-    }
-}
-
 /// The other process: one operation, killed behind its `cut`th step.
 fn act(role: &str) {
     let mut words = role.splitn(4, '/');
     let mut word = || words.next().expect("a role");
     let (which, durability, cut) = (word().to_owned(), word() == "files", word().parse().expect("a number"));
     let durability = if durability { Durability::Files } else { Durability::FileSystem };
-    LEFT.store(cut, Ordering::SeqCst);
+    killed::after(cut);
     let path = std::path::Path::new("/").join(word());
-    let store = Store::options().durability(durability).at_each_step(step).ensure(path).expect("opened");
+    let store = Store::options().durability(durability).at_each_step(killed::step).ensure(path).expect("opened");
     let (.., operate, _) = OPERATIONS.iter().find(|(name, ..)| *name == which).expect("an operation");
     operate(&store);
-}
-
-/// Opens a store and returns the space of what is gone.
-///
-/// Where somebody holds the lock of `staging` or `trash`, both leave their work to the next one. Other threads start
-/// processes here all the time, and each holds this one's locks until it is another program.
-fn settled(path: &std::path::Path) -> plyfs_store::Result<Store> {
-    let mut tries = 0;
-    loop {
-        let store = Store::options().durability(Durability::None).open(path)?;
-        store.reap()?;
-        let is_left = |name: &String| name.starts_with("staging/") || name.starts_with("trash/");
-        if !names(path).iter().any(is_left) {
-            return Ok(store);
-        }
-        tries += 1;
-        assert!(tries < 50, "staging or trash is never emptied: {:#?}", names(path));
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// What a store holds, with random ids told apart by nothing.
@@ -224,7 +190,7 @@ fn masked(name: &str) -> String {
 #[test]
 fn root_every_operation_killed_behind_every_step_is_whole_or_absent_and_leaves_nothing() {
     require_root!();
-    if let Ok(role) = std::env::var(ROLE) {
+    if let Some(role) = killed::role() {
         return act(&role);
     }
     // Side by side: each waits for the disk most of the time.
@@ -241,10 +207,9 @@ fn root_every_operation_killed_behind_every_step_is_whole_or_absent_and_leaves_n
 }
 
 fn cut_everywhere((which, _, steps): Operation, durability: &str) {
-    let here = std::env::current_exe().expect("a test knows itself");
     let mut before = None;
     let mut seen = Vec::new();
-    let mut reached = BTreeMap::new();
+    let mut reached = BTreeSet::new();
     for cut in 1.. {
         assert!(cut < 100, "{which} never ends");
         let fixture = fixture();
@@ -253,10 +218,7 @@ fn cut_everywhere((which, _, steps): Operation, durability: &str) {
             before = Some(projection(&settled(&path).expect("opened")));
         }
         let role = format!("{which}/{durability}/{cut}{}", path.display());
-        let ran = run(Command::new(&here).arg0("cut").args(["--exact", NAME, "--nocapture"]).env(ROLE, role));
-        let killed = was_killed(ran.status);
-        assert!(killed || ran.status.success(), "{which}, cut {cut}: {ran:?}");
-        let last = ran.text().lines().rfind(|line| line.contains("step ")).unwrap_or_default().to_owned();
+        let Cut { is_killed, last } = killed::start(&[], NAME, &role);
         if which == "make" {
             // Until its last step there is none; then there is, and making it again changes nothing.
             let is_there = Store::open(&path).is_ok();
@@ -265,12 +227,10 @@ fn cut_everywhere((which, _, steps): Operation, durability: &str) {
         }
         let store = settled(&path).unwrap_or_else(|e| panic!("{which}, cut {cut} behind {last}: {e:?}"));
         seen.push((last.clone(), projection(&store)));
-        if !killed {
+        if !is_killed {
             break;
         }
-        if let Some((_, step)) = last.split_once("step ") {
-            *reached.entry(step.to_owned()).or_insert(0) += 1;
-        }
+        reached.insert(last);
     }
     let after = seen.last().expect("it ran once").1.clone();
     let before = before.unwrap_or_else(|| after.clone());
@@ -279,8 +239,6 @@ fn cut_everywhere((which, _, steps): Operation, durability: &str) {
         assert!(*state == after || (!is_done && *state == before), "{which} cut behind {step}: {state:#?}");
         is_done |= *state == after;
     }
-    let reached: Vec<_> = reached.keys().map(String::as_str).collect();
-    let mut steps = steps.to_vec();
-    steps.sort_unstable();
+    let steps = steps.iter().map(ToString::to_string).collect();
     assert_eq!(reached, steps, "{which}: every step was cut");
 }
