@@ -4,7 +4,9 @@
 //! `manifest.json`. Docker since 25 writes both, and so does this crate: then the names come from
 //! `manifest.json`, which has them as they were given.
 
+mod choice;
 mod docker;
+mod images;
 mod oci;
 
 use std::borrow::Cow;
@@ -12,13 +14,13 @@ use std::borrow::Cow;
 use plyfs_diff::Digest;
 use plyfs_store::Reference;
 
-use crate::config;
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
 use crate::manifest::parse;
 use crate::members::Members;
 use crate::platform::{Platform, Stated};
+use images::Images;
 
 /// One image on its way in.
 #[derive(Debug)]
@@ -79,10 +81,11 @@ impl Wanted {
 
 /// Reads what images there are; every document is held to its digest, every layer's member is there.
 pub(crate) fn read(members: &Members, wanted: &Wanted) -> Result<Vec<Incoming>> {
-    let images = if members.has(layout::OCI_INDEX)? {
-        oci::read(members, wanted)?
+    let mut images = Images::new(members, wanted);
+    if members.has(layout::OCI_INDEX)? {
+        oci::read(members, wanted, &mut images)?;
     } else if members.has(layout::DOCKER_MANIFEST)? {
-        docker::read(members)?
+        docker::read(members, &mut images)?;
     } else if members.has(layout::DOCKER_REPOSITORIES)? {
         return Err(Error::new(ErrorKind::Unsupported, "an archive of docker before 1.10, without manifest.json"));
     } else if members.may_be_cut() {
@@ -91,19 +94,8 @@ pub(crate) fn read(members: &Members, wanted: &Wanted) -> Result<Vec<Incoming>> 
     } else {
         let message = "no image archive: neither index.json nor manifest.json is in it";
         return Err(Error::new(ErrorKind::InvalidInput, message));
-    };
-    if images.is_empty() {
-        return Err(Error::new(ErrorKind::InvalidInput, "no image in the archive"));
     }
-    for image in &images {
-        let checked = wanted.check(&image.config).and_then(|()| config::facts(&image.config).map(drop));
-        checked.map_err(|error| Error::wrap(image.label(), error))?;
-        for layer in &image.layers {
-            let checked = check_member(members, layer);
-            checked.map_err(|error| Error::wrap(format!("{}: layer {}", image.label(), layer.diff_id), error))?;
-        }
-    }
-    Ok(merged(images))
+    images.finish()
 }
 
 /// A layer's member is there and as large as its descriptor says.
@@ -129,24 +121,6 @@ fn check_member(members: &Members, layer: &IncomingLayer) -> Result<()> {
 /// What is named but not there.
 pub(crate) fn missing(member: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("{} is missing", crate::error::shown(member)))
-}
-
-/// One entry for an image that comes several times, with all its names.
-fn merged(images: Vec<Incoming>) -> Vec<Incoming> {
-    let mut out: Vec<Incoming> = Vec::new();
-    for image in images {
-        let Some(known) = out.iter_mut().find(|known| known.id == image.id) else {
-            out.push(image);
-            continue;
-        };
-        for name in image.names {
-            if !known.names.contains(&name) {
-                known.names.push(name);
-            }
-        }
-        known.notes.extend(image.notes);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ pub(crate) const FOREIGN_LAYERS: [&str; 2] = [".nondistributable.", ".foreign."]
 pub(crate) const MAX_FACT: usize = 128;
 /// The largest manifest, index, `manifest.json` or config that is read: what registries accept.
 pub(crate) const MAX_DOCUMENT: u64 = 4 << 20;
+/// What all documents that are read may take together, each as often as it is read: those of thousands of images.
+pub(crate) const MAX_DOCUMENTS: u64 = 32 << 20;
 /// The most members an archive may have.
 pub(crate) const MAX_MEMBERS: usize = 1 << 16;
 /// The longest name of a member.

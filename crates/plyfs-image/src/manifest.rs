@@ -62,6 +62,7 @@ impl Descriptor {
     /// Says whether the descriptor is about another one, as buildkit's attestations are.
     pub(crate) fn is_attestation(&self) -> bool {
         self.annotations.contains_key(layout::ANNOTATION_REFERENCE_TYPE)
+            || self.platform.as_ref().is_some_and(Stated::is_unknown)
     }
 }
 
@@ -141,6 +142,15 @@ impl Manifest {
             None => Ok((manifest, config)),
         }
     }
+}
+
+/// Says whether a manifest is about another one, as signatures and the like are that registries attach to an image.
+pub(crate) fn has_subject(manifest: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Document {
+        subject: Option<IgnoredAny>,
+    }
+    parse::<Document>(manifest, "manifest").is_ok_and(|document| document.subject.is_some())
 }
 
 /// A media type stated inside a document is the one its descriptor states (CVE-2021-41190).

@@ -14,12 +14,13 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use plyfs_sys::fs::{self, FileType};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::error::{Error, ErrorKind, Result, shown};
-use crate::layout::{MAX_DOCUMENT, MAX_LINKS};
+use crate::layout::{MAX_DOCUMENT, MAX_DOCUMENTS, MAX_LINKS};
 
 /// Where one name leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,14 @@ enum Node {
 
 /// The members of one archive or directory.
 #[derive(Debug)]
-pub(crate) enum Members {
+pub(crate) struct Members {
+    place: Place,
+    /// What the documents that were read took together, each as often as it was read.
+    read: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Place {
     /// Extents of a file.
     Archive(Archived),
     /// Files below a directory.
@@ -45,7 +53,7 @@ pub(crate) enum Members {
 
 /// A file and what lies where in it.
 #[derive(Debug)]
-pub(crate) struct Archived {
+struct Archived {
     file: Arc<File>,
     nodes: BTreeMap<Vec<u8>, Node>,
     has_end: bool,
@@ -55,7 +63,7 @@ impl Members {
     /// Indexes a plain tar file by its headers; the file may not change while it is used.
     pub(crate) fn of_file(file: File) -> Result<Self> {
         let index = index::of_file(&file)?;
-        Ok(Self::Archive(Archived::new(file, index)))
+        Ok(Self::of(Place::Archive(Archived::new(file, index))))
     }
 
     /// Reads a plain tar stream to its end, keeping its members in a temporary file of `spool` that has no name.
@@ -68,25 +76,29 @@ impl Members {
     ) -> Result<Self> {
         let file = temporary_file(spool)?;
         let index = index::of_stream(stream, &file, report)?;
-        Ok(Self::Archive(Archived::new(file, index)))
+        Ok(Self::of(Place::Archive(Archived::new(file, index))))
     }
 
     /// Takes the files below `directory`; links may not lead out of it.
     pub(crate) fn of_directory(directory: OwnedFd) -> Self {
-        Self::Directory(directory)
+        Self::of(Place::Directory(directory))
+    }
+
+    fn of(place: Place) -> Self {
+        Self { place, read: AtomicU64::new(0) }
     }
 
     /// Says whether this may be the first part of a longer archive: its end mark is missing.
     pub(crate) fn may_be_cut(&self) -> bool {
-        matches!(self, Self::Archive(archived) if !archived.has_end)
+        matches!(&self.place, Place::Archive(archived) if !archived.has_end)
     }
 
     /// Opens the member `name`, or says that there is none.
     pub(crate) fn open(&self, name: &str) -> Result<Option<Member>> {
         let key = name::normalise(name.as_bytes())?;
-        match self {
-            Self::Archive(archived) => archived.open(key),
-            Self::Directory(directory) => open_below(directory.as_fd(), &key),
+        match &self.place {
+            Place::Archive(archived) => archived.open(key),
+            Place::Directory(directory) => open_below(directory.as_fd(), &key),
         }
     }
 
@@ -95,11 +107,18 @@ impl Members {
         self.open(name).map(|member| member.is_some())
     }
 
-    /// Reads the document `name` whole, or says that there is none; one beyond [`MAX_DOCUMENT`] is refused.
+    /// Reads the document `name` whole, or says that there is none.
+    ///
+    /// One beyond [`MAX_DOCUMENT`] is refused, and so are many that take [`MAX_DOCUMENTS`] together: a small archive may
+    /// name a large one a thousand times.
     pub(crate) fn document(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(member) = self.open(name)? else { return Ok(None) };
         if member.size > MAX_DOCUMENT {
             let message = format!("{}: {} bytes, and {MAX_DOCUMENT} are the most", shown(name), member.size);
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        if self.read.fetch_add(member.size, Ordering::Relaxed) + member.size > MAX_DOCUMENTS {
+            let message = format!("{}: with it, documents take more than {MAX_DOCUMENTS} bytes", shown(name));
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let mut bytes = Vec::new();

@@ -41,10 +41,29 @@ impl Platform {
         &self.architecture
     }
 
-    /// Says whether an image for `stated` is one for this platform; without a variant of ours any of theirs will do.
-    pub(crate) fn takes(&self, stated: &Stated) -> bool {
+    /// How well an image for `stated` suits this platform, 0 best; `None` when it is not one for it.
+    ///
+    /// The variants of amd64, arm and arm64 are levels: what was built for a lower one runs here as well, though less
+    /// well the lower it is, and what was built for a higher one does not. Of other architectures, whose variants mean
+    /// nothing to us, any will do where none is asked for.
+    pub(crate) fn rank(&self, stated: &Stated) -> Option<u32> {
         let (architecture, variant) = normal(&stated.architecture, stated.variant.as_deref());
-        stated.os == OS && architecture == self.architecture && (self.variant.is_none() || variant == self.variant)
+        if !matches!(stated.os.as_str(), "" | OS) || architecture != self.architecture {
+            return None;
+        }
+        if variant == self.variant {
+            return Some(0);
+        }
+        match (level(&architecture, self.variant.as_deref()), level(&architecture, variant.as_deref())) {
+            (Some(ours), Some(theirs)) => ours.checked_sub(theirs),
+            _ => self.variant.is_none().then_some(1),
+        }
+    }
+
+    /// Says whether an image whose config states this may be one for this platform; many a config leaves the variant out.
+    pub(crate) fn takes(&self, stated: &Stated) -> bool {
+        let any = Stated { variant: stated.variant.clone().or_else(|| self.variant.clone()), ..stated.clone() };
+        self.rank(&any).is_some()
     }
 }
 
@@ -90,7 +109,7 @@ impl FromStr for Platform {
 }
 
 /// What a descriptor or a config states of its image.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Stated {
     #[serde(default, deserialize_with = "or_default")]
     os: String,
@@ -103,6 +122,11 @@ impl Stated {
     /// Says whether no architecture is stated: then the image may be for any.
     pub(crate) fn is_empty(&self) -> bool {
         self.architecture.is_empty()
+    }
+
+    /// Says whether it is for no machine at all, as what is about an image and none.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.os == "unknown" && self.architecture == "unknown"
     }
 }
 
@@ -130,6 +154,17 @@ fn normal(architecture: &str, variant: Option<&str>) -> (String, Option<String>)
         same => same,
     };
     (architecture.to_owned(), variant.map(str::to_owned))
+}
+
+/// The level that a variant, as [`normal`] has it, is of its architecture; `None` where variants are no levels.
+fn level(architecture: &str, variant: Option<&str>) -> Option<u32> {
+    match (architecture, variant) {
+        ("amd64", None) => Some(1),
+        ("arm", None) => Some(7),
+        ("arm64", None) => Some(8),
+        ("amd64" | "arm" | "arm64", Some(variant)) => variant.strip_prefix('v')?.parse().ok(),
+        _ => None,
+    }
 }
 
 /// This machine's architecture in the words of OCI, which are Go's.
@@ -177,18 +212,35 @@ mod tests {
     }
 
     #[test]
-    fn a_platform_takes_its_own_images_in_any_spelling() {
+    fn a_platform_ranks_its_own_images_in_any_spelling_and_lower_variants_behind() {
         let stated = |os: &str, architecture: &str, variant: Option<&str>| Stated {
             os: os.into(),
             architecture: architecture.into(),
             variant: variant.map(Into::into),
         };
-        let platform = |text: &str| text.parse::<Platform>().expect("a platform");
-        assert!(platform("arm64").takes(&stated("linux", "arm64", Some("v8"))));
-        assert!(platform("arm").takes(&stated("linux", "arm", Some("v7"))));
-        assert!(platform("arm/v7".replace("arm/", "linux/arm/").as_str()).takes(&stated("linux", "arm", Some("v7"))));
-        assert!(!platform("linux/arm/v6").takes(&stated("linux", "arm", Some("v7"))));
-        assert!(!platform("amd64").takes(&stated("windows", "amd64", None)));
-        assert!(!platform("amd64").takes(&stated("", "", None)));
+        for (asked, stated, expected) in [
+            ("arm64", stated("linux", "arm64", Some("v8")), Some(0)),
+            ("arm64", stated("linux", "arm64", Some("v9")), None),
+            ("amd64", stated("linux", "x86_64", Some("v1")), Some(0)),
+            ("amd64", stated("linux", "amd64", Some("v2")), None),
+            ("linux/amd64/v3", stated("linux", "amd64", None), Some(2)),
+            ("linux/amd64/v3", stated("linux", "amd64", Some("v3")), Some(0)),
+            ("arm", stated("linux", "arm", Some("v7")), Some(0)),
+            ("arm", stated("linux", "arm", Some("v5")), Some(2)),
+            ("arm", stated("linux", "arm", Some("v8")), None),
+            ("linux/arm/v7", stated("linux", "arm", None), Some(0)),
+            ("linux/arm/v6", stated("linux", "arm", Some("v7")), None),
+            ("linux/arm/v6", stated("linux", "arm", Some("odd")), None),
+            ("ppc64le", stated("linux", "ppc64le", Some("power9")), Some(1)),
+            ("linux/ppc64le/power9", stated("linux", "ppc64le", None), None),
+            ("amd64", stated("", "amd64", None), Some(0)),
+            ("amd64", stated("windows", "amd64", None), None),
+            ("amd64", stated("", "", None), None),
+        ] {
+            assert_eq!(asked.parse::<Platform>().expect(asked).rank(&stated), expected, "{asked} of {stated}");
+        }
+        let newer: Platform = "linux/amd64/v3".parse().expect("a platform");
+        assert!(newer.takes(&stated("linux", "amd64", None)), "a config may leave its variant out");
+        assert!(!newer.takes(&stated("linux", "amd64", Some("v4"))));
     }
 }

@@ -3,9 +3,13 @@
 //! A config is called by its digest, `<64 hex>.json` or `blobs/sha256/<64 hex>`, and held to it; layers have no
 //! digest of their own, the DiffIds of the config bind them.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use plyfs_diff::Digest;
 use plyfs_store::Reference;
 
+use super::images::Images;
 use super::{Incoming, IncomingLayer, missing};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, shown};
@@ -16,9 +20,16 @@ use crate::members::Members;
 /// What docker before 1.13 writes for an image without a name.
 const NO_NAME: &str = "<none>:<none>";
 
-/// Reads all images of the list.
-pub(super) fn read(members: &Members) -> Result<Vec<Incoming>> {
-    entries(members)?.iter().map(|entry| image(members, entry)).collect()
+/// Reads all images of the list; one that is listed again with other names is not read again.
+pub(super) fn read(members: &Members, images: &mut Images<'_>) -> Result<()> {
+    let mut read = BTreeMap::new();
+    for entry in entries(members)? {
+        match read.entry((entry.config.clone(), entry.layers.clone())) {
+            Entry::Occupied(place) => images.name(*place.get(), tags(&entry)?, Vec::new()),
+            Entry::Vacant(new) => drop(new.insert(images.take(image(members, &entry)?)?)),
+        }
+    }
+    Ok(())
 }
 
 /// The list, or nothing when there is none.

@@ -1,49 +1,62 @@
 //! The `index.json` of an OCI layout: descriptors of manifests or of further indexes, one for each image.
 //!
-//! A nested index is one image for many platforms, and the wanted one is taken. A name is taken from
+//! A nested index is one image for many platforms, and the wanted one is taken, as it is of images listed by one name. A name is taken from
 //! `org.opencontainers.image.ref.name` when it is a whole name, as podman and skopeo write it, else from
 //! `io.containerd.image.name`. A bare tag, as umoci writes, names no repository: the image comes in without a
 //! name, and a note says so.
+
+use std::collections::BTreeMap;
 
 use plyfs_diff::Digest;
 use plyfs_store::Reference;
 use serde::Deserialize;
 
-use super::{Incoming, IncomingLayer, Wanted, docker, missing};
+use super::images::Images;
+use super::{Incoming, IncomingLayer, Wanted, choice, docker, missing};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, shown};
 use crate::layout::{self, MAX_DOCUMENT, MAX_INDEX_DEPTH};
-use crate::manifest::{Descriptor, Index, Manifest, parse};
+use crate::manifest::{Descriptor, Index, Manifest, has_subject, parse};
 use crate::members::Members;
-use crate::platform::Platform;
 
-/// How many platforms an error lists.
-const MAX_LISTED: usize = 20;
-
-/// Reads all images of the layout.
-pub(super) fn read(members: &Members, wanted: &Wanted) -> Result<Vec<Incoming>> {
+/// Reads all images of the layout; one that is listed again with other names is not read again.
+///
+/// What is about another manifest, such as a signature, is passed over where there are images.
+pub(super) fn read(members: &Members, wanted: &Wanted, images: &mut Images<'_>) -> Result<()> {
     check_version(members)?;
     let bytes = members.document(layout::OCI_INDEX)?.ok_or_else(|| missing(layout::OCI_INDEX))?;
     let index = Index::parse(&bytes, layout::MEDIA_INDEX, layout::OCI_INDEX)?;
     let given = docker::names(members)?;
-    let mut images = Vec::new();
-    for descriptor in &index.manifests {
-        if descriptor.is_attestation() || is_for_another_platform(descriptor, &index.manifests, wanted) {
+    let (mut read, mut about) = (BTreeMap::new(), None);
+    for descriptor in choice::of_list(&index.manifests, wanted)? {
+        let (names, notes) = names(descriptor);
+        if let Some((place, is_given)) =
+            descriptor.promise("manifest").ok().and_then(|promise| read.get(&promise.digest))
+        {
+            if !is_given {
+                images.name(*place, names, notes);
+            }
             continue;
         }
-        let image = image(members, descriptor, wanted);
-        let mut image = image.map_err(|error| match names(descriptor).0.first() {
+        let named = |error| match names.first() {
             Some(name) => Error::wrap(format!("image {name}"), error),
             None => error,
-        })?;
-        if let Some((_, names)) = given.iter().find(|(id, names)| *id == image.id && !names.is_empty()) {
-            image.names.clone_from(names);
-        } else {
-            (image.names, image.notes) = names(descriptor);
-        }
-        images.push(image);
+        };
+        let mut image = match image(members, descriptor, wanted).map_err(named)? {
+            Manifested::Image(image) => image,
+            Manifested::About(error) => {
+                about.get_or_insert(error);
+                continue;
+            }
+        };
+        let given = given.iter().find(|(id, names)| *id == image.id && !names.is_empty());
+        (image.names, image.notes) = given.map_or((names, notes), |(_, names)| (names.clone(), Vec::new()));
+        read.insert(descriptor.promise("manifest")?.digest, (images.take(image)?, given.is_some()));
     }
-    Ok(images)
+    match about {
+        Some(error) if read.is_empty() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[derive(Deserialize)]
@@ -63,18 +76,21 @@ fn check_version(members: &Members) -> Result<()> {
     Err(Error::new(ErrorKind::Unsupported, message))
 }
 
-/// Says whether another descriptor of the same name is for the wanted platform and this one is not.
-fn is_for_another_platform(descriptor: &Descriptor, all: &[Descriptor], wanted: &Wanted) -> bool {
-    let name = |of: &Descriptor| of.annotations.get(layout::ANNOTATION_REF_NAME).cloned();
-    let platform = wanted.platform();
-    let is_wanted = |of: &Descriptor| of.platform.as_ref().map(|stated| platform.takes(stated));
-    is_wanted(descriptor) == Some(false)
-        && all.iter().any(|other| is_wanted(other) == Some(true) && name(other) == name(descriptor))
+/// What a descriptor leads to.
+enum Manifested {
+    Image(Incoming),
+    /// What is about another manifest, and why it is no image.
+    About(Error),
 }
 
-fn image(members: &Members, descriptor: &Descriptor, wanted: &Wanted) -> Result<Incoming> {
+fn image(members: &Members, descriptor: &Descriptor, wanted: &Wanted) -> Result<Manifested> {
     let (what, media_type, bytes) = manifest(members, descriptor, wanted, 0)?;
-    let (manifest, config_descriptor) = Manifest::parse(&bytes, &media_type, &what)?;
+    let (manifest, config_descriptor) = match Manifest::parse(&bytes, &media_type, &what) {
+        Err(error) if error.kind() == ErrorKind::Unsupported && has_subject(&bytes) => {
+            return Ok(Manifested::About(error));
+        }
+        parsed => parsed?,
+    };
     let config = blob(members, &config_descriptor, &format!("{what}: config"))?;
     let diff_ids = config::diff_ids(&config, manifest.layers.len()).map_err(|error| Error::wrap(&what, error))?;
     let layers = manifest.layers.iter().zip(diff_ids).enumerate().map(|(number, (layer, diff_id))| {
@@ -82,14 +98,14 @@ fn image(members: &Members, descriptor: &Descriptor, wanted: &Wanted) -> Result<
         let member = layout::blob_path(&promise.digest);
         Ok(IncomingLayer { diff_id, member, promise: Some(promise), foreign: layer.foreign() })
     });
-    Ok(Incoming {
+    Ok(Manifested::Image(Incoming {
         id: Digest::of(&config),
         layers: layers.collect::<Result<_>>()?,
         config,
         manifest: Some(bytes),
         names: Vec::new(),
         notes: Vec::new(),
-    })
+    }))
 }
 
 /// Follows indexes down to a manifest: what it is called, its media type, its bytes.
@@ -114,20 +130,19 @@ fn manifest(
         return Err(Error::new(ErrorKind::InvalidInput, format!("{what}: indexes nest too deep")));
     }
     let index = Index::parse(&bytes, media_type, &what)?;
-    let chosen = for_platform(&index, &wanted.platform()).ok_or_else(|| {
-        let there: Vec<_> = index.manifests.iter().filter_map(|descriptor| descriptor.platform.as_ref()).collect();
-        let there: Vec<_> = there.iter().take(MAX_LISTED).map(ToString::to_string).collect();
-        let message = format!("{what}: no image for {} in it, but for {}", wanted.platform(), there.join(", "));
-        Error::new(ErrorKind::Unsupported, message)
-    })?;
-    manifest(members, chosen, wanted, depth + 1)
+    manifest(members, choice::of_index(members, &index, wanted, &what)?, wanted, depth + 1)
 }
 
-/// The descriptor whose platform is the wanted one; else the only one, if it names none.
-fn for_platform<'a>(index: &'a Index, platform: &Platform) -> Option<&'a Descriptor> {
-    let images = || index.manifests.iter().filter(|descriptor| !descriptor.is_attestation());
-    let wanted = images().find(|descriptor| descriptor.platform.as_ref().is_some_and(|stated| platform.takes(stated)));
-    wanted.or_else(|| images().next().filter(|only| only.platform.is_none() && images().count() == 1))
+/// The config of an image in an index, to learn what it is for; `None` where it is not in the archive, or no image.
+pub(super) fn config_of(members: &Members, descriptor: &Descriptor) -> Result<Option<Vec<u8>>> {
+    let is_there =
+        |descriptor: &Descriptor, what: &str| members.has(&layout::blob_path(&descriptor.promise(what)?.digest));
+    if !is_there(descriptor, "manifest")? {
+        return Ok(None);
+    }
+    let bytes = blob(members, descriptor, "manifest")?;
+    let Ok((_, config)) = Manifest::parse(&bytes, &descriptor.media_type, "manifest") else { return Ok(None) };
+    if is_there(&config, "config")? { blob(members, &config, "config").map(Some) } else { Ok(None) }
 }
 
 /// Reads a document and holds it to its descriptor.
@@ -143,17 +158,26 @@ fn blob(members: &Members, descriptor: &Descriptor, what: &str) -> Result<Vec<u8
     checked.map_err(|error| Error::wrap(what, error))
 }
 
+/// What a descriptor calls its image: a whole name where there is one, else a tag.
+pub(super) fn name(descriptor: &Descriptor) -> Option<&str> {
+    let annotation = |key| descriptor.annotations.get(key).map(String::as_str);
+    let tag_or_whole = annotation(layout::ANNOTATION_REF_NAME);
+    let whole = tag_or_whole.filter(|name| is_whole(name));
+    whole.or_else(|| annotation(layout::ANNOTATION_IMAGE_NAME)).or(tag_or_whole)
+}
+
+/// Says whether a text is more than a tag.
+fn is_whole(name: &str) -> bool {
+    name.contains([':', '/'])
+}
+
 /// The name a descriptor gives its image, or a note on why it gives none.
 fn names(descriptor: &Descriptor) -> (Vec<Reference>, Vec<String>) {
-    let annotation = |key| descriptor.annotations.get(key).map(String::as_str);
-    let whole = annotation(layout::ANNOTATION_REF_NAME).filter(|name| name.contains([':', '/']));
-    let given = whole.or_else(|| annotation(layout::ANNOTATION_IMAGE_NAME));
-    match given.map(|name| (name, name.parse::<Reference>())) {
+    let is_tag = |name: &str| !is_whole(name) && !descriptor.annotations.contains_key(layout::ANNOTATION_IMAGE_NAME);
+    match name(descriptor).map(|name| (name, name.parse::<Reference>())) {
+        None => (Vec::new(), Vec::new()),
+        Some((tag, _)) if is_tag(tag) => (Vec::new(), vec![format!("the tag {}: without a repository", shown(tag))]),
         Some((_, Ok(name))) => (vec![name], Vec::new()),
         Some((name, Err(_))) => (Vec::new(), vec![format!("the name {}: no image reference", shown(name))]),
-        None => {
-            let tag = annotation(layout::ANNOTATION_REF_NAME);
-            (Vec::new(), tag.map(|tag| format!("the tag {}: without a repository", shown(tag))).into_iter().collect())
-        }
     }
 }

@@ -64,6 +64,13 @@ impl Build {
     }
 }
 
+/// The descriptor of an image for a platform without its system: `arm/v7`.
+fn on(mut descriptor: Value, platform: &str) -> Value {
+    let (architecture, variant) = platform.split_once('/').map_or((platform, None), |(name, of)| (name, Some(of)));
+    descriptor["platform"] = json!({"os": "linux", "architecture": architecture, "variant": variant});
+    descriptor
+}
+
 fn chain(error: &dyn std::error::Error) -> String {
     let cause = error.source().map(|cause| format!(": {}", chain(cause)));
     format!("{error}{}", cause.unwrap_or_default())
@@ -194,12 +201,147 @@ fn the_platform_asked_for_is_taken_and_one_that_is_not_there_is_named() {
     let nested = build.blob(MEDIA_INDEX, index);
     build.index(&[nested]);
     let wanted = |text: &str| Wanted(Some(text.parse().expect("a platform")));
-    for (text, layer) in [("amd64", "intel"), ("aarch64", "arm"), ("linux/arm/v7", "newer"), ("linux/arm", "old")] {
+    for (text, layer) in [("amd64", "intel"), ("aarch64", "arm"), ("linux/arm/v6", "old"), ("linux/arm", "newer")] {
         let images = build.read_for(&wanted(text)).expect(text);
         assert_eq!(images[0].layers[0].diff_id, Digest::of(layer), "{text}");
     }
     let error = chain(&build.read_for(&wanted("riscv64")).expect_err("it is not there"));
     assert!(error.contains("riscv64") && error.contains("linux/arm/v7"), "{error}");
+}
+
+#[test]
+fn the_variant_that_suits_best_is_taken_wherever_it_stands() {
+    let layer = |variants: &[&str], asked: &str| -> Option<Digest> {
+        let mut build = Build::default();
+        let all: Vec<_> = variants.iter().map(|variant| on(build.image(variant, Value::Null), variant)).collect();
+        let index = json!({"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": all}).to_string();
+        let nested = build.blob(MEDIA_INDEX, index);
+        let wanted = Wanted(Some(asked.parse().expect("a platform")));
+        let taken = |build: &Build| Some(build.read_for(&wanted).ok()?[0].layers[0].diff_id);
+        build.index(&all);
+        let listed = taken(&build);
+        build.0.retain(|(name, _)| name != OCI_INDEX);
+        build.index(&[nested]);
+        assert_eq!(listed, taken(&build), "{variants:?} in a list and in an index");
+        listed
+    };
+    for (variants, asked, expected) in [
+        (&["amd64/v3", "amd64", "amd64/v2"][..], "amd64", Some("amd64")),
+        (&["amd64/v3", "amd64"], "linux/amd64/v2", Some("amd64")),
+        (&["amd64/v3", "amd64/v2", "amd64"], "linux/amd64/v2", Some("amd64/v2")),
+        (&["amd64/v3", "amd64/v2"], "amd64", None),
+        (&["arm/v5", "arm/v7", "arm/v6"], "arm", Some("arm/v7")),
+        (&["arm/v5", "arm/v6", "arm64"], "linux/arm/v7", Some("arm/v6")),
+        (&["arm64/v9", "arm64/v8"], "arm64", Some("arm64/v8")),
+    ] {
+        assert_eq!(layer(variants, asked), expected.map(Digest::of), "{asked} of {variants:?}");
+    }
+}
+
+#[test]
+fn of_images_of_one_name_for_other_platforms_none_is_taken_for_the_wanted_one() {
+    let mut build = Build::default();
+    let name = || json!({ANNOTATION_IMAGE_NAME: "docker.io/library/multi:latest", ANNOTATION_REF_NAME: "latest"});
+    let all = ["pdp11", "vax"].map(|name_it| on(build.image(name_it, name()), name_it));
+    build.index(&all).refused(ErrorKind::Unsupported, "linux/pdp11, linux/vax");
+}
+
+#[test]
+fn images_whose_tags_are_the_same_and_whose_names_are_not_are_no_choice() {
+    let mut build = Build::default();
+    let mut image = |name: &str, architecture: &str| {
+        let name =
+            json!({ANNOTATION_IMAGE_NAME: format!("docker.io/library/{name}:latest"), ANNOTATION_REF_NAME: "latest"});
+        on(build.image(architecture, name), architecture)
+    };
+    let all = [image("one", host_architecture()), image("two", "pdp11")];
+    let images = build.index(&all).read().expect("both");
+    assert_eq!(names(&images), [["docker.io/library/one:latest"], ["docker.io/library/two:latest"]]);
+}
+
+#[test]
+fn an_index_that_does_not_say_what_its_images_are_for_is_chosen_from_by_their_configs() {
+    let mut build = Build::default();
+    let mut image = |architecture: &str| {
+        let layers = [build.blob(MEDIA_LAYER, architecture)];
+        let config = config(&[architecture]).replacen('{', &format!(r#"{{"architecture":"{architecture}","#), 1);
+        let config = build.blob(MEDIA_CONFIG, config);
+        build.blob(MEDIA_MANIFEST, json!({"schemaVersion": 2, "config": config, "layers": layers}).to_string())
+    };
+    let gone = json!({"mediaType": MEDIA_MANIFEST, "digest": Digest::of("gone").to_string(), "size": 9});
+    let all = [gone, image("pdp11"), image(host_architecture())];
+    let index = json!({"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": all[..3]}).to_string();
+    let nested = build.blob(MEDIA_INDEX, index);
+    build.index(&[nested]);
+    let images = build.read().expect("an image");
+    assert_eq!(images[0].layers[0].diff_id, Digest::of(host_architecture()));
+    assert!(
+        chain(&build.read_for(&Wanted(Some("s390x".parse().expect("one")))).expect_err("none")).contains("linux/pdp11")
+    );
+}
+
+#[test]
+fn what_is_about_an_image_is_passed_over_beside_it_and_refused_by_name_alone() {
+    let mut build = Build::default();
+    let image = build.image("one", json!({ANNOTATION_REF_NAME: "one:1"}));
+    let config = build.blob("application/vnd.oci.empty.v1+json", "{}");
+    let signature = json!({"schemaVersion": 2, "config": config, "layers": [], "subject": image}).to_string();
+    let signature = build.blob(MEDIA_MANIFEST, signature);
+    let images = build.index(&[signature.clone(), image]).read().expect("an image");
+    assert_eq!(names(&images), [["one:1"]]);
+    build.0.retain(|(name, _)| name != OCI_INDEX);
+    build.index(&[signature]).refused(ErrorKind::Unsupported, "application/vnd.oci.empty.v1+json");
+}
+
+#[test]
+fn a_name_that_two_images_have_is_that_of_the_later_one() {
+    let mut build = Build::default();
+    let before = build.image("one", json!({ANNOTATION_REF_NAME: "svc:1"}));
+    let extra = json!({ANNOTATION_REF_NAME: "svc:2"});
+    let (kept, after) = (build.image("one", extra), build.image("two", json!({ANNOTATION_REF_NAME: "svc:1"})));
+    let images = build.index(&[before, kept, after]).read().expect("images");
+    let expected: [&[&str]; 2] = [&["svc:2"], &["svc:1"]];
+    assert_eq!(names(&images), expected);
+    assert!(images[0].notes[0].contains("svc:1"), "{:?}", images[0].notes);
+
+    let mut build = docker("c.json", &config(&["one"]), &["svc:1"], &["l"]);
+    build.add("d.json", config(&["two"])).add("l", "one").add("m", "two").0.retain(|(name, _)| name != DOCKER_MANIFEST);
+    let entry = |config: &str, tag: &str, layer: &str| json!({"Config": config, "RepoTags": [tag], "Layers": [layer]});
+    let list = json!([entry("c.json", "svc:1", "l"), entry("d.json", "svc:1", "m"), entry("c.json", "svc:2", "l")]);
+    let images = build.add(DOCKER_MANIFEST, list.to_string()).read().expect("images");
+    assert_eq!(names(&images), [["svc:2"], ["svc:1"]]);
+}
+
+#[test]
+fn a_document_named_a_thousand_times_is_held_once_and_many_large_ones_are_refused() {
+    let large = config(&["one"]).replacen('{', &format!(r#"{{"pad":"{}","#, "x".repeat(3 << 20)), 1);
+    let mut build = Build::default();
+    let (layers, blob) = ([build.blob(MEDIA_LAYER, "one")], build.blob(MEDIA_CONFIG, &large));
+    let mut manifest = |number: usize| {
+        let manifest =
+            json!({"schemaVersion": 2, "config": blob, "layers": layers, "annotations": {"n": number.to_string()}});
+        build.blob(MEDIA_MANIFEST, manifest.to_string())
+    };
+    let (same, others) = (manifest(0), (0..20).map(&mut manifest).collect::<Vec<_>>());
+    let named = (0..1000).map(|number| {
+        let mut named = same.clone();
+        named["annotations"] = json!({ANNOTATION_REF_NAME: format!("svc:{number}")});
+        named
+    });
+    let images = build.index(&named.collect::<Vec<_>>()).read().expect("one image");
+    assert_eq!((images.len(), images[0].names.len()), (1, 1000));
+    build.0.retain(|(name, _)| name != OCI_INDEX);
+    build.index(&others).refused(ErrorKind::InvalidInput, "documents take more than");
+
+    let mut build = docker("c.json", &large, &[], &["l"]);
+    let entry = |config: &str, tag: String| json!({"Config": config, "RepoTags": [tag], "Layers": ["l"]});
+    let list: Vec<_> = (0..1000).map(|number| entry("c.json", format!("svc:{number}"))).collect();
+    build.add("l", "one").add(DOCKER_MANIFEST, json!(list).to_string());
+    build.0.remove(1);
+    let images = build.read().expect("one image");
+    assert_eq!((images.len(), images[0].names.len()), (1, 1000));
+    let list: Vec<_> = (0..20).map(|depth| entry(&format!("{}c.json", "./".repeat(depth)), "svc:1".into())).collect();
+    build.add(DOCKER_MANIFEST, json!(list).to_string()).refused(ErrorKind::InvalidInput, "documents take more than");
 }
 
 #[test]

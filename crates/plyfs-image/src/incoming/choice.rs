@@ -1,0 +1,82 @@
+//! Which descriptor of an index is taken, where several are for different platforms.
+//!
+//! That whose platform suits the wanted one best, the first of those that suit as well. What says nothing of its platform
+//! may be for any: in an index its config is asked then. What is about an image, such as an attestation, is none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Wanted;
+use super::oci::{config_of, name};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Descriptor, Index};
+use crate::members::Members;
+use crate::platform::{Platform, Stated};
+
+/// How many platforms an error lists.
+const MAX_LISTED: usize = 20;
+
+/// The descriptors of a layout's list that stand for images: of those with the same name, those for the best platform.
+///
+/// One image alone is taken whatever it is for. Several for different platforms, none of them wanted, are
+/// [`ErrorKind::Unsupported`].
+pub(super) fn of_list<'a>(all: &'a [Descriptor], wanted: &Wanted) -> Result<Vec<&'a Descriptor>> {
+    let platform = wanted.platform();
+    let mut named: BTreeMap<Option<&str>, Named<'_>> = BTreeMap::new();
+    for (stated, descriptor) in images(all).filter_map(|image| Some((image.platform.as_ref()?, image))) {
+        let named = named.entry(name(descriptor)).or_default();
+        named.platforms.insert(stated);
+        named.best = [named.best, platform.rank(stated)].into_iter().flatten().min();
+    }
+    for (name, named) in &named {
+        if named.best.is_none() && named.platforms.len() > 1 {
+            let what = name.map_or_else(|| "the archive".to_owned(), crate::error::shown);
+            return Err(none_for(&what, &platform, named.platforms.iter().copied()));
+        }
+    }
+    let is_best = |image: &&Descriptor| {
+        let best = named.get(&name(image)).and_then(|named| named.best);
+        let rank = image.platform.as_ref().map(|stated| platform.rank(stated));
+        best.is_none() || rank.is_none_or(|rank| rank == best)
+    };
+    Ok(images(all).filter(is_best).collect())
+}
+
+/// What is known of the descriptors of one name.
+#[derive(Default)]
+struct Named<'a> {
+    platforms: BTreeSet<&'a Stated>,
+    /// The rank of the one that suits best.
+    best: Option<u32>,
+}
+
+/// The descriptor of an index that is taken; the only one, if nothing says what it is for.
+pub(super) fn of_index<'a>(members: &Members, index: &'a Index, wanted: &Wanted, what: &str) -> Result<&'a Descriptor> {
+    let platform = wanted.platform();
+    let all: Vec<_> = images(&index.manifests).collect();
+    if let [only] = all[..]
+        && only.platform.is_none()
+    {
+        return Ok(only);
+    }
+    let mut stated = Vec::new();
+    for image in all {
+        let says = match &image.platform {
+            Some(platform) => Some(platform.clone()),
+            None => config_of(members, image)?.and_then(|config| crate::manifest::parse(&config, "config").ok()),
+        };
+        stated.extend(says.map(|says| (image, says)));
+    }
+    let best = stated.iter().filter_map(|(image, says)| Some((platform.rank(says)?, image))).min_by_key(|best| best.0);
+    best.map(|(_, image)| *image).ok_or_else(|| none_for(what, &platform, stated.iter().map(|(_, says)| says)))
+}
+
+fn images(all: &[Descriptor]) -> impl Iterator<Item = &Descriptor> {
+    all.iter().filter(|descriptor| !descriptor.is_attestation())
+}
+
+fn none_for<'a>(what: &str, platform: &Platform, there: impl Iterator<Item = &'a Stated>) -> Error {
+    let there: Vec<_> = there.take(MAX_LISTED).map(ToString::to_string).collect();
+    let there =
+        if there.is_empty() { "none that says what it is for".into() } else { format!("for {}", there.join(", ")) };
+    Error::new(ErrorKind::Unsupported, format!("{what}: no image for {platform} in it, but {there}"))
+}
