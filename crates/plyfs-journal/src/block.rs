@@ -37,10 +37,12 @@ pub(crate) enum Block {
     Damaged,
 }
 
+static BLANK: [u8; BLOCK] = [0; BLOCK];
+
 impl Block {
     /// Judges the bytes found at `position` of the log of `generation`.
     pub(crate) fn judge(bytes: &[u8], generation: u64, position: u64) -> Self {
-        if bytes.iter().all(|&byte| byte == 0) {
+        if bytes == &BLANK[..bytes.len().min(BLOCK)] {
             return Self::Blank;
         }
         if bytes.len() != BLOCK || crc32fast::hash(&bytes[4..]) != u32_at(bytes, 0) {

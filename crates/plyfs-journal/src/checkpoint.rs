@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::disk::Disk;
 use crate::error::{Error, Named, Result};
 use crate::generation::{Files, Generation};
-use crate::head::{self, Head, RunRef};
+use crate::head::{self, Head, HeadFile, RunRef};
 use crate::layout::{HEAD_NEW, MERGED, SYNCED, is_log_or_run, log_name, run_name, run_number};
 use crate::log;
 use crate::merge::{Merge, Source};
@@ -60,7 +60,7 @@ pub(crate) fn prepare(disk: &Arc<dyn Disk>, view: &View, log_blocks: u64) -> Res
 pub(crate) fn publish(files: &Files, prepared: &Prepared, before: &Generation) -> Result<View> {
     let head = &prepared.head;
     head::publish(&files.disk)?;
-    let generation = Generation::open(files, head.encode(), Some(before))?;
+    let generation = Generation::open(files, HeadFile::published(&files.disk, head), Some(before))?;
     mark(files, &Synced { generation: head.generation, blocks: 0, marks: Marks::empty(), merges: head.next_merge })?;
     remove_unnamed(&files.disk, head);
     Ok(View::at_start(generation))

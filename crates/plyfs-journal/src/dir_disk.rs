@@ -34,11 +34,11 @@ impl Disk for DirDisk {
             Access::Read => OFlags::RDONLY,
             Access::Write => OFlags::RDWR,
         };
-        boxed(name, fs::open_at(&self.dir, name, flags, Mode::empty())?)
+        self.boxed(name, fs::open_at(&self.dir, name, flags, Mode::empty())?)
     }
 
     fn create(&self, name: &str) -> Result<Box<dyn DiskFile>> {
-        boxed(name, fs::create_file_at(&self.dir, name, FILE_MODE)?)
+        self.boxed(name, fs::create_file_at(&self.dir, name, FILE_MODE)?)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -73,6 +73,10 @@ impl Disk for DirDisk {
 }
 
 impl DirDisk {
+    fn boxed(&self, name: &str, fd: OwnedFd) -> Result<Box<dyn DiskFile>> {
+        Ok(Box::new(DirFile { dir: Arc::clone(&self.dir), name: name.into(), fd }))
+    }
+
     fn held(&self, name: &str, lock: Lock) -> DirLock {
         DirLock { dir: Arc::clone(&self.dir), name: name.into(), lock }
     }
@@ -93,12 +97,9 @@ impl DiskLock for DirLock {
 
 #[derive(Debug)]
 struct DirFile {
+    dir: Arc<OwnedFd>,
     name: Box<str>,
     fd: OwnedFd,
-}
-
-fn boxed(name: &str, fd: OwnedFd) -> Result<Box<dyn DiskFile>> {
-    Ok(Box::new(DirFile { name: name.into(), fd }))
 }
 
 impl DirFile {
@@ -147,6 +148,10 @@ impl DiskFile for DirFile {
 
     fn map(&self) -> Result<Map> {
         map::map_file(self.fd.as_fd()).map_err(|errno| self.error("mmap", errno))
+    }
+
+    fn has_its_name(&self) -> Option<bool> {
+        fs::is_named(&self.fd, &self.dir, &*self.name).ok()
     }
 
     fn live(&self) -> Option<Live> {

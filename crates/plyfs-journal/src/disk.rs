@@ -65,6 +65,11 @@ pub trait DiskFile: Send + Sync + Debug {
     /// The whole content of a file that never changes any more.
     fn map(&self) -> Result<Map>;
 
+    /// Says whether the name it was opened by is still this file's; `None` where that cannot be told without reading.
+    fn has_its_name(&self) -> Option<bool> {
+        None
+    }
+
     /// The first bytes of a file that is written to and never truncated, where they can be had without a system call for
     /// each look at them.
     fn live(&self) -> Option<Live> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::disk::{Access, Disk};
 use crate::error::{Named, Result};
 use crate::group::Log;
-use crate::head::Head;
+use crate::head::{Head, HeadFile};
 use crate::layout::log_name;
 use crate::options::Options;
 use crate::run::Run;
@@ -47,31 +47,31 @@ impl Files {
 #[derive(Debug)]
 pub(crate) struct Generation {
     pub(crate) head: Head,
-    /// The head as it was read: a writer compares it to see whether it is still the newest.
-    pub(crate) head_bytes: Vec<u8>,
+    /// Where it was read: a writer looks whether it is still the newest.
+    pub(crate) head_file: HeadFile,
     pub(crate) log: Arc<Log>,
     pub(crate) runs: Arc<[Arc<Run>]>,
 }
 
 impl Generation {
     /// Opens what a head names; runs that `before` has open are shared with it.
-    pub(crate) fn open(files: &Files, head_bytes: Vec<u8>, before: Option<&Self>) -> Result<Self> {
-        let head = Head::decode(&head_bytes)?;
+    pub(crate) fn open(files: &Files, head_file: HeadFile, before: Option<&Self>) -> Result<Self> {
+        let head = Head::decode(&head_file.bytes)?;
         let name = log_name(head.generation);
         let log = Arc::new(Log::new(files.disk.open(&name, files.access).named(&name)?, head.generation));
         let runs = open_runs(files, &head, before)?;
-        Ok(Self { head, head_bytes, log, runs })
+        Ok(Self { head, head_file, log, runs })
     }
 
     /// The same generation after a merge: other runs, the same log by the same descriptor. `None` when the head is of
     /// another generation.
-    pub(crate) fn after_merge(&self, files: &Files, head_bytes: Vec<u8>) -> Result<Option<Self>> {
-        let head = Head::decode(&head_bytes)?;
+    pub(crate) fn after_merge(&self, files: &Files, head_file: HeadFile) -> Result<Option<Self>> {
+        let head = Head::decode(&head_file.bytes)?;
         if head.generation != self.head.generation {
             return Ok(None);
         }
         let runs = open_runs(files, &head, Some(self))?;
-        Ok(Some(Self { head, head_bytes, log: Arc::clone(&self.log), runs }))
+        Ok(Some(Self { head, head_file, log: Arc::clone(&self.log), runs }))
     }
 }
 

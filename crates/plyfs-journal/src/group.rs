@@ -84,7 +84,11 @@ struct State {
     /// The last state this handle appended or read under the lock.
     newest: Option<Ticket>,
     is_syncing: bool,
+    /// Says whether the one that syncs still waits for others to join.
+    is_gathering: bool,
     is_poisoned: bool,
+    /// How many wait for a sync to end: waking nobody is a system call too.
+    waiting: usize,
     /// How many have appended since the last sync began.
     pending: usize,
     /// How many there were lately: those of the last sync and those that appended while it ran.
@@ -111,7 +115,7 @@ impl Group {
         let mut state = guard(&self.state);
         state.newest = Some(ticket.clone());
         state.pending += 1;
-        if state.pending >= state.expected {
+        if state.is_gathering && state.pending >= state.expected {
             self.joined.notify_one();
         }
     }
@@ -158,13 +162,17 @@ impl Group {
             if !state.is_syncing {
                 break;
             }
+            state.waiting += 1;
             state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
         state.is_syncing = true;
+        state.is_gathering = true;
         let patience = state.took / PATIENCE;
         let is_early = |state: &mut State| state.pending < state.expected && !state.is_poisoned;
         let waited = self.joined.wait_timeout_while(state, patience, is_early);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.is_gathering = false;
         let target = state.newest.clone().filter(|newest| newest.place() >= ticket.place());
         let target = target.unwrap_or_else(|| ticket.clone());
         let covered = std::mem::take(&mut state.pending);
@@ -183,7 +191,9 @@ impl Group {
             Ok(()) => state.durable = state.durable.max(target.place()),
             Err(_) => state.is_poisoned = true,
         }
-        self.settled.notify_all();
+        if state.waiting > 0 {
+            self.settled.notify_all();
+        }
         published
     }
 }

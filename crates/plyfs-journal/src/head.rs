@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use bitflags::bitflags;
 
-use crate::disk::{Access, Disk};
+use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, ErrorKind, Named, Result};
 use crate::layout::{
     HEAD, HEAD_FIXED, HEAD_MAGIC, HEAD_MAX, HEAD_NEW, HEAD_RUN, VERSION, narrow, u32_at, u64_at, wide,
@@ -192,9 +192,37 @@ pub(crate) fn publish(disk: &Arc<dyn Disk>) -> Result<()> {
     disk.sync().named(HEAD)
 }
 
+/// A head as it was read or written, and its file, kept open: no other can get its number meanwhile.
+#[derive(Debug)]
+pub(crate) struct HeadFile {
+    pub(crate) bytes: Vec<u8>,
+    file: Option<Box<dyn DiskFile>>,
+}
+
+impl HeadFile {
+    /// The head as it is now; [`ErrorKind::NotFound`] where there is no journal.
+    pub(crate) fn read(disk: &Arc<dyn Disk>) -> Result<Self> {
+        let file = disk.open(HEAD, Access::Read).named(HEAD)?;
+        Ok(Self { bytes: content(&*file)?, file: Some(file) })
+    }
+
+    /// The head that the caller, who holds the lock, has just published.
+    pub(crate) fn published(disk: &Arc<dyn Disk>, head: &Head) -> Self {
+        Self { bytes: head.encode(), file: disk.open(HEAD, Access::Read).ok() }
+    }
+
+    /// Says whether it is surely still the head; a file is never changed once it is that.
+    pub(crate) fn is_current(&self) -> bool {
+        self.file.as_ref().and_then(|file| file.has_its_name()) == Some(true)
+    }
+}
+
 /// Reads the head as it is now; [`ErrorKind::NotFound`] where there is no journal.
 pub(crate) fn read(disk: &Arc<dyn Disk>) -> Result<Vec<u8>> {
-    let file = disk.open(HEAD, Access::Read).named(HEAD)?;
+    content(&*disk.open(HEAD, Access::Read).named(HEAD)?)
+}
+
+fn content(file: &dyn DiskFile) -> Result<Vec<u8>> {
     // One byte more than fits, so that a head that is too long does not read as one that ends in time.
     let length = narrow(file.size().named(HEAD)?).min(HEAD_MAX + 1);
     let mut bytes = vec![0; length];

@@ -35,6 +35,9 @@ use std::sync::Arc;
 /// Zeros are written in pieces of this size.
 const ZEROS: usize = 64 << 10;
 
+/// So many bytes are read without a look at how many there are.
+const FEW: usize = 16 << 10;
+
 /// What lies between a place in the log and its end.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -195,11 +198,14 @@ pub(crate) fn write_zeros(file: &dyn DiskFile, from: u64, to: u64) -> plyfs_sys:
 
 /// Reads the log from a block on; to `until` blocks, or to its end.
 pub(crate) fn read(file: &dyn DiskFile, from: u64, until: Option<u64>) -> plyfs_sys::Result<Vec<u8>> {
-    // Never more than there is, whatever a file says of another.
-    let size = file.size()?;
-    let until = until.map_or(size, |blocks| blocks.saturating_mul(wide(BLOCK)).min(size));
     let from = from * wide(BLOCK);
-    let mut bytes = vec![0; narrow(until.saturating_sub(from))];
+    let wanted = until.map(|blocks| blocks.saturating_mul(wide(BLOCK)).saturating_sub(from));
+    let length = match wanted {
+        Some(wanted) if wanted <= wide(FEW) => wanted,
+        // Room for no more than there is, whatever a file says of another.
+        _ => wanted.unwrap_or(u64::MAX).min(file.size()?.saturating_sub(from)),
+    };
+    let mut bytes = vec![0; narrow(length)];
     let count = file.read_at(&mut bytes, from)?;
     bytes.truncate(count);
     Ok(bytes)

@@ -13,7 +13,7 @@ use crate::block::Block;
 use crate::error::{Error, ErrorKind, Named, Result};
 use crate::generation::{Files, Generation};
 use crate::group::Ticket;
-use crate::head::{self, Head};
+use crate::head::{self, Head, HeadFile};
 use crate::layout::{BLOCK, BLOCK_PAYLOAD, HEAD, SYNCED_LEN, narrow, wide};
 use crate::log::{self, Found, Place};
 use crate::snapshot::{Snapshot, Table};
@@ -119,7 +119,7 @@ impl View {
             }
             Some(synced) if synced.generation > generation.head.generation => self.reload(files),
             // A writer died between the head and this file, or the file cannot be believed: ask the head itself.
-            _ if head::read(&files.disk)? == generation.head_bytes && self.is_blank_beyond()? => Ok(()),
+            _ if head::read(&files.disk)? == generation.head_file.bytes && self.is_blank_beyond()? => Ok(()),
             _ => self.reload(files),
         }
     }
@@ -129,8 +129,8 @@ impl View {
     fn follow_merges(&mut self, files: &Files, synced: Synced) {
         let generation = &self.generation;
         if synced.merges > generation.head.next_merge
-            && let Ok(head_bytes) = head::read(&files.disk)
-            && let Ok(Some(merged)) = generation.after_merge(files, head_bytes)
+            && let Ok(head_file) = HeadFile::read(&files.disk)
+            && let Ok(Some(merged)) = generation.after_merge(files, head_file)
         {
             self.replace_runs(merged);
         }
@@ -250,14 +250,14 @@ enum Attempt {
 }
 
 fn try_load(files: &Files, before: Option<&Generation>, role: Role) -> Result<Attempt> {
-    let head_bytes = head::read(&files.disk)?;
-    let number = Head::decode(&head_bytes)?.generation;
+    let head_file = HeadFile::read(&files.disk)?;
+    let number = Head::decode(&head_file.bytes)?.generation;
     // Read before the log is: what it says must be in the log by then.
     let synced = files.synced();
     if synced.is_some_and(|synced| synced.generation > number) {
         return Ok(Attempt::Changed(Error::damage(HEAD, 40, "an older generation than the synced one")));
     }
-    let generation = match Generation::open(files, head_bytes, before) {
+    let generation = match Generation::open(files, head_file, before) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let missing =
                 Error::new(ErrorKind::Corrupt, "journal: a file that its head names is missing").because(error);

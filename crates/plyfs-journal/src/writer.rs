@@ -10,9 +10,10 @@ use crate::checkpoint;
 use crate::disk::DiskLock;
 use crate::entry::Entry;
 use crate::error::{ErrorKind, Named, Result};
+use crate::generation::Reading;
 use crate::group::{self, Ticket};
 use crate::guard;
-use crate::head;
+use crate::head::HeadFile;
 use crate::journal::{Journal, log_blocks};
 use crate::layout::{BLOCK, wide};
 use crate::log::{self, Commit};
@@ -81,10 +82,14 @@ impl Journal {
             .synced()
             .filter(|synced| synced.generation == generation.head.generation && !synced.marks.contains(Marks::FAILED));
         let Some(synced) = synced else { return Ok(None) };
-        let head_bytes = head::read(&self.files.disk)?;
-        if head_bytes != generation.head_bytes {
-            let Some(merged) = generation.after_merge(&self.files, head_bytes)? else { return Ok(None) };
-            view.replace_runs(merged);
+        // What a server says of a name may be some time old; what it says of a file that is opened is not.
+        let is_told = self.files.reading == Reading::Mapped;
+        if !(is_told && generation.head_file.is_current()) {
+            let head_file = HeadFile::read(&self.files.disk)?;
+            if head_file.bytes != generation.head_file.bytes {
+                let Some(merged) = generation.after_merge(&self.files, head_file)? else { return Ok(None) };
+                view.replace_runs(merged);
+            }
         }
         if !view.read_on()? {
             return Ok(None);

@@ -52,12 +52,18 @@ pub fn create_file_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Re
     open_at(dir, name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
 }
 
+/// Makes the directory `name` below `dir`; the answer is what the umask and the directory above have made of it.
+pub fn new_dir_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Result<Stat> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    named("mkdirat", name, fs::mkdirat(dir, name, mode))?;
+    stat_at(dir, name)
+}
+
 /// Makes the directory `name` below `dir` and gives it exactly `mode`, whatever the umask is.
 pub fn make_dir_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Result<()> {
     let (dir, name) = (dir.as_fd(), name.as_ref());
-    named("mkdirat", name, fs::mkdirat(dir, name, mode))?;
     // Seldom needed, and a change of the mode costs several times a look at it.
-    if stat_at(dir, name)?.st_mode & 0o7777 == mode.as_raw_mode() {
+    if new_dir_at(dir, name, mode)?.st_mode & 0o7777 == mode.as_raw_mode() {
         return Ok(());
     }
     named("fchmodat", name, fs::chmodat(dir, name, mode, AtFlags::empty()))
@@ -84,6 +90,13 @@ pub fn try_stat_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<Option<Sta
         Err(error) if error.is_not_found() => Ok(None),
         result => result.map(Some),
     }
+}
+
+/// Says whether `name` below `dir` is the open file.
+pub fn is_named(fd: impl AsFd, dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<bool> {
+    let held = stat(fd)?;
+    let named = try_stat_at(dir, name)?;
+    Ok(named.is_some_and(|named| (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)))
 }
 
 /// The status of an open descriptor.

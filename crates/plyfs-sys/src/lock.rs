@@ -79,9 +79,7 @@ impl Lock {
 
     /// Says whether `name` below `dir` is still the locked file.
     pub fn is_linked_as(&self, dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<bool> {
-        let held = fs::stat(&self.fd)?;
-        let named = fs::try_stat_at(dir, name)?;
-        Ok(named.is_some_and(|named| (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)))
+        fs::is_named(&self.fd, dir, name)
     }
 
     /// Turns the lock into the other kind without waiting; `false` when someone else holds it.

@@ -419,6 +419,10 @@ impl DiskFile for FaultFile {
         Ok(count)
     }
 
+    fn has_its_name(&self) -> Option<bool> {
+        Some(self.disk.step().find(&self.name).ok() == Some(self.inode))
+    }
+
     /// In two parts, between which others may look and the caller may be killed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let is_killed = self.disk.turn();
