@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 
 use plyfs_diff::{Changes, ExportOptions, Exported, Usage};
 use plyfs_journal::Snapshot;
@@ -9,7 +10,7 @@ use plyfs_link::LayerId;
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 
-use crate::directory::unless_missing;
+use crate::directory::{Footing, unless_missing};
 use crate::progress::{Progress, Stage};
 use crate::record::ContainerRecord;
 use crate::{ContainerName, Error, ErrorKind, ImageId, Result, Store, User, key, trash};
@@ -28,9 +29,9 @@ pub enum Removal {
 pub struct Container {
     pub(crate) store: Store,
     pub(crate) record: ContainerRecord,
-    /// Its directories were made through this handle, so they need no look before the first use: what a crash takes is
-    /// gone with the process.
-    pub(crate) is_made: bool,
+    /// What its directories were made from, when that was done through this handle. They need no look before the first use,
+    /// for what a crash takes is gone with the process; and the chain stays as it is while a container stands on it.
+    pub(crate) made_from: Option<Arc<Footing>>,
 }
 
 impl Store {
@@ -64,7 +65,7 @@ pub(crate) fn container_records(snapshot: &Snapshot) -> impl Iterator<Item = Res
 
 impl Container {
     pub(crate) fn of(store: &Store, record: ContainerRecord) -> Self {
-        Self { store: store.clone(), record, is_made: false }
+        Self { store: store.clone(), record, made_from: None }
     }
 
     /// The name.
@@ -173,7 +174,7 @@ impl Container {
             Ok(())
         })?;
         self.store.reached("rename 1");
-        Ok(Container { store: self.store.clone(), record, is_made: self.is_made })
+        Ok(Container { store: self.store.clone(), record, made_from: self.made_from.clone() })
     }
 
     /// The name it has by now; [`ErrorKind::NotFound`] when it was removed.

@@ -1,6 +1,7 @@
 //! Creating containers: one, or many in one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use plyfs_journal::Transaction;
 use plyfs_link::{LayerId, LinkId};
@@ -132,10 +133,11 @@ impl Store {
         self.commit(|journal| records.iter().try_for_each(|record| put_container(journal, record)))?;
         self.reached("create 1");
         let mut created: Vec<_> = records.into_iter().map(|record| Container::of(self, record)).collect();
-        let made = self.footing(layer).and_then(|footing| {
-            created.iter().try_for_each(|container| {
+        let made = self.footing(layer).map(Arc::new).and_then(|footing| {
+            created.iter_mut().try_for_each(|container| {
                 container.claim_new().and_then(|transition| container.make_directories(&transition, &footing))?;
                 self.reached("create 3");
+                container.made_from = Some(Arc::clone(&footing));
                 Ok(())
             })
         });
@@ -146,7 +148,6 @@ impl Store {
             let _ = self.reap();
             return Err(error);
         }
-        created.iter_mut().for_each(|container| container.is_made = true);
         Ok(created)
     }
 }

@@ -9,14 +9,16 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plyfs_link::{LayerId, LinkId};
-use plyfs_sys::fs;
+use plyfs_sys::fs::{self, Stat};
 use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use crate::operation::write_identity;
+use crate::record::Ancestor;
 use crate::{Container, Error, ErrorKind, Result, Store, key, layer, layout};
 
 impl Container {
@@ -136,11 +138,13 @@ impl Container {
     }
 
     /// Makes those of its directories that a crash took; see [`Self::make_directories`].
-    pub(crate) fn ensure_directories(&self, transition: &Lock) -> Result<()> {
+    pub(crate) fn ensure_directories(&self, transition: &Lock) -> Result<Arc<Footing>> {
         if !self.has_upper(transition)? {
             self.refuse_lost()?;
         }
-        self.make_directories(transition, &self.store.footing(self.parent())?)
+        let footing = self.store.footing(self.parent())?;
+        self.make_directories(transition, &footing)?;
+        Ok(Arc::new(footing))
     }
 
     /// Makes its directories, or those of them that are missing, as Docker lays a container out. Whoever calls it knows that
@@ -151,11 +155,10 @@ impl Container {
     /// 3. The short link: from now on a missing `diff` is damage.
     pub(crate) fn make_directories(&self, transition: &Lock, footing: &Footing) -> Result<()> {
         let directory = transition.as_file();
-        if !self.has_upper(transition)? {
-            make_upper(directory, footing).map_err(|e| self.failed(e))?;
-        }
+        let made = self.store.0.uppers.make(directory, footing);
         // OverlayFS wants a work directory even where there is no parent.
-        let made = fs::ensure_dir_at(directory, plyfs_link::WORK, Mode::RWXU)
+        let made = made
+            .and_then(|()| fs::ensure_dir_at(directory, plyfs_link::WORK, Mode::RWXU))
             .and_then(|()| write_identity(directory, self.record.link, footing.lower.as_deref()));
         made.map_err(|e| self.failed(e))?;
         self.store.reached("create 2");
@@ -171,19 +174,23 @@ pub(crate) struct Footing {
     owner: (u32, u32),
     /// The content of `lower`.
     lower: Option<String>,
+    /// The layers, uppermost first.
+    pub(crate) chain: Vec<Ancestor>,
 }
 
 impl Store {
     /// What containers upon this parent are made from; the parent is marked as one that others stand on.
     pub(crate) fn footing(&self, parent: Option<LayerId>) -> Result<Footing> {
         let Some(parent) = parent else {
-            return Ok(Footing { mode: Mode::from_raw_mode(0o755), owner: (0, 0), lower: None });
+            let (mode, owner) = (Mode::from_raw_mode(0o755), (0, 0));
+            return Ok(Footing { mode, owner, lower: None, chain: Vec::new() });
         };
-        let links: Vec<_> = self.ancestry(Some(parent))?.iter().map(|layer| layer.link).collect();
+        let chain = self.ancestors(Some(parent))?;
+        let links: Vec<_> = chain.iter().map(|layer| layer.link).collect();
         let root = self.root_status(parent)?;
         self.mark_committed(parent)?;
         let (mode, owner) = (Mode::from_raw_mode(root.st_mode & 0o7777), (root.st_uid, root.st_gid));
-        Ok(Footing { mode, owner, lower: Some(layer::lower_text(&links)?) })
+        Ok(Footing { mode, owner, lower: Some(layer::lower_text(&links)?), chain })
     }
 
     /// Says whether a container's directories are still to be made, by its creation or, after a crash, by its next use.
@@ -195,21 +202,46 @@ impl Store {
     }
 }
 
-/// Makes the upper tree.
-///
-/// It gets its name last: a crash in between must not leave one with another owner or mode.
-fn make_upper(directory: &OwnedFd, &Footing { mode, owner, .. }: &Footing) -> plyfs_sys::Result<()> {
-    fs::ensure_dir_at(directory, layout::NEW_DIFF, mode)?;
-    let made = fs::stat_at(directory, layout::NEW_DIFF)?;
-    let is_owned = (made.st_uid, made.st_gid) == owner;
-    if !is_owned {
-        fs::chown_at(directory, layout::NEW_DIFF, owner.0, owner.1)?;
+/// Makes upper trees, and remembers the mode and owner of the last that came out as it should by itself.
+#[derive(Debug, Default)]
+pub(crate) struct Uppers(Mutex<Option<(Mode, (u32, u32))>>);
+
+impl Uppers {
+    /// Makes the upper tree of a container where there is none.
+    ///
+    /// It gets its name last: a crash in between must not leave one with another owner or mode. Where the umask and the
+    /// directory above made the last one what it should be, they do so again, and it has its name from the first.
+    fn make(&self, directory: &OwnedFd, footing: &Footing) -> plyfs_sys::Result<()> {
+        if *self.by_itself() == Some((footing.mode, footing.owner)) {
+            return match fs::new_dir_at(directory, plyfs_link::DIFF, footing.mode) {
+                Err(error) if error.errno() == Errno::EXIST => Ok(()),
+                made => self.settle(directory, plyfs_link::DIFF, &made?, footing),
+            };
+        }
+        if fs::try_stat_at(directory, plyfs_link::DIFF)?.is_some() {
+            return Ok(());
+        }
+        let _ = fs::remove_dir_at(directory, layout::NEW_DIFF);
+        let made = fs::new_dir_at(directory, layout::NEW_DIFF, footing.mode)?;
+        self.settle(directory, layout::NEW_DIFF, &made, footing)?;
+        fs::rename_new_at(directory, layout::NEW_DIFF, directory, plyfs_link::DIFF)
     }
-    // Also after a change of the owner, which takes setuid and setgid off.
-    if !is_owned || made.st_mode & 0o7777 != mode.as_raw_mode() {
-        fs::chmod_at(directory, layout::NEW_DIFF, mode)?;
+
+    /// Gives a new directory the owner and mode it should have, and notes whether it had them.
+    fn settle(&self, directory: &OwnedFd, name: &str, made: &Stat, footing: &Footing) -> plyfs_sys::Result<()> {
+        let &Footing { mode, owner, .. } = footing;
+        let (is_owned, has_mode) = ((made.st_uid, made.st_gid) == owner, made.st_mode & 0o7777 == mode.as_raw_mode());
+        *self.by_itself() = (is_owned && has_mode).then_some((mode, owner));
+        if !is_owned {
+            fs::chown_at(directory, name, owner.0, owner.1)?;
+        }
+        // Also after a change of the owner, which takes setuid and setgid off.
+        if is_owned && has_mode { Ok(()) } else { fs::chmod_at(directory, name, mode) }
     }
-    fs::rename_new_at(directory, layout::NEW_DIFF, directory, plyfs_link::DIFF)
+
+    fn by_itself(&self) -> MutexGuard<'_, Option<(Mode, (u32, u32))>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// `None` where a directory is missing or something else, which nobody can have locked, stands in its place.
@@ -217,5 +249,42 @@ pub(crate) fn unless_missing(directory: plyfs_sys::Result<OwnedFd>) -> plyfs_sys
     match directory {
         Err(error) if matches!(error.errno(), Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         result => result.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::stat::{Mode as Umask, umask};
+
+    use super::*;
+
+    #[test]
+    fn an_upper_has_the_mode_it_should_have_whatever_the_umask_was_before() {
+        let make = || {
+            let temp = tempfile::tempdir().expect("a temporary directory");
+            let home = fs::open_dir(temp.path()).expect("open");
+            let uppers = Uppers::default();
+            let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+            let umasks = [0o022, 0o022, 0o077, 0o077, 0o022, 0o022];
+            for (number, (mode, bits)) in [0o755, 0o755, 0o755, 0o755, 0o700, 0o755].into_iter().zip(umasks).enumerate()
+            {
+                umask(Umask::from_bits_truncate(bits));
+                let footing = Footing { mode: Mode::from_raw_mode(mode), owner, lower: None, chain: Vec::new() };
+                let name = number.to_string();
+                fs::make_dir_at(&home, &name, Mode::RWXU).expect("made");
+                let directory = fs::open_dir_at(&home, &name).expect("open");
+                uppers.make(&directory, &footing).expect("made");
+                uppers.make(&directory, &footing).expect("what is there stays");
+                let status = fs::stat_at(&directory, plyfs_link::DIFF).expect("there");
+                assert_eq!(status.st_mode & 0o7777, mode, "number {number}");
+                assert_eq!(fs::read_dir(&directory).expect("listed").len(), 1, "nothing but the upper tree");
+            }
+        };
+        // A thread that shares no umask with the other tests.
+        let thread = std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).expect("a umask of its own");
+            make();
+        });
+        thread.join().expect("no panic");
     }
 }

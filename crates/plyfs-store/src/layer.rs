@@ -11,7 +11,7 @@ use plyfs_sys::fs::{self, FileType, Stat};
 use plyfs_sys::lock::{Lock, Sharing};
 use rustix::io::Errno;
 
-use crate::record::LayerRecord;
+use crate::record::{Ancestor, LayerRecord};
 use crate::{ChainId, DiffId, Digest, Error, Result, Store, User, key, layout, record};
 
 /// Folds a changeset into its parent's chain: the DiffID itself for a base layer, else the SHA-256 of both
@@ -75,12 +75,26 @@ impl Store {
 
     /// The records of a layer and its ancestors, uppermost first.
     pub(crate) fn ancestry(&self, top: Option<LayerId>) -> Result<Vec<LayerRecord>> {
+        self.climb(top, LayerRecord::decode, |layer| layer.parent)
+    }
+
+    /// The same chain, without what sizes and digests it has.
+    pub(crate) fn ancestors(&self, top: Option<LayerId>) -> Result<Vec<Ancestor>> {
+        self.climb(top, Ancestor::decode, |layer| layer.parent)
+    }
+
+    fn climb<T>(
+        &self,
+        top: Option<LayerId>,
+        decode: impl Fn(LayerId, &[u8]) -> Result<T>,
+        parent: impl Fn(&T) -> Option<LayerId>,
+    ) -> Result<Vec<T>> {
         let snapshot = self.snapshot()?;
         let mut chain = Vec::new();
         let mut next = top;
         while let Some(id) = next {
-            let layer = layer_record(&snapshot, id)?;
-            next = layer.parent;
+            let layer = snapshot.read(&key::layer(id), |bytes| decode(id, bytes))?.ok_or_else(|| no_layer(id))??;
+            next = parent(&layer);
             chain.push(layer);
         }
         Ok(chain)
@@ -88,7 +102,7 @@ impl Store {
 
     /// The open trees of a layer and its ancestors.
     pub(crate) fn trees(&self, top: Option<LayerId>) -> Result<Chain> {
-        let trees = self.ancestry(top)?.iter().map(|layer| self.tree(layer.id)).collect::<Result<Vec<_>>>()?;
+        let trees = self.ancestors(top)?.iter().map(|layer| self.tree(layer.id)).collect::<Result<Vec<_>>>()?;
         Ok(Chain::new(trees, Dialect::Trusted))
     }
 
@@ -108,7 +122,11 @@ impl Store {
 
 pub(crate) fn layer_record(snapshot: &Snapshot, id: LayerId) -> Result<LayerRecord> {
     let record = snapshot.read(&key::layer(id), |bytes| LayerRecord::decode(id, bytes))?;
-    record.ok_or_else(|| Error::absent(format!("layer {id}")))?
+    record.ok_or_else(|| no_layer(id))?
+}
+
+fn no_layer(id: LayerId) -> Error {
+    Error::absent(format!("layer {id}"))
 }
 
 pub(crate) fn layer_records(snapshot: &Snapshot) -> impl Iterator<Item = Result<LayerRecord>> + '_ {

@@ -18,7 +18,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use plyfs_link::LayerId;
 use plyfs_mount::mountinfo::{self, Entry};
@@ -232,7 +232,24 @@ fn read_proc(name: &str) -> Result<String> {
 }
 
 /// The number of the calling thread's mount namespace.
+///
+/// Reading the link takes several times as long as to see that the thread's root is still the mount it was when it was last
+/// read, by whatever thread, and that it is of the thread's namespace: a mount that is in one never gets into another.
 fn own_namespace() -> Result<u64> {
+    static LAST: Mutex<Option<(u64, u64)>> = Mutex::new(None);
+    let root = mount_id(rustix::fs::CWD, Path::new("/"))?.filter(|&root| plyfs_sys::mount::is_in_own_namespace(root));
+    let last = || LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let (Some(root), Some((seen, namespace))) = (root, *last())
+        && root == seen
+    {
+        return Ok(namespace);
+    }
+    let namespace = read_namespace()?;
+    *last() = root.map(|root| (root, namespace));
+    Ok(namespace)
+}
+
+fn read_namespace() -> Result<u64> {
     let named = |e: std::io::Error| Error::io("/proc/thread-self/ns/mnt", e, ErrorKind::Io);
     let link = std::fs::read_link("/proc/thread-self/ns/mnt").map_err(named)?;
     namespace_number(link.as_os_str()).ok_or_else(|| Error::new(ErrorKind::Io, format!("namespace {link:?}")))
@@ -256,6 +273,23 @@ mod tests {
             assert_eq!(Mark::parse(&bytes).expect("its own bytes"), mark);
             assert_eq!(Mark::parse(&bytes[..FIXED - 1]), None, "half a mark says nothing");
         }
+    }
+
+    #[test]
+    fn root_a_thread_that_enters_another_namespace_is_told_its_own() {
+        plyfs_testkit::require_root!();
+        let told = || (own_namespace().expect("told"), read_namespace().expect("read"));
+        let (here, read) = told();
+        assert_eq!(here, read);
+        assert_eq!(told().0, here, "without reading it again");
+        let other = std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+            told()
+        });
+        let (there, read) = other.join().expect("no panic");
+        assert_eq!(there, read);
+        assert_ne!(there, here);
+        assert_eq!(told().0, here, "what another thread was told is not believed");
     }
 
     #[test]

@@ -15,6 +15,7 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use plyfs_link::LayerId;
@@ -23,8 +24,9 @@ use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::{Mode, OFlags};
 
+use crate::directory::Footing;
 use crate::mark::{self, Mark, Seen, Sight};
-use crate::record::LayerRecord;
+use crate::record::Ancestor;
 use crate::{Container, Error, ErrorKind, Layer, Result, Store, layout};
 
 pub use plyfs_mount::Unmount;
@@ -193,7 +195,7 @@ impl Layer {
     pub fn mount(&self, at: impl AsRef<Path>) -> Result<Mount> {
         self.store.require_root("mounting")?;
         let held = self.store.hold(self.id())?;
-        let stack = self.store.stack(&self.store.ancestry(Some(self.id()))?, None)?;
+        let stack = self.store.stack(&self.store.ancestors(Some(self.id()))?, None)?;
         let place = Place::at(at.as_ref())?;
         let named = |e| Error::mount(format!("layer {}", self.id()), e);
         let options = plyfs_mount::MountOptions::default().read_only(true);
@@ -224,17 +226,17 @@ impl Place {
     }
 }
 
-fn by_link(layer: &LayerRecord) -> String {
+fn by_link(layer: &Ancestor) -> String {
     format!("{}/{}", plyfs_link::LINK_DIR, layer.link)
 }
 
-fn by_directory(layer: &LayerRecord) -> String {
+fn by_directory(layer: &Ancestor) -> String {
     format!("{}/{}", layer.id, plyfs_link::DIFF)
 }
 
 impl Store {
     /// The stack of these layers, uppermost first, below a container's own, for this library to mount.
-    fn stack(&self, chain: &[LayerRecord], upper: Option<LayerId>) -> Result<Stack> {
+    fn stack(&self, chain: &[Ancestor], upper: Option<LayerId>) -> Result<Stack> {
         // Opened one by one, a layer is found in half the time without the link; in a page of options or in the mount table
         // a link takes less room.
         let is_opened = self.features()?.has(Feature::LAYER_FD);
@@ -281,25 +283,26 @@ impl Container {
             }
             return self.guard(&transition, seen.path, false);
         }
-        if !self.is_made || !self.has_upper(&transition)? {
-            self.ensure_directories(&transition)?;
-        }
+        let footing = match &self.made_from {
+            Some(footing) if self.has_upper(&transition)? => Arc::clone(footing),
+            _ => self.ensure_directories(&transition)?,
+        };
         let place = match wanted {
             Some(place) => place,
             None => self.make_merged(&transition)?,
         };
         self.store.reached("mount 1");
-        let made = self.mount_at(&transition, place, options);
+        let made = self.mount_at(&transition, &footing, place, options);
         if made.is_err() {
             self.drop_merged(&transition);
         }
         made
     }
 
-    fn mount_at(&self, transition: &Lock, place: Place, options: &MountOptions) -> Result<Mount> {
+    fn mount_at(&self, transition: &Lock, footing: &Footing, place: Place, options: &MountOptions) -> Result<Mount> {
         let read_only = options.read_only.unwrap_or(self.is_read_only());
         let flags = options.flags.clone().read_only(read_only);
-        let stack = self.store.stack(&self.store.ancestry(self.parent())?, Some(self.id()))?;
+        let stack = self.store.stack(&footing.chain, Some(self.id()))?;
         let plan = plyfs_mount::plan(stack, &flags, self.store.features()?).map_err(|e| self.not_mounted(e))?;
         let attached = self.attach(transition.as_file(), &plan, &place);
         let guarded = attached.and_then(|()| {
@@ -353,8 +356,7 @@ impl Container {
     ///
     /// Whoever mounts it so has to keep the rule of one mount for one container.
     pub fn mount_spec(&self) -> Result<MountSpec> {
-        self.ensure_spec_directories()?;
-        let chain = self.store.ancestry(self.parent())?;
+        let chain = &self.ensure_spec_directories()?.chain;
         let home = self.store.path().join(layout::HOME);
         let stack = self.store.stack_of(chain.iter().map(by_link), Some(self.id()))?;
         let flags = plyfs_mount::MountOptions::default().read_only(self.is_read_only());
@@ -368,7 +370,7 @@ impl Container {
         })
     }
 
-    fn ensure_spec_directories(&self) -> Result<()> {
+    fn ensure_spec_directories(&self) -> Result<Arc<Footing>> {
         self.store.require_root("mounting")?;
         self.ensure_directories(&self.claim()?)
     }

@@ -97,6 +97,22 @@ impl LayerRecord {
     }
 }
 
+/// What a mount has to know of a layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ancestor {
+    pub(crate) id: LayerId,
+    pub(crate) link: LinkId,
+    pub(crate) parent: Option<LayerId>,
+}
+
+impl Ancestor {
+    /// Reads no more of a layer's record than this.
+    pub(crate) fn decode(id: LayerId, bytes: &[u8]) -> Result<Self> {
+        let fields = Fields::decode("layer", &id, bytes)?;
+        Ok(Self { id, link: fields.link()?, parent: fields.id(tag::PARENT)?.map(LayerId::from_bytes) })
+    }
+}
+
 /// A container: its own layer, what it was made of, what its owner said of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ContainerRecord {

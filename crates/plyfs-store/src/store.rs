@@ -12,6 +12,7 @@ use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::{Access, AtFlags, Mode};
 
+use crate::directory::Uppers;
 use crate::durability::{Durability, sync_tree};
 use crate::format::Format;
 use crate::records::Records;
@@ -251,6 +252,7 @@ pub(crate) struct Inner {
     pub(crate) format: Format,
     pub(crate) durability: Durability,
     pub(crate) workers: FreeWorkers,
+    pub(crate) uppers: Uppers,
     writable: bool,
     pub(crate) refused: Option<Feature>,
     hook: Option<fn(&'static str)>,
@@ -296,6 +298,7 @@ impl Inner {
             records,
             durability: options.durability.on(&root).map_err(|e| Error::call("file system", e))?,
             workers: FreeWorkers::new(options.threads),
+            uppers: Uppers::default(),
             refused: options.refused,
             hook: options.hook,
             features: OnceLock::new(),

@@ -8,7 +8,7 @@ use crate::{Container, Error, ErrorKind, Image, Layer, Result, Store};
 impl Store {
     /// The view of these trees, uppermost first; each is kept from removal while a clone of the view lives.
     fn view(&self, what: &str, upper: Option<LayerId>, top: Option<LayerId>) -> Result<View> {
-        let below = self.ancestry(top)?.into_iter().map(|layer| layer.id);
+        let below = self.ancestors(top)?.into_iter().map(|layer| layer.id);
         // A lock belongs to the open file: the descriptor a view reads by is the one that holds it.
         let trees = upper.into_iter().chain(below).map(|id| Ok(self.hold(id)?.into_file()));
         let layers = Chain::new(trees.collect::<Result<_>>()?, Dialect::Trusted);

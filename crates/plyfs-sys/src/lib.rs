@@ -35,6 +35,7 @@ mod error;
 pub mod fs;
 mod listing;
 pub mod lock;
+pub mod mount;
 mod remove;
 pub mod xattr;
 
