@@ -32,7 +32,7 @@ use crate::{Container, Error, ErrorKind, Layer, Result, Store, layout};
 pub use plyfs_mount::Unmount;
 
 /// How many milliseconds are waited for what is on its way out, each time it is still seen: the mount of a process that was
-/// killed, the mounts of a namespace that ended.
+/// killed, the mounts of a namespace that ended, a look that somebody takes at a mount that is to end.
 const PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 32];
 
 /// How to mount.
@@ -391,6 +391,7 @@ impl Container {
     /// 3. The mark. One that was left behind names a mount that is none, and the next mount replaces it.
     ///
     /// Plain, it is [`ErrorKind::InUse`] while guards live and [`ErrorKind::Busy`] while programs work inside.
+    /// Those that merely look are waited for, which takes up to 63 ms where it is `Busy` in the end.
     /// Detaching takes it out of the caller's mount namespace, and out of every one where it is at the container's own
     /// `merged`; programs inside keep what they have open. A mount at another place in another namespace is
     /// [`ErrorKind::InUse`], one that another mount lies over [`ErrorKind::Busy`]: neither can be ended from here.
@@ -414,7 +415,7 @@ impl Container {
             return Ok(());
         };
         match seen.sight {
-            Sight::Open => plyfs_mount::unmount(&seen.path, how).map_err(|e| self.not_mounted(e))?,
+            Sight::Open => self.unmount_seen(&seen, how)?,
             Sight::Covered => return Err(self.is_at(&seen)),
             Sight::Elsewhere if how == Unmount::Plain || !seen.is_own => return Err(self.is_at(&seen)),
             Sight::Elsewhere => {}
@@ -429,6 +430,20 @@ impl Container {
         Mark::remove(transition.as_file())?;
         self.store.reached("unmount 3");
         Ok(())
+    }
+
+    /// Ends the mount, as soon as nobody looks at it: whoever asks where a container is mounted has the mount in use for the
+    /// length of one `statx(2)`, or longer where it has to wait for the processor there.
+    fn unmount_seen(&self, seen: &Seen, how: Unmount) -> Result<()> {
+        let mut result = plyfs_mount::unmount(&seen.path, how);
+        for pause in PAUSES {
+            if !matches!(&result, Err(error) if error.kind() == ErrorKind::Busy) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(pause));
+            result = plyfs_mount::unmount(&seen.path, how);
+        }
+        result.map_err(|e| self.not_mounted(e))
     }
 
     /// The error that it is mounted where this caller can do nothing about it.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use plyfs_store::{Container, ContainerOptions, ErrorKind, Mount, MountOptions, Removal, Unmount};
 use plyfs_testkit::require_root;
@@ -121,6 +122,36 @@ fn root_a_busy_mount_stays_until_it_is_detached() {
     drop(inside);
 }
 
+/// Waits until the thread sleeps in the kernel, as it does between two attempts.
+fn await_sleep(thread: rustix::thread::Pid) {
+    let call = format!("/proc/self/task/{}/syscall", thread.as_raw_nonzero());
+    let sleep = format!("{} ", nix::libc::SYS_clock_nanosleep);
+    let is_asleep = || fs::read_to_string(&call).is_ok_and(|text| text.starts_with(&sleep));
+    plyfs_testkit::process::wait_until(Duration::from_secs(20), is_asleep);
+}
+
+#[test]
+fn root_an_unmount_waits_for_whoever_takes_a_look_at_the_mount() {
+    require_root!();
+    let fixture = Fixture::new();
+    let _clean = Unmounted(&fixture);
+    let container = container(&fixture);
+    let mounted = mount(&container);
+    // As `statx(2)` has it for a moment.
+    let look = fs::File::open(mounted.path()).expect("opened");
+    mounted.keep();
+
+    let unmounting = rustix::thread::gettid();
+    let looker = std::thread::spawn(move || {
+        await_sleep(unmounting);
+        drop(look);
+    });
+    container.unmount(Unmount::Plain).expect("nobody works inside");
+
+    looker.join().expect("no panic");
+    assert_eq!(container.mounted_at().expect("asked"), None);
+}
+
 #[test]
 fn root_a_mount_in_another_namespace_is_seen_and_ended_by_detaching() {
     require_root!();
@@ -136,7 +167,7 @@ fn root_a_mount_in_another_namespace_is_seen_and_ended_by_detaching() {
         let own = fs::read_link("/proc/self/ns/mnt").expect("own namespace");
         fs::read_link(format!("/proc/{}/ns/mnt", other.id())).is_ok_and(|theirs| theirs != own)
     };
-    plyfs_testkit::process::wait_until(std::time::Duration::from_secs(20), || is_apart() && sees());
+    plyfs_testkit::process::wait_until(Duration::from_secs(20), || is_apart() && sees());
 
     container.remove(Removal::Force).expect("removed");
     let gone = !sees();
