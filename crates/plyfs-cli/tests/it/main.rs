@@ -7,6 +7,7 @@ mod filters;
 mod help;
 mod images;
 mod inspect;
+mod instructions;
 mod interrupt;
 mod json;
 mod leases;

@@ -1,5 +1,7 @@
 //! What each instruction makes of a config, and what is none.
 
+use serde_json::json;
+
 use super::*;
 
 /// What `instructions` make of `config`.
@@ -18,19 +20,24 @@ fn each_word_sets_its_field() {
         ("CMD", json!({"Cmd": []})),
         (r#"entrypoint ["/app"]"#, json!({"Entrypoint": ["/app"]})),
         ("ENV A=1 B='x y' C=\"q\\\"r\"", json!({"Env": ["A=1", "B=x y", "C=q\"r"]})),
-        ("ENV A one two", json!({"Env": ["A=one two"]})),
+        ("ENV A one  'two'", json!({"Env": ["A=one  two"]})),
+        ("ENV A=1 \\\n B=2", json!({"Env": ["A=1", "B=2"]})),
         (
             "EXPOSE 80 53/udp 8000-8002",
             json!({"ExposedPorts":
             {"53/udp": {}, "80/tcp": {}, "8000/tcp": {}, "8001/tcp": {}, "8002/tcp": {}}}),
         ),
         ("LABEL a=1 \"b c\"=2", json!({"Labels": {"a": "1", "b c": "2"}})),
-        ("ONBUILD RUN make", json!({"OnBuild": ["RUN make"]})),
+        ("LABEL a b", json!({"Labels": {"a": "b"}})),
+        (r#"ONBUILD RUN echo "a  $b""#, json!({"OnBuild": [r#"RUN echo "a  $b""#]})),
+        (r#"ONBUILD CMD ["a", "b"]"#, json!({"OnBuild": [r#"CMD ["a", "b"]"#]})),
+        ("HEALTHCHECK --retries=2 CMD x", json!({"Healthcheck": {"Test": ["CMD-SHELL", "x"], "Retries": 2}})),
         ("STOPSIGNAL SIGINT", json!({"StopSignal": "SIGINT"})),
         ("USER app:app", json!({"User": "app:app"})),
         (r#"VOLUME ["/data", "/log"]"#, json!({"Volumes": {"/data": {}, "/log": {}}})),
         ("VOLUME /data /log", json!({"Volumes": {"/data": {}, "/log": {}}})),
         ("WORKDIR /srv//app/../web/", json!({"WorkingDir": "/srv/web"})),
+        ("WORKDIR /a  b", json!({"WorkingDir": "/a  b"})),
     ] {
         assert_eq!(changed(json!({}), &[text]), expected, "{text}");
     }
@@ -44,6 +51,38 @@ fn what_was_there_is_kept_replaced_or_grown() {
     let expected = json!({"Env": ["PATH=/bin", "A=2", "B=3"], "Labels": {"a": "x", "z": "1"}, "WorkingDir": "/srv/app",
                           "User": "new", "Volumes": {"/v": {}}, "Unknown": [1]});
     assert_eq!(after, expected);
+}
+
+#[test]
+fn variables_are_those_of_the_config_and_of_the_instructions_before() {
+    let before = json!({"Env": ["PATH=/bin", "PORT=80"], "Shell": ["/bin/bash", "-ec"]});
+    let after = changed(
+        before,
+        &[
+            "ENV PATH=$PATH:/opt PORT=8080 SAME=$PORT",
+            "ENV NEXT=${PORT}1 NONE=$NONE",
+            "EXPOSE $PORT $NONE",
+            "LABEL $SAME=\"${NONE:-x y}\"",
+            "USER '$USER'",
+            "VOLUME [\"$PATH\"]",
+            "WORKDIR /srv/$PORT",
+            "CMD echo $PORT",
+        ],
+    );
+    let expected = json!({"Env": ["PATH=/bin:/opt", "PORT=8080", "SAME=80", "NEXT=80801", "NONE="],
+        "ExposedPorts": {"8080/tcp": {}}, "Labels": {"80": "x y"}, "User": "$USER", "Volumes": {"/bin:/opt": {}},
+        "WorkingDir": "/srv/8080", "Shell": ["/bin/bash", "-ec"], "Cmd": ["/bin/bash", "-ec", "echo $PORT"]});
+    assert_eq!(after, expected);
+}
+
+#[test]
+fn what_a_variable_makes_wrong_is_refused_when_it_is_known() {
+    for text in ["EXPOSE $PORT", "USER $NONE", "VOLUME $NONE", "WORKDIR \"$NONE\"", "STOPSIGNAL $PORT", "ENV $NONE=1"] {
+        let instruction: Instruction = text.parse().expect(text);
+        let Value::Object(mut config) = json!({"Env": ["PORT=http"]}) else { unreachable!() };
+        let error = apply(&[instruction], &mut config).expect_err(text);
+        assert!(error.to_string().contains("change ") && error.kind() == ErrorKind::InvalidInput, "{error}");
+    }
 }
 
 #[test]
@@ -78,6 +117,15 @@ fn what_is_no_instruction_is_refused_and_named() {
         "LABEL a='x",
         "USER x\\",
         "STOPSIGNAL",
+        "STOPSIGNAL banana",
+        "CMD [\"a\", 1]",
+        "ONBUILD",
+        "ONBUILD FROM x",
+        "ONBUILD onbuild RUN x",
+        "HEALTHCHECK",
+        "USER ${",
+        "USER ''",
+        "USER a\nENV b=1",
     ] {
         let error = text.parse::<Instruction>().expect_err(text);
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
