@@ -125,6 +125,9 @@ impl fmt::Display for Features {
 /// The two lower directories whose overlay is tried and thrown away.
 const PROBE_DIRS: [&str; 2] = ["probe-a", "probe-b"];
 
+/// A key that no kernel has.
+const NO_KEY: &str = "plyfs-probe";
+
 /// The attempts. Each makes a context of its own: what one refused must not colour the next.
 struct Probe<'a> {
     scratch: &'a OwnedFd,
@@ -151,7 +154,13 @@ impl Probe<'_> {
     }
 
     /// An unknown key is refused before its value is looked at, so any directory will do.
+    ///
+    /// Not so before Linux 6.5, where overlay's contexts keep whatever they are given until they are created: a kernel that
+    /// takes a key that nobody has says nothing about this one, and has not got it.
     fn appends(&self) -> Result<(), Errno> {
+        if fsconfig_set_string(self.open()?.as_fd(), NO_KEY, "/").is_ok() {
+            return Err(Errno::INVAL);
+        }
         fsconfig_set_string(self.open()?.as_fd(), LOWER_APPEND, "/")
     }
 

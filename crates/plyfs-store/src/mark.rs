@@ -197,11 +197,22 @@ fn identity(directory: &OwnedFd) -> Result<Identity> {
 /// The unique id of the mount whose root `path` below `dir` is, or `dir` itself where it is empty; `None` when that is no
 /// root of a mount or the kernel has no such ids.
 pub(crate) fn mount_id(dir: impl AsFd, path: &Path) -> Result<Option<u64>> {
-    let status = match fs::statx_at(dir, path.as_os_str(), MNT_ID_UNIQUE) {
+    id_of_root(dir, path, MNT_ID_UNIQUE)
+}
+
+/// The unique id of the mount that `path` shows, or before Linux 6.8 the one that the mount table has, which another gets
+/// once this one has ended; `None` when nothing is mounted there.
+pub(crate) fn mount_id_while_mounted(path: &Path) -> Result<Option<u64>> {
+    id_of_root(rustix::fs::CWD, path, MNT_ID_UNIQUE | StatxFlags::MNT_ID)
+}
+
+/// Asked for ids of both kinds, a kernel gives the one that it has and is unique.
+fn id_of_root(dir: impl AsFd, path: &Path, kinds: StatxFlags) -> Result<Option<u64>> {
+    let status = match fs::statx_at(dir, path.as_os_str(), kinds) {
         Err(error) if error.is_not_found() => return Ok(None),
         result => result.map_err(|e| Error::call("mount point", e))?,
     };
-    let is_known = status.stx_mask & MNT_ID_UNIQUE.bits() != 0;
+    let is_known = status.stx_mask & kinds.bits() != 0;
     Ok((is_known && is_mount_root(&status)).then_some(status.stx_mnt_id))
 }
 

@@ -116,7 +116,7 @@ enum Of {
         container: Box<Container>,
         guard: Lock,
     },
-    /// With the mount's unique id, where the kernel has such.
+    /// With the mount's id, where the kernel tells ids.
     Layer {
         _held: Lock,
         id: Option<u64>,
@@ -182,7 +182,7 @@ impl Drop for Mount {
 
 /// Ends a layer's mount, unless something else is what is at its path by now.
 fn unmount(path: &Path, id: Option<u64>) -> Result<()> {
-    if id.is_some() && mark::mount_id(rustix::fs::CWD, path)? != id {
+    if id.is_some() && mark::mount_id_while_mounted(path)? != id {
         return Err(Error::new(ErrorKind::Busy, format!("unmount {}: it is covered or was moved", path.display())));
     }
     plyfs_mount::unmount(path, Unmount::Plain).map_err(|e| Error::mount("unmount", e))
@@ -202,7 +202,7 @@ impl Layer {
         plyfs_mount::plan(stack, &options, self.store.features()?)
             .and_then(|plan| plan.mount_on(&place.directory))
             .map_err(named)?;
-        let id = mark::mount_id(rustix::fs::CWD, &place.path)?;
+        let id = mark::mount_id_while_mounted(&place.path)?;
         Ok(Mount { path: place.path, made: true, of: Some(Of::Layer { _held: held, id }) })
     }
 }

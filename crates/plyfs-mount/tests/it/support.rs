@@ -82,12 +82,13 @@ impl Home {
         let all = self.probe();
         let readable = all.without(Feature::LAYER_PATH_FD);
         let named = readable.without(Feature::LAYER_FD);
-        vec![
-            ("path-descriptors", all),
-            ("readable-descriptors", readable),
-            ("names", named),
-            ("classic", named.without(Feature::APPEND)),
-        ]
+        let ways = [
+            ("path-descriptors", all, Feature::LAYER_PATH_FD),
+            ("readable-descriptors", readable, Feature::LAYER_FD),
+            ("names", named, Feature::APPEND),
+            ("classic", named.without(Feature::APPEND), Feature::empty()),
+        ];
+        ways.into_iter().filter(|(.., needed)| all.has(*needed)).map(|(way, features, _)| (way, features)).collect()
     }
 }
 

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use plyfs_mount::Feature;
+use plyfs_mount::{Feature, Features};
 use plyfs_store::{
     CheckOptions, Container, ContainerOptions, Durability, ErrorKind, MountOptions, Removal, Severity, Store,
     StoreOptions, Unmount,
@@ -81,6 +82,23 @@ const CASES: [Case; 11] = [
         ..UNMOUNT
     },
 ];
+
+impl Case {
+    /// The steps it has on this kernel.
+    fn steps(&self) -> &'static [&'static str] {
+        if self.steps == MOUNT.steps && !makes_detached() { CLASSIC } else { self.steps }
+    }
+}
+
+/// Says whether this kernel makes a mount before it has a place.
+fn makes_detached() -> bool {
+    static MAKES: OnceLock<bool> = OnceLock::new();
+    *MAKES.get_or_init(|| {
+        let scratch = TempDir::new();
+        let opened = plyfs_sys::fs::open_dir(scratch.path()).expect("opened");
+        Features::probe(&opened).expect("probed").has(Feature::FSOPEN | Feature::APPEND)
+    })
+}
 
 /// A mount namespace that ends with the process.
 const APART: &[&str] = &["unshare", "--mount", "--propagation", "private"];
@@ -198,18 +216,19 @@ fn cut_everywhere(case: &Case) {
         }
         reached.insert(last);
     }
-    assert_eq!(reached, case.steps.iter().map(ToString::to_string).collect(), "{}: every step", case.name);
+    assert_eq!(reached, case.steps().iter().map(ToString::to_string).collect(), "{}: every step", case.name);
 }
 
 /// The mount that follows a killed one is killed too.
 fn cut_twice() {
-    for (first, second) in (2..=MOUNT.steps.len()).flat_map(|first| [2, 4, 5].map(|second| (first, second))) {
+    for (first, second) in (2..=MOUNT.steps().len()).flat_map(|first| [2, 4, 5].map(|second| (first, second))) {
         let begun = Begun::new(MOUNT.first);
         let _clean = Unmounted(&begun.fixture);
         let (before, then) = (start(&MOUNT, &begun, first), start(&MOUNT, &begun, second));
         assert!(before.is_killed);
         // A mount that is there needs none of the steps.
-        assert_eq!(then.is_killed, before.last != "mount 4", "behind {}", before.last);
+        let is_there = ["mount 4", "mount 5"].contains(&before.last.as_str());
+        assert_eq!(then.is_killed, !is_there, "behind {}", before.last);
         judge(&MOUNT, &begun, &format!("mount killed behind {} and {:?}", before.last, then.last));
     }
 }
@@ -218,7 +237,8 @@ fn cut_twice() {
 fn cut_and_unmounted() {
     let begun = Begun::new(MOUNT.first);
     let _clean = Unmounted(&begun.fixture);
-    assert_eq!(start(&MOUNT, &begun, 4).last, "mount 3");
+    let cut = MOUNT.steps().iter().position(|step| *step == "mount 3").expect("a step") + 1;
+    assert_eq!(start(&MOUNT, &begun, cut).last, "mount 3");
     unmounted(&begun.container);
     is_without_a_trace(&begun, "unmounted behind mount 3");
 }
