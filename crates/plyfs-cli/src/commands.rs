@@ -15,7 +15,7 @@ mod look;
 mod mounts;
 mod prune;
 mod removal;
-mod shapes;
+pub(crate) mod shapes;
 mod transfer;
 mod tree;
 mod whole;

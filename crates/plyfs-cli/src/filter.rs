@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use plyfs::{ErrorKind, Image, PruneOptions, Store};
 use serde_json::Value;
 
+use crate::commands::shapes::ConfigShape;
 use crate::exit::{Failure, Result};
 use crate::{glob, session, words};
 
@@ -144,8 +145,8 @@ fn has_labels(image: &Image, wanted: &[Label]) -> Result<bool> {
         }
         config => config?,
     };
-    let config: Value = serde_json::from_slice(&config).unwrap_or_default();
-    let labels = &config["config"]["Labels"];
+    let Some(config) = ConfigShape::of(image, &config) else { return Ok(false) };
+    let labels = &config.config["Labels"];
     Ok(wanted.iter().all(|label| label.fits(labels)))
 }
 

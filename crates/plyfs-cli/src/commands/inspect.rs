@@ -7,7 +7,7 @@ use plyfs::{Container, ErrorKind, Image, Inspected, Layer, Store, User};
 use serde_json::{Value, json};
 
 use crate::cli::Inspect;
-use crate::commands::shapes::{own_usage, path_text};
+use crate::commands::shapes::{ConfigShape, own_usage, path_text};
 use crate::exit::{Hinted, Result};
 use crate::human;
 use crate::session::Session;
@@ -60,9 +60,9 @@ fn container_shape(store: &Store, container: &Container) -> Result<Value> {
 
 fn image_shape(image: &Image) -> Result<Value> {
     let chain = image.layers()?;
-    let config: Value = serde_json::from_slice(&image.config()?).unwrap_or_default();
+    let config = ConfigShape::of(image, &image.config()?).unwrap_or_default();
     let diff_ids: Vec<_> = chain.iter().rev().map(|layer| layer.diff_id().map(|digest| digest.to_string())).collect();
-    let last = config["history"].as_array().and_then(|history| history.last());
+    let last = config.history.as_array().and_then(|history| history.last());
     let mut data = json!({});
     if let [top, below @ ..] = &chain[..] {
         if !below.is_empty() {
@@ -76,14 +76,14 @@ fn image_shape(image: &Image) -> Result<Value> {
         "RepoDigests": [],
         "Parent": "",
         "ManifestDigest": image.manifest_digest().map(|digest| digest.to_string()),
-        "Comment": text(&config["comment"]).or_else(|| text(&last?["comment"])).unwrap_or_default(),
+        "Comment": text(&config.comment).or_else(|| text(&last?["comment"])).unwrap_or_default(),
         "Created": image.created(),
         "Loaded": human::rfc3339(image.added_unix()),
-        "DockerVersion": text(&config["docker_version"]).unwrap_or_default(),
-        "Author": text(&config["author"]).unwrap_or_default(),
-        "Config": config["config"],
+        "DockerVersion": text(&config.docker_version).unwrap_or_default(),
+        "Author": text(&config.author).unwrap_or_default(),
+        "Config": config.config,
         "Architecture": image.architecture(),
-        "Variant": text(&config["variant"]),
+        "Variant": text(&config.variant),
         "Os": image.os(),
         "Size": image.usage()?.allocated,
         "GraphDriver": { "Name": DRIVER, "Data": data },

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use plyfs::{Container, ErrorKind, Image, Layer, Usage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::exit::Result;
+use crate::words;
 
 /// What a tree takes.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -54,6 +56,26 @@ impl ImageShape {
             allocated: usage.allocated,
             usage: usage.into(),
         })
+    }
+}
+
+/// What is shown of an image's config; a field that nobody asks for may be whatever it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ConfigShape {
+    pub(crate) config: Value,
+    pub(crate) history: Value,
+    pub(crate) comment: Value,
+    pub(crate) author: Value,
+    pub(crate) docker_version: Value,
+    pub(crate) variant: Value,
+}
+
+impl ConfigShape {
+    /// Reads it; with a warning where it nests too deep or has numbers too large to be shown, and then nothing.
+    pub(crate) fn of(image: &Image, bytes: &[u8]) -> Option<Self> {
+        let warn = |error: &serde_json::Error| words::warning(&format!("image {}: its config: {error}", image.id()));
+        serde_json::from_slice(bytes).inspect_err(warn).ok()
     }
 }
 
