@@ -5,7 +5,7 @@ use plyfs_diff::ExportOptions;
 use plyfs_store::{Container, Digest, Image, Progress, Reference, Store};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::pump;
+use crate::flow::{UNEVEN, pump};
 use crate::instruction::Instruction;
 use crate::publish::{Base, Words, publish, published, stage_image};
 
@@ -94,6 +94,7 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
     let base = base(store, container)?;
     let id = publish(store, progress, |operation| {
         let top = pump(
+            UNEVEN,
             |inlet| {
                 let exported = container.export_with(inlet, &options.export, progress);
                 exported.map(|made| (made.diff_id, made.size)).map_err(|error| Error::store("export", error))

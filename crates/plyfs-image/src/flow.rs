@@ -1,4 +1,4 @@
-//! One thread makes bytes, another takes them, and never more than a few chunks lie between.
+//! One thread makes bytes, another takes them, and never more than a bounded number of chunks lie between.
 //!
 //! Decompressing and hashing happen aside from unpacking this way, and a changeset is exported straight into
 //! the layer it becomes. The taker sees the end only after the maker has succeeded: a maker that failed is a
@@ -12,21 +12,27 @@ use plyfs_diff::{Digest, Digested};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::CHUNK;
 
-/// How many chunks may wait.
-const DEPTH: usize = 4;
+/// How many chunks may wait where both sides take about as long for each.
+pub(crate) const EVEN: usize = 4;
+/// How many chunks may wait where a tree is read on one side and written on the other: 8 MiB.
+///
+/// Long files cost whoever reads and digests them more, short ones whoever creates them. With fewer chunks between them
+/// each waits for the other in turn: a commit of 20,000 files takes a twentieth longer with four.
+pub(crate) const UNEVEN: usize = 32;
 
-/// Runs `make` on a thread of its own and `take` on this one, with a bounded queue of bytes between them.
+/// Runs `make` on a thread of its own and `take` on this one, with at most `depth` chunks waiting between them.
 ///
 /// What `make` returns is known to the taker once it has read to the end: the digest of the bytes, say.
 /// When both fail, the error is the maker's, unless it only says that nobody takes any more. What `take` leaves
 /// unread is read and dropped, so that the maker ends its checks.
 pub(crate) fn pump<M: Send, T>(
+    depth: usize,
     make: impl FnOnce(&mut Inlet<M>) -> Result<M> + Send,
     take: impl FnOnce(&mut Outlet<M>) -> Result<T>,
 ) -> Result<T> {
-    let (full, arriving) = sync_channel(DEPTH);
+    let (full, arriving) = sync_channel(depth);
     let (empty, returning) = channel();
-    let mut inlet = Inlet { full, returning, chunk: Vec::new() };
+    let mut inlet = Inlet { full, returning, spare: Vec::new(), chunk: Vec::new() };
     let mut outlet = Outlet { arriving, empty, chunk: Vec::new(), at: 0, end: None };
     std::thread::scope(|scope| {
         let maker = std::thread::Builder::new().name("plyfs-image".into()).spawn_scoped(scope, move || {
@@ -58,6 +64,8 @@ enum Message<M> {
 pub(crate) struct Inlet<M> {
     full: SyncSender<Message<M>>,
     returning: Receiver<Vec<u8>>,
+    /// Those that came back.
+    spare: Vec<Vec<u8>>,
     chunk: Vec<u8>,
 }
 
@@ -86,8 +94,10 @@ impl<M> Inlet<M> {
         }
     }
 
+    /// The chunk that came back last, which a processor's cache is likeliest to hold, or a new one.
     fn fresh_chunk(&mut self) -> Vec<u8> {
-        self.returning.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK))
+        self.spare.extend(self.returning.try_iter());
+        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK))
     }
 
     fn send(&mut self, message: Message<M>) -> io::Result<()> {
@@ -205,6 +215,7 @@ mod tests {
         let bytes: Vec<u8> = (0..3 * CHUNK as u32 + 77).map(|n| (n % 251) as u8).collect();
         for piece in [1000, CHUNK, CHUNK + 1] {
             let arrived = pump(
+                EVEN,
                 |inlet| bytes.chunks(piece).try_for_each(|chunk| inlet.write_all(chunk)).map_err(io_error),
                 |outlet| {
                     let mut arrived = Vec::new();
@@ -214,6 +225,7 @@ mod tests {
             assert!(arrived.expect("pumped") == bytes, "pieces of {piece}");
         }
         let filled = pump(
+            EVEN,
             |inlet| inlet.fill_from(&bytes[..]).map_err(io_error),
             |outlet| io::copy(outlet, &mut io::sink()).map_err(io_error),
         );
@@ -224,6 +236,7 @@ mod tests {
     fn a_maker_that_fails_is_a_read_error_and_its_reason_is_told() {
         let mut seen = None;
         let result = pump(
+            EVEN,
             |inlet| {
                 inlet.write_all(&[1; 1000]).map_err(io_error)?;
                 Err::<(), _>(Error::new(ErrorKind::Corrupt, "half way"))
@@ -241,6 +254,7 @@ mod tests {
     #[test]
     fn a_taker_that_fails_stops_the_maker_and_its_reason_is_told() {
         let result: Result<()> = pump(
+            EVEN,
             |inlet| inlet.fill_from(io::repeat(0)).map_err(io_error),
             |_| Err(Error::new(ErrorKind::NoSpace, "full")),
         );
@@ -251,6 +265,7 @@ mod tests {
     fn what_the_taker_leaves_is_still_made() {
         let mut finished = false;
         pump(
+            EVEN,
             |inlet| {
                 inlet.write_all(&vec![0; 20 * CHUNK]).map_err(io_error)?;
                 finished = true;

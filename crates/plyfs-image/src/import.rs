@@ -6,7 +6,7 @@ use plyfs_diff::{Chain, ExportOptions};
 use plyfs_store::{AppliedLayer, Image, Layer, LayerId, Operation, Progress, Reference, Stage, Store};
 
 use crate::error::{Error, Result};
-use crate::flow::pump;
+use crate::flow::{UNEVEN, pump};
 use crate::instruction::Instruction;
 use crate::publish::{Base, Words, publish, published, stage_image};
 use crate::source::{Source, Tree};
@@ -113,6 +113,7 @@ fn stage<'a>(
             unpack(operation, archive, &unwanted, parent, window, &what)
         }
         Tree::Directory(directory) => pump(
+            UNEVEN,
             |inlet| {
                 let out = progress.reader(inlet, Stage::Export, name, None);
                 let exported = plyfs_diff::export(&directory, &Chain::empty(), out, &ExportOptions::default());

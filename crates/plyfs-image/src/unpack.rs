@@ -6,7 +6,7 @@ use plyfs_store::{AppliedLayer, LayerId, Operation};
 
 use crate::compression::{Decoder, WindowLog};
 use crate::error::{Error, Result};
-use crate::flow::pump;
+use crate::flow::{EVEN, pump};
 use crate::patience::Unwanted;
 
 /// Where what is compressed is decompressed.
@@ -53,7 +53,7 @@ pub(crate) fn decompressed<T>(
             None => applied,
         };
     }
-    pump(|inlet| inlet.fill_from(&mut decoder).map_err(unreadable), |outlet| apply(outlet))
+    pump(EVEN, |inlet| inlet.fill_from(&mut decoder).map_err(unreadable), |outlet| apply(outlet))
 }
 
 /// A reader that keeps its failure, which the layers in between would only describe.
