@@ -39,8 +39,18 @@ impl Journal {
     /// same has replaced another. The next generation is the next chance.
     pub(crate) fn merge_if_due(&self, head: &Head) {
         if due(&head.runs) > 1 && self.looked.0.swap(head.generation, Ordering::Relaxed) < head.generation {
-            let _ = merge(&self.files);
+            let _ = merge_due(&self.files);
         }
+    }
+
+    /// Writes all runs anew as one, with index and table of its own; durable on return.
+    ///
+    /// For runs whose index or table is wrong, which [`Snapshot::misleading`](crate::Snapshot::misleading) tells: they are
+    /// read from end to end, without either. Waits for a merge that goes on. A run with a damaged block is an
+    /// error; then, and after a crash, the runs are as they were.
+    pub fn rewrite_runs(&self) -> Result<()> {
+        let _merging = self.files.disk.lock(MERGING).named(MERGING)?;
+        merge(&self.files, |runs| runs.len())
     }
 }
 
@@ -55,12 +65,17 @@ fn due(runs: &[RunRef]) -> usize {
     runs.iter().take_while(is_outgrown).count()
 }
 
-fn merge(files: &Files) -> Result<()> {
+fn merge_due(files: &Files) -> Result<()> {
     let Some(_merging) = files.disk.try_lock(MERGING).named(MERGING)? else { return Ok(()) };
+    merge(files, |runs| Some(due(runs)).filter(|count| *count > 1).unwrap_or_default())
+}
+
+/// Makes one of the newest runs, as many as are `wanted`; the caller holds the lock.
+fn merge(files: &Files, wanted: impl Fn(&[RunRef]) -> usize) -> Result<()> {
     let head = Head::decode(&head::read(&files.disk)?)?;
     head.require_writable()?;
-    let count = due(&head.runs);
-    if count < 2 {
+    let count = wanted(&head.runs);
+    if count == 0 {
         return Ok(());
     }
     let (inputs, is_oldest) = (&head.runs[..count], count == head.runs.len());

@@ -41,6 +41,7 @@
 
 mod index;
 mod table;
+mod verify;
 mod writer;
 
 use std::cmp::Ordering;

@@ -129,6 +129,9 @@ impl Salvage {
         for error in run.table_damage() {
             self.give_up(&error, "keys are found more slowly, and nothing is given up");
         }
+        for error in run.misleading() {
+            self.give_up(&error, "nothing is given up");
+        }
     }
 
     fn give_up_blocks(&mut self, broken: Option<(Error, u64)>) {

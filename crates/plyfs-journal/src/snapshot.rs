@@ -67,6 +67,16 @@ impl Snapshot {
         Ok(())
     }
 
+    /// What of the runs it is made of is wrong though it can be read; none of sound ones.
+    ///
+    /// A table that was written wrong has right checksums and gives wrong answers. So each run is read from end to end
+    /// and asked for each key it holds; nothing else does that. [`Journal::rewrite_runs`](crate::Journal::rewrite_runs)
+    /// is the cure.
+    #[must_use]
+    pub fn misleading(&self) -> Vec<Error> {
+        self.runs.iter().flat_map(|run| run.misleading()).collect()
+    }
+
     fn find(&self, key: &[u8]) -> Result<Option<Slice<'_>>> {
         let fingerprint = Fingerprint::of(key);
         if let Some(value) = self.tail.get(key, fingerprint) {

@@ -378,6 +378,15 @@ impl Store {
         }
     }
 
+    /// Has the journal write its runs anew; durable on return.
+    pub(crate) fn rewrite_runs(&self) -> Result<()> {
+        self.require_writable()?;
+        match &self.0.records {
+            Records::Journal(journal) => journal.rewrite_runs().map_err(|e| self.explain_full(e.into())),
+            Records::Salvaged { .. } => unreachable!("such a store is not writable"),
+        }
+    }
+
     pub(crate) fn require_writable(&self) -> Result<()> {
         if self.0.writable {
             return Ok(());

@@ -12,6 +12,7 @@
 //! | [`oci`] | images written by hand: any number of layers, any bytes |
 //! | [`tar_text`] | archives as text, any byte of any header |
 //! | [`peers`] | podman, buildah, skopeo, umoci and dockerd over private storage |
+//! | [`journal`] | a file of a journal made wrong with right checksums |
 //! | [`images`] | real images by buildah, images of 400 layers, images spoilt in every way |
 //!
 //! # What the machine needs
@@ -24,6 +25,7 @@
 //! the caller's line.
 
 pub mod images;
+pub mod journal;
 pub mod oci;
 pub mod peers;
 pub mod process;

@@ -9,6 +9,7 @@ mod interleaved;
 mod live;
 mod long_scan;
 mod merging;
+mod misleading;
 mod model;
 mod power;
 mod random;

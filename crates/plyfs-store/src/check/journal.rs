@@ -1,7 +1,8 @@
-//! The damaged places of the journal, a finding each.
+//! The places of the journal that are damaged or wrong, a finding each.
 
 use std::os::fd::OwnedFd;
 
+use plyfs_journal::Snapshot;
 use plyfs_sys::fs;
 
 use super::{Finding, FindingKind, Severity, report};
@@ -19,7 +20,17 @@ pub(crate) fn damage(root: &OwnedFd) -> Vec<Finding> {
     places.into_iter().map(finding).collect()
 }
 
-/// What is wrong with the journal as a finding.
+/// The damage of the journal as a finding.
 pub(crate) fn finding(problem: String) -> Finding {
-    Finding { severity: Severity::Error, kind: FindingKind::JournalDamaged, subject: "journal".to_owned(), problem }
+    of(FindingKind::JournalDamaged, problem)
+}
+
+/// A finding of each place of the journal that does not find what it holds, though its checksums are right.
+pub(super) fn misleading(journal: &Snapshot) -> Vec<Finding> {
+    let places = journal.misleading();
+    places.iter().map(|error| of(FindingKind::JournalMisleading, report(error))).collect()
+}
+
+fn of(kind: FindingKind, problem: String) -> Finding {
+    Finding { severity: Severity::Error, kind, subject: "journal".to_owned(), problem }
 }

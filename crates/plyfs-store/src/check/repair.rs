@@ -62,6 +62,8 @@ pub(super) enum Fix {
     ForgetBlob { layer: LayerId, blob: Digest },
     /// Moves into `aside/` what no record speaks of.
     MoveAside { place: Place, name: OsString },
+    /// Has the journal write its runs anew, as long as one of them is not right.
+    RewriteRuns,
     /// Does what opening does: takes back what dead operations staged.
     Recover,
     /// Notes where a container is mounted.
@@ -98,11 +100,26 @@ impl Store {
     /// Undoes what [`Self::check`] finds as far as that can be done without loss, and checks again. Durable on return.
     ///
     /// Short links, `link` and `lower` files, look-ups and totals are written anew from the records; what no record
-    /// speaks of is moved into the store's `aside/`, never deleted. Missing or changed content stays a finding. Other processes may go on working meanwhile.
+    /// speaks of is moved into the store's `aside/`, never deleted. Runs of the journal that do not find what they hold are
+    /// written anew. Missing or changed content stays a finding. Other processes may go on working meanwhile.
     pub fn repair(&self, options: &CheckOptions, progress: Progress<'_>) -> Result<Repaired> {
         self.require_root("repairing")?;
         let mut acts = Vec::new();
-        for Found { finding, fix } in self.find(options, progress)? {
+        let mut found = self.find(options, progress)?;
+        // While look-ups gave wrong answers, nothing else was looked at.
+        if found.iter().any(|found| matches!(found.fix, Some(Fix::RewriteRuns))) {
+            self.undo(found, &mut acts);
+            found = self.find(options, progress)?;
+        }
+        self.undo(found, &mut acts);
+        self.sync()?;
+        // The content was read once and no repair touches it; what was found of it stays true.
+        let left = self.find(options, progress)?;
+        Ok(Repaired { acts, left: left.into_iter().map(|found| found.finding).collect() })
+    }
+
+    fn undo(&self, found: Vec<Found>, acts: &mut Vec<Act>) {
+        for Found { finding, fix } in found {
             let Some(fix) = fix else { continue };
             match fix.apply(self) {
                 Ok(Some(done)) => acts.push(Act { finding, done }),
@@ -110,10 +127,6 @@ impl Store {
                 Err(error) => acts.push(Act { finding, done: format!("could not be repaired: {}", report(&error)) }),
             }
         }
-        self.sync()?;
-        // The content was read once and no repair touches it; what was found of it stays true.
-        let left = self.find(options, progress)?;
-        Ok(Repaired { acts, left: left.into_iter().map(|found| found.finding).collect() })
     }
 
     /// Moves a name of one of the store's directories into `aside/`, under the first name that is free there.
@@ -148,6 +161,12 @@ impl Fix {
             Self::Records { seen, change } => change.apply(store, seen),
             Self::ForgetBlob { layer, blob } => forget_blob(store, *layer, blob),
             Self::MoveAside { place, name } => move_stray(store, *place, name),
+            Self::RewriteRuns => {
+                if !store.snapshot()?.misleading().is_empty() {
+                    store.rewrite_runs()?;
+                }
+                Ok(Some("its runs were written anew".to_owned()))
+            }
             Self::Recover => {
                 store.recover()?;
                 Ok(Some("taken back".to_owned()))
