@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use plyfs::prelude::*;
-use plyfs::{CommitOptions, ContainerName, MountOptions, Reference, Removal, Unmount};
+use plyfs::{CommitOptions, ContainerName, Instruction, MountOptions, Reference, Removal, Unmount};
 use pyo3::prelude::*;
 
 use crate::changes::Changes;
@@ -114,13 +114,16 @@ impl Container {
         })
     }
 
-    #[pyo3(signature = (*, name, message, author, progress))]
+    #[pyo3(signature = (*, name, message, author, changes, cache_key, progress))]
+    #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python")]
     fn commit(
         &self,
         py: Python<'_>,
         name: Option<&str>,
         message: Option<String>,
         author: Option<String>,
+        changes: Vec<String>,
+        cache_key: Option<Vec<u8>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Image> {
         let image = watched_aside(py, progress, |progress| {
@@ -134,6 +137,10 @@ impl Container {
             if let Some(author) = author {
                 options = options.author(author);
             }
+            if let Some(key) = cache_key {
+                options = options.cache_key(key);
+            }
+            options = instructions(&changes)?.into_iter().fold(options, CommitOptions::change);
             Ok(self.0.commit(options, progress)?)
         });
         image.map(Image)
@@ -156,4 +163,9 @@ impl Container {
     fn view(&self, py: Python<'_>) -> PyResult<View> {
         detached(py, || Ok(self.0.view()?)).map(View)
     }
+}
+
+/// Reads instructions of a Dockerfile.
+pub(crate) fn instructions(changes: &[String]) -> Outcome<Vec<Instruction>> {
+    changes.iter().map(|change| Ok(change.parse::<Instruction>()?)).collect()
 }

@@ -1,12 +1,13 @@
 //! Images.
 
+use plyfs::prelude::*;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::error::detached;
 use crate::layer::Layer;
 use crate::store::Store;
-use crate::values::{self, Usage};
+use crate::values::{self, HistoryEntry, Usage};
 use crate::view::View;
 
 /// A config, a chain of layers, any number of names.
@@ -69,6 +70,11 @@ impl Image {
     fn layers(&self, py: Python<'_>) -> PyResult<Vec<Layer>> {
         let layers = detached(py, || Ok(self.0.layers()?))?;
         Ok(layers.into_iter().map(Layer).collect())
+    }
+
+    fn history(&self, py: Python<'_>) -> PyResult<Vec<HistoryEntry>> {
+        let entries = detached(py, || Ok(self.0.history()?))?;
+        Ok(entries.into_iter().map(HistoryEntry::from).collect())
     }
 
     fn usage(&self, py: Python<'_>) -> PyResult<Usage> {

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use plyfs::prelude::*;
 use plyfs::{
     Archive, CheckOptions, Compression, ContainerName, ContainerOptions, Durability, Format, ImportOptions, Inspected,
-    Parent, PruneOptions, Reference,
+    Parent, Platform, PruneOptions, Reference, Source,
 };
 use pyo3::prelude::*;
 
-use crate::container::Container;
+use crate::container::{Container, instructions};
 use crate::error::{Outcome, detached};
 use crate::file::{Input, reader, writing};
 use crate::image::Image;
@@ -54,8 +54,20 @@ impl Store {
         self.0.is_writable()
     }
 
-    fn load(&self, py: Python<'_>, input: Input, progress: Option<Py<PyAny>>) -> PyResult<Vec<Loaded>> {
-        let loaded = input.watched(py, progress, |source, progress| Ok(self.0.load(source, progress)?))?;
+    #[pyo3(signature = (input, *, platform, keep_blobs, progress))]
+    fn load(
+        &self,
+        py: Python<'_>,
+        input: Input,
+        platform: Option<&str>,
+        keep_blobs: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Vec<Loaded>> {
+        let loaded = input.watched(py, progress, |source, progress| {
+            let platform = platform.map(str::parse::<Platform>).transpose()?;
+            let source = platform.into_iter().fold(source.keep_blobs(keep_blobs), Source::platform);
+            Ok(self.0.load(source, progress)?)
+        })?;
         let parts = |loaded: plyfs::Loaded| {
             let names = loaded.names.iter().map(ToString::to_string).collect();
             (Image(loaded.image), names, loaded.skipped)
@@ -64,7 +76,8 @@ impl Store {
     }
 
     /// Writes images into an object with a method `write`, as one of the archive formats.
-    #[pyo3(signature = (images, file, *, format, compression, progress))]
+    #[pyo3(signature = (images, file, *, format, compression, level, progress))]
+    #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python")]
     fn save(
         &self,
         py: Python<'_>,
@@ -72,6 +85,7 @@ impl Store {
         file: Py<PyAny>,
         format: &str,
         compression: Option<&str>,
+        level: Option<u32>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let images: Vec<&plyfs::Image> = images.iter().map(|image| &image.0).collect();
@@ -80,41 +94,48 @@ impl Store {
             let compression = compression.map(str::parse::<Compression>).transpose()?;
             writing(file, raised, |out| {
                 let archive = if format == Format::OciArchive { Archive::oci(out) } else { Archive::docker(out) };
-                Ok(self.0.save(&images, compressed(archive, compression), progress)?)
+                Ok(self.0.save(&images, compressed(archive, compression, level), progress)?)
             })
         })
     }
 
     /// Writes images as an OCI layout in a directory.
-    #[pyo3(signature = (images, path, *, compression, progress))]
+    #[pyo3(signature = (images, path, *, compression, level, progress))]
     fn save_layout(
         &self,
         py: Python<'_>,
         images: Vec<PyRef<'_, Image>>,
         path: PathBuf,
         compression: Option<&str>,
+        level: Option<u32>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let images: Vec<&plyfs::Image> = images.iter().map(|image| &image.0).collect();
         watched_aside(py, progress, |progress| {
             let compression = compression.map(str::parse::<Compression>).transpose()?;
-            Ok(self.0.save(&images, compressed(Archive::layout(path), compression), progress)?)
+            Ok(self.0.save(&images, compressed(Archive::layout(path), compression, level), progress)?)
         })
     }
 
-    #[pyo3(signature = (input, *, name, parent, progress))]
+    #[pyo3(signature = (input, *, name, parent, message, changes, progress))]
+    #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python")]
     fn import_tree(
         &self,
         py: Python<'_>,
         input: Input,
         name: Option<&str>,
         parent: Option<PyRef<'_, Image>>,
+        message: Option<String>,
+        changes: Vec<String>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Image> {
         let parent = parent.as_ref().map(|image| &image.0);
         let image = input.watched(py, progress, |source, progress| {
             let name = name.map(str::parse::<Reference>).transpose()?;
-            Ok(self.0.import(source, ImportOptions::new().name(name).parent(parent), progress)?)
+            let options =
+                message.into_iter().fold(ImportOptions::new().name(name).parent(parent), ImportOptions::message);
+            let options = instructions(&changes)?.into_iter().fold(options, ImportOptions::change);
+            Ok(self.0.import(source, options, progress)?)
         });
         image.map(Image)
     }
@@ -165,6 +186,12 @@ impl Store {
     fn layers(&self, py: Python<'_>) -> PyResult<Vec<Layer>> {
         let layers = detached(py, || Ok(self.0.layers()?))?;
         Ok(layers.into_iter().map(Layer).collect())
+    }
+
+    /// Finds the layer made upon `parent` under a key.
+    fn cached(&self, py: Python<'_>, parent: Option<PyRef<'_, Layer>>, key: &[u8]) -> PyResult<Option<Layer>> {
+        let parent = parent.as_ref().map(|layer| &layer.0);
+        Ok(detached(py, || Ok(self.0.cached(parent, key)?))?.map(Layer))
     }
 
     fn remove_layer(&self, py: Python<'_>, layer: PyRef<'_, Layer>) -> PyResult<Pruned> {
@@ -253,11 +280,9 @@ impl Store {
     }
 }
 
-fn compressed(archive: Archive<'_>, compression: Option<Compression>) -> Archive<'_> {
-    match compression {
-        Some(compression) => archive.compression(compression),
-        None => archive,
-    }
+fn compressed(archive: Archive<'_>, compression: Option<Compression>, level: Option<u32>) -> Archive<'_> {
+    let archive = compression.into_iter().fold(archive, Archive::compression);
+    level.into_iter().fold(archive, Archive::level)
 }
 
 fn parent<'a>(on: Option<&'a On<'_>>) -> Parent<'a> {

@@ -22,6 +22,30 @@ pub(crate) fn exported(exported: &plyfs::Exported) -> Exported {
     (exported.diff_id.to_string(), exported.size, skipped)
 }
 
+/// One instruction of an image's history.
+#[derive(IntoPyObject)]
+pub(crate) struct HistoryEntry {
+    created: Option<String>,
+    created_by: Option<String>,
+    author: Option<String>,
+    comment: Option<String>,
+    layer: Option<String>,
+    usage: Usage,
+}
+
+impl From<plyfs::HistoryEntry> for HistoryEntry {
+    fn from(of: plyfs::HistoryEntry) -> Self {
+        Self {
+            created: of.created,
+            created_by: of.created_by,
+            author: of.author,
+            comment: of.comment,
+            layer: of.layer.map(|id| id.to_string()),
+            usage: usage(of.usage),
+        }
+    }
+}
+
 /// What a store holds.
 #[derive(IntoPyObject)]
 pub(crate) struct StoreUsage {

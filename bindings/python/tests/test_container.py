@@ -206,6 +206,26 @@ def test_a_commit_is_an_image_of_one_layer_more(store: plyfs.Store, container: p
         assert (root / "na\udcefve").read_text() == "x"
 
 
+def test_a_commit_changes_the_config_and_is_found_by_its_key(
+    store: plyfs.Store, container: plyfs.Container
+) -> None:
+    base = store.image("svc:1")
+    top = base.layers()[0]
+    assert store.cached(top, b"step 1") is None
+    changes = ["ENV LEVEL=debug", "ENV NEXT=${LEVEL}-2", 'ENTRYPOINT ["/app"]']
+    committed = container.commit("svc:2", message="why", changes=changes, cache_key=b"step 1")
+    assert committed.config()["config"] == {"Entrypoint": ["/app"], "Env": ["LEVEL=debug", "NEXT=debug-2"]}
+    cached = store.cached(top.id, b"step 1")
+    assert cached is not None and cached.id == committed.layers()[0].id
+    assert store.cached(top, b"step 2") is None and store.cached(None, b"step 1") is None
+    newest, *others = committed.history()
+    assert (newest.created_by, newest.comment, newest.layer) == ("plyfs commit", "why", cached.id)
+    assert newest.usage == cached.usage and len(others) == len(base.layers())
+    with pytest.raises(plyfs.InvalidInput, match="RUN make"):
+        container.commit("svc:3", changes=["RUN make"])
+    assert len(store.images()) == 2
+
+
 def test_a_commit_needs_no_name(store: plyfs.Store, container: plyfs.Container) -> None:
     assert container.commit().names == ()
     assert len(store.images()) == 2

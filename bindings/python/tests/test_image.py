@@ -103,6 +103,38 @@ def test_a_layout_is_a_directory(store: plyfs.Store, image: plyfs.Image, scratch
         image.save(io.BytesIO(), format="oci")
 
 
+def test_the_platform_asked_for_is_loaded_and_no_other(scratch: Path) -> None:
+    store = plyfs.Store(scratch / "platforms", durable=False)
+    data = archives.image(name="arm:1", architecture="arm64")
+    with pytest.raises(plyfs.Unsupported, match="linux/arm64"):
+        store.load(io.BytesIO(data), platform="s390x")
+    with pytest.raises(plyfs.InvalidInput, match="platform"):
+        store.load(io.BytesIO(data), platform="a/b/c/d")
+    assert store.images() == []
+    (image,) = store.load(io.BytesIO(data), platform="linux/arm64/v8")
+    assert image.architecture == "arm64"
+
+
+def test_blobs_that_are_kept_go_out_as_they_came(image: plyfs.Image, scratch: Path) -> None:
+    image.save(scratch / "hard.tar", format="oci-archive", compression="gzip", level=9)
+    image.save(scratch / "easy.tar", format="oci-archive", compression="gzip", level=1)
+    assert (scratch / "hard.tar").read_bytes() != (scratch / "easy.tar").read_bytes()
+    for kept in (True, False):
+        other = plyfs.Store(scratch / f"kept-{kept}", durable=False)
+        (same,) = other.load(scratch / "hard.tar", keep_blobs=kept)
+        same.save(scratch / "again.tar", format="oci-archive")
+        assert ((scratch / "again.tar").read_bytes() == (scratch / "hard.tar").read_bytes()) is kept
+    with pytest.raises(plyfs.InvalidInput, match="level"):
+        image.save(scratch / "no.tar", format="oci-archive", level=99)
+
+
+def test_an_import_takes_instructions_and_a_message(store: plyfs.Store, scratch: Path) -> None:
+    (scratch / "tree").mkdir()
+    image = store.import_(scratch / "tree", "tree:1", message="by hand", changes=["USER 7", "CMD /app"])
+    assert image.config()["config"] == {"User": "7", "Cmd": ["/bin/sh", "-c", "/app"]}
+    assert image.history()[0].comment == "by hand"
+
+
 def test_compression_makes_layers_smaller(store: plyfs.Store, scratch: Path) -> None:
     archive = archives.write(scratch / "big.tar", archives.image([{"zeros": bytes(1 << 20)}], "big:1"))
     (big,) = store.load(archive)

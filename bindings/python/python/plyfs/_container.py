@@ -1,6 +1,6 @@
 """Containers: a writable layer of their own over an image, a layer or nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -153,10 +153,18 @@ class Container:
         *,
         message: str | None = None,
         author: str | None = None,
+        changes: Iterable[str] = (),
+        cache_key: bytes | None = None,
         progress: Progress | None = None,
     ) -> Image:
-        """Makes what it changed the top layer of a new image. Durable on return; the container stays as it is."""
-        native = self._native.commit(name=name, message=message, author=author, progress=progress)
+        """Makes what it changed the top layer of a new image. Durable on return; the container stays as it is.
+
+        `changes` are instructions of a Dockerfile that change the config, such as ``ENV LEVEL=debug``. Under `cache_key`
+        `Store.cached` finds the new layer upon the container's parent.
+        """
+        native = self._native.commit(
+            name=name, message=message, author=author, changes=list(changes), cache_key=cache_key, progress=progress
+        )
         return Image(native, self._store)
 
     def rename(self, name: str) -> "Container":

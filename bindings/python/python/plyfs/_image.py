@@ -8,7 +8,7 @@ from . import _native
 from ._files import StrPath, SupportsWrite
 from ._html import size, table
 from ._layer import Layer
-from ._values import Compression, Format, Progress, Pruned, Usage
+from ._values import Compression, Format, HistoryEntry, Progress, Pruned, Usage
 from ._view import View
 
 if TYPE_CHECKING:
@@ -88,6 +88,10 @@ class Image:
         """Its layers, uppermost first."""
         return [Layer(native) for native in self._native.layers()]
 
+    def history(self) -> list[HistoryEntry]:
+        """How it came to be: the instructions its config tells of, newest first, each with the layer it made."""
+        return [HistoryEntry._of(entry) for entry in self._native.history()]
+
     def usage(self) -> Usage:
         """What its layers take together, shared or not."""
         return Usage(*self._native.usage())
@@ -98,10 +102,11 @@ class Image:
         *,
         format: Format = "docker-archive",
         compression: Compression | None = None,
+        level: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Writes it with all its names; see `Store.save`."""
-        self._store.save([self], target, format=format, compression=compression, progress=progress)
+        self._store.save([self], target, format=format, compression=compression, level=level, progress=progress)
 
     def remove(self) -> Pruned:
         """Removes it, its names, and those of its layers that nothing else stands on; see `Store.remove_image`."""

@@ -29,6 +29,14 @@ class _StoreUsage(TypedDict):
     total_inodes: int
     free_inodes: int
 
+class _HistoryEntry(TypedDict):
+    created: str | None
+    created_by: str | None
+    author: str | None
+    comment: str | None
+    layer: str | None
+    usage: _Usage
+
 class _Pruned(TypedDict):
     images: list[str]
     layers: list[str]
@@ -73,7 +81,7 @@ class Store:
     @property
     def is_writable(self) -> bool: ...
     def load(
-        self, input: _Path | SupportsRead, progress: _Progress | None
+        self, input: _Path | SupportsRead, *, platform: str | None, keep_blobs: bool, progress: _Progress | None
     ) -> list[tuple[Image, list[str], list[str]]]: ...
     def save(
         self,
@@ -82,13 +90,27 @@ class Store:
         *,
         format: str,
         compression: str | None,
+        level: int | None,
         progress: _Progress | None,
     ) -> None: ...
     def save_layout(
-        self, images: Sequence[Image], path: _Path, *, compression: str | None, progress: _Progress | None
+        self,
+        images: Sequence[Image],
+        path: _Path,
+        *,
+        compression: str | None,
+        level: int | None,
+        progress: _Progress | None,
     ) -> None: ...
     def import_tree(
-        self, input: _Path | SupportsRead, *, name: str | None, parent: Image | None, progress: _Progress | None
+        self,
+        input: _Path | SupportsRead,
+        *,
+        name: str | None,
+        parent: Image | None,
+        message: str | None,
+        changes: list[str],
+        progress: _Progress | None,
     ) -> Image: ...
     def apply(self, file: SupportsRead, *, parent: Layer | None, progress: _Progress | None) -> Layer: ...
     def image(self, name_or_id: str) -> Image: ...
@@ -98,6 +120,7 @@ class Store:
     def remove_image(self, image: Image) -> _Pruned: ...
     def layer(self, id: str) -> Layer: ...
     def layers(self) -> list[Layer]: ...
+    def cached(self, parent: Layer | None, key: bytes) -> Layer | None: ...
     def remove_layer(self, layer: Layer) -> _Pruned: ...
     def create(
         self,
@@ -148,6 +171,7 @@ class Image:
     @property
     def os(self) -> str | None: ...
     def config(self) -> bytes: ...
+    def history(self) -> list[_HistoryEntry]: ...
     def layers(self) -> list[Layer]: ...
     def usage(self) -> _Usage: ...
     def view(self) -> View: ...
@@ -211,7 +235,14 @@ class Container:
     def changes(self) -> Changes: ...
     def export(self, file: SupportsWrite, progress: _Progress | None) -> tuple[str, int, list[str]]: ...
     def commit(
-        self, *, name: str | None, message: str | None, author: str | None, progress: _Progress | None
+        self,
+        *,
+        name: str | None,
+        message: str | None,
+        author: str | None,
+        changes: list[str],
+        cache_key: bytes | None,
+        progress: _Progress | None,
     ) -> Image: ...
     def rename(self, name: str) -> Container: ...
     def remove(self, *, force: bool) -> None: ...

@@ -46,14 +46,23 @@ class Store:
 
     # Images
 
-    def load(self, source: StrPath | SupportsRead, *, progress: Progress | None = None) -> list[Image]:
+    def load(
+        self,
+        source: StrPath | SupportsRead,
+        *,
+        platform: str | None = None,
+        keep_blobs: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Image]:
         """Loads every image of a docker-archive, an OCI archive or an OCI layout, all or none.
 
         `source` is a path or a binary file object. Durable on return; what the store has already is not stored
-        again.
+        again. Where an index offers images for several platforms, that for `platform`, such as ``linux/arm64``, is
+        taken, by default this machine's. With `keep_blobs` compressed layers are kept as they came, so that they are
+        saved as the same blobs.
         """
         with reading(source) as input:
-            loaded = self._native.load(input, progress)
+            loaded = self._native.load(input, platform=platform, keep_blobs=keep_blobs, progress=progress)
         return [Image(native, self, tuple(skipped)) for native, _, skipped in loaded]
 
     def save(
@@ -63,11 +72,13 @@ class Store:
         *,
         format: Format = "docker-archive",
         compression: Compression | None = None,
+        level: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Writes images with all their names, layers they share once; the same images give the same bytes.
 
-        Layers of a docker-archive are plain unless asked otherwise, those of the OCI formats gzip. The format
+        Layers of a docker-archive are plain unless asked otherwise, those of the OCI formats gzip; `level` is 1 to 9 for
+        gzip, 1 to 19 for zstd. The format
         ``oci`` is a layout in a directory: it needs a path, and adds to the layout that is there. Nothing is
         synced. When it fails, a file that was given by its path is removed.
         """
@@ -75,14 +86,14 @@ class Store:
         if format == "oci":
             if hasattr(target, "write"):
                 raise TypeError("an OCI layout is a directory: give a path")
-            self._native.save_layout(natives, target, compression=compression, progress=progress)
+            self._native.save_layout(natives, target, compression=compression, level=level, progress=progress)
             return
         if format not in ("docker-archive", "oci-archive"):
             raise ValueError(f"{format!r} is no format: docker-archive, oci-archive or oci")
         if compression not in (None, "none", "gzip", "zstd"):
             raise ValueError(f"{compression!r} is no compression: none, gzip or zstd")
         with writing(target) as file:
-            self._native.save(natives, file, format=format, compression=compression, progress=progress)
+            self._native.save(natives, file, format=format, compression=compression, level=level, progress=progress)
 
     def import_(
         self,
@@ -90,12 +101,19 @@ class Store:
         name: str | None = None,
         *,
         parent: Image | str | None = None,
+        message: str | None = None,
+        changes: Iterable[str] = (),
         progress: Progress | None = None,
     ) -> Image:
-        """Makes a tar archive or a directory one layer, upon `parent` or nothing, and an image of it."""
+        """Makes a tar archive or a directory one layer, upon `parent` or nothing, and an image of it.
+
+        `changes` are instructions of a Dockerfile; see `Container.commit`.
+        """
         below = None if parent is None else self._found(parent)._native
         with reading(source) as input:
-            native = self._native.import_tree(input, name=name, parent=below, progress=progress)
+            native = self._native.import_tree(
+                input, name=name, parent=below, message=message, changes=list(changes), progress=progress
+            )
         return Image(native, self)
 
     def image(self, name_or_id: str) -> Image:
@@ -146,6 +164,15 @@ class Store:
         with opened(changeset) as file:
             native = self._native.apply(file, parent=None if below is None else below._native, progress=progress)
         return Layer(native)
+
+    def cached(self, parent: Layer | str | None, key: bytes) -> Layer | None:
+        """Finds the layer that was last committed upon `parent` under this key; None when there is none any more.
+
+        Nothing keeps it from a `prune` but what stands on it: create a container on it first.
+        """
+        below = self.layer(parent) if isinstance(parent, str) else parent
+        native = self._native.cached(None if below is None else below._native, key)
+        return None if native is None else Layer(native)
 
     def remove_layer(self, layer: Layer | str) -> Pruned:
         """Removes a layer; one that something stands on raises `InUse`."""

@@ -78,6 +78,32 @@ class Usage:
         return Usage(self.apparent + other.apparent, self.allocated + other.allocated, self.inodes + other.inodes)
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One instruction of an image's history: when, by what, by whom and why, as the config says.
+
+    `layer` is the id of the layer it made and `usage` what that takes; one that only changed the config made none.
+    """
+
+    created: str | None
+    created_by: str | None
+    author: str | None
+    comment: str | None
+    layer: str | None
+    usage: Usage
+
+    @classmethod
+    def _of(cls, native: "_native._HistoryEntry") -> Self:
+        return cls(
+            created=native["created"],
+            created_by=native["created_by"],
+            author=native["author"],
+            comment=native["comment"],
+            layer=native["layer"],
+            usage=Usage(*native["usage"]),
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreUsage:
     """What a store holds, what it shares, and what copies would have cost.
