@@ -8,6 +8,7 @@ mod bench;
 mod demo;
 mod faults;
 mod fuzz;
+mod guest;
 mod header;
 mod model;
 mod powercut;
@@ -53,6 +54,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Cut the power under a working store, on real file systems, and look at what is left
     Powercut(powercut::Args),
+    /// Run the tests of mounts and of the store under Debian's kernel, in a virtual machine
+    Guest(guest::Args),
     /// Write include/plyfs.h from the C door
     Header(header::Args),
     /// Check what no compiler checks: first lines, stray words, dependency arrows
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Soak(args) => soak::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Powercut(args) => powercut::run(&args),
+        Command::Guest(args) => guest::run(&args),
         Command::Header(args) => header::run(&args),
         Command::Tidy => tidy::run(),
         Command::Setup => setup::run(),

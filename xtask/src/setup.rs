@@ -69,6 +69,11 @@ pub(crate) fn run() -> Result<()> {
     virtual_environment()
 }
 
+/// Asks the servers which packages there are.
+pub(crate) fn update() -> Result<()> {
+    patiently(|| apt(&["update"]))
+}
+
 /// Installs packages that one chore needs beside those.
 pub(crate) fn also(packages: &[&'static str]) -> Result<()> {
     install(&missing(packages.iter().copied())?)
@@ -115,15 +120,15 @@ fn install(packages: &[&str]) -> Result<()> {
     if !geteuid().is_root() {
         bail!("not root: install first {}", packages.join(" "));
     }
-    let apt = |arguments: &[&str]| {
-        let mut apt = command("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive");
-        apt.args(["-qq", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"]).args(arguments);
-        check(&mut apt)
-    };
     println!("installing {}", packages.join(" "));
-    patiently(|| apt(&["update"]))?;
+    update()?;
     patiently(|| apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat()))
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    let mut apt = command("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive");
+    check(apt.args(["-qq", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"]).args(arguments))
 }
 
 /// Makes the virtual environment anew unless it holds exactly what is asked for.
@@ -154,7 +159,8 @@ fn python() -> Result<PathBuf> {
     bail!("python3: none of 3.11 or newer that has venv and ensurepip")
 }
 
-fn patiently(mut step: impl FnMut() -> Result<()>) -> Result<()> {
+/// Tries a step that talks to a server a few times.
+pub(crate) fn patiently(mut step: impl FnMut() -> Result<()>) -> Result<()> {
     for attempt in 1..TRIES {
         match step() {
             Ok(()) => return Ok(()),

@@ -52,6 +52,11 @@ const PARTS: &[Part] = &[
         run: Run::Xtask(|_| words(&["powercut", "--cuts", "1000", "--seed", "100"])),
     },
     Part {
+        name: "guest",
+        what: "all tests of mounts and of the store pass under Debian's kernel",
+        run: Run::Xtask(|_| words(&["guest"])),
+    },
+    Part {
         name: "fuzz",
         what: "no reader of foreign bytes breaks, each fuzzed for a share of the time",
         // Ten targets, two at a time.

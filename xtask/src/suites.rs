@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+pub(crate) use self::rust::WORKSPACE;
 use crate::run::{self, stream};
 use crate::tally::Tally;
-use crate::{powercut, tidy, tree};
+use crate::{guest, powercut, tidy, tree};
 
 /// Longest run of one command.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
@@ -46,6 +47,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "torture", what: "processes killed at random lose and leave nothing", run: fire::torture },
     Suite { name: "powercut", what: "cuts of real file systems lose nothing acknowledged", run: powercut_suite },
     Suite { name: "faults", what: "a system call that fails does no harm, whichever it is", run: fire::faults },
+    Suite { name: "guest", what: "Debian's kernel mounts as this one does, and NFS is refused", run: guest_suite },
     Suite { name: "docs", what: "rustdoc warns of nothing", run: rust::docs },
     Suite { name: "header", what: "the header is current and compiles alone as C11 and C++17", run: c::header },
     Suite { name: "c", what: "the C examples compile without a warning and run", run: c::examples },
@@ -65,14 +67,18 @@ fn powercut_suite(_: &Session, tally: &mut Tally) -> Result<()> {
     powercut::suite(tally)
 }
 
+fn guest_suite(session: &Session, tally: &mut Tally) -> Result<()> {
+    guest::suite(tally, &session.logs().join("guest"))
+}
+
 /// Builds the command `plyfs`, with the features that the tests are built with.
 pub(crate) fn build_command() -> Result<()> {
-    run::check(run::cargo().args([&["build", "--quiet"], &rust::WORKSPACE[..], &["--bin", "plyfs"]].concat()))
+    run::check(run::cargo().args([&["build", "--quiet"], &WORKSPACE[..], &["--bin", "plyfs"]].concat()))
 }
 
 /// Builds an example of the workspace's, with the features that the tests are built with.
 pub(crate) fn build_example(name: &str) -> Result<()> {
-    run::check(run::cargo().args([&["build", "--quiet"], &rust::WORKSPACE[..], &["--example", name]].concat()))
+    run::check(run::cargo().args([&["build", "--quiet"], &WORKSPACE[..], &["--example", name]].concat()))
 }
 
 /// What all suites of one run share.
@@ -126,7 +132,7 @@ impl Session {
 
     /// Builds the command and the library, with the same features everywhere so that nothing is compiled twice.
     fn build(&self, log: &str) -> Result<()> {
-        self.need(log, &mut self.cargo(&[&["build"], &rust::WORKSPACE[..]].concat()))
+        self.need(log, &mut self.cargo(&[&["build"], &WORKSPACE[..]].concat()))
     }
 
     /// One command that passes or fails as a whole.

@@ -11,7 +11,7 @@ use super::Session;
 use crate::tally::{Tally, libtest};
 
 /// All crates but the extension module, whose interpreter only maturin brings.
-pub(super) const WORKSPACE: [&str; 4] = ["--workspace", "--exclude", "plyfs-python", "--locked"];
+pub(crate) const WORKSPACE: [&str; 4] = ["--workspace", "--exclude", "plyfs-python", "--locked"];
 
 pub(super) fn format(session: &Session, tally: &mut Tally) -> Result<()> {
     session.check("format", tally, &mut session.cargo(&["fmt", "--all", "--check"]))
