@@ -204,7 +204,7 @@ typedef struct plyfs_changes plyfs_changes;
 /// A writable layer over an image or over nothing, with a name.
 typedef struct plyfs_container plyfs_container;
 
-/// Containers, sorted by name.
+/// Containers, sorted by name, or as they were asked for.
 typedef struct plyfs_containers plyfs_containers;
 
 /// What went wrong in one call.
@@ -580,6 +580,18 @@ int32_t plyfs_store_create_with(const struct plyfs_store *store,
                                 const struct plyfs_container_options *options,
                                 struct plyfs_container **container,
                                 struct plyfs_error **err);
+
+/// Creates a container for each of the `name_count` names, up to 1024: all, or none with an error that names the one that
+/// could not be. The list has them in the order of the names. The options are of all of them, may be NULL, and have no
+/// name; without an `image` they begin empty. Durable on return, at the price of one sync. PLYFS_ERR_EXISTS when a
+/// name is taken, PLYFS_ERR_INVALID_INPUT when it is given twice.
+int32_t plyfs_store_create_all(const struct plyfs_store *store,
+                               const char *image,
+                               const char *const *names,
+                               size_t name_count,
+                               const struct plyfs_container_options *options,
+                               struct plyfs_containers **containers,
+                               struct plyfs_error **err);
 
 /// How many containers a list has; 0 for NULL.
 size_t plyfs_containers_count(const struct plyfs_containers *containers);

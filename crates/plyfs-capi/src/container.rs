@@ -34,7 +34,7 @@ impl Handle for plyfs_container {
     const NAME: &'static str = "container";
 }
 
-/// Containers, sorted by name.
+/// Containers, sorted by name, or as they were asked for.
 #[derive(Debug)]
 pub struct plyfs_containers(Vec<plyfs_container>);
 
@@ -148,12 +148,54 @@ pub unsafe extern "C" fn plyfs_store_create_with(
 }
 
 fn create(store: &plyfs_store, image: Option<&str>, options: ContainerOptions) -> Outcome<plyfs_container> {
+    let created = create_all(store, image, vec![options])?;
+    Ok(created.0.into_iter().next().expect("one was asked for"))
+}
+
+fn create_all(store: &plyfs_store, image: Option<&str>, wanted: Vec<ContainerOptions>) -> Outcome<plyfs_containers> {
     let store = &store.store;
-    let container = match image {
-        Some(name) => store.create(&store.image(name)?, options.image_name(name))?,
-        None => store.create(Parent::Empty, options)?,
+    let created = match image {
+        Some(name) => {
+            let wanted = wanted.into_iter().map(|options| options.image_name(name));
+            store.create_all(&store.image(name)?, wanted)?
+        }
+        None => store.create_all(Parent::Empty, wanted)?,
     };
-    Ok(container.into())
+    Ok(created.into_iter().map(plyfs_container::from).collect())
+}
+
+/// Creates a container for each of the `name_count` names, up to 1024: all, or none with an error that names the one that
+/// could not be. The list has them in the order of the names. The options are of all of them, may be NULL, and have no
+/// name; without an `image` they begin empty. Durable on return, at the price of one sync. PLYFS_ERR_EXISTS when a
+/// name is taken, PLYFS_ERR_INVALID_INPUT when it is given twice.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_store_create_all(
+    store: *const plyfs_store,
+    image: *const c_char,
+    names: *const *const c_char,
+    name_count: usize,
+    options: *const plyfs_container_options,
+    containers: *mut *mut plyfs_containers,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard(err, || {
+        // SAFETY: the header demands a live store, NUL-terminated texts, a structure of its size, a writable place.
+        let (store, image, options, place) = unsafe {
+            (borrow(store)?, input::optional(image, "name of the image")?, sized::read(options)?, output(containers)?)
+        };
+        // SAFETY: the header demands as many texts as it is told there are.
+        let names = unsafe { input::texts(names, name_count, "name of a container") }?;
+        let options = match options {
+            Some(options) if !options.name.is_null() => {
+                return Err(Failure::invalid("container options: a name for several containers"));
+            }
+            // SAFETY: the header demands of the structure what `convert` asks for.
+            Some(options) => unsafe { options.convert() }?,
+            None => ContainerOptions::new(),
+        };
+        let wanted = names.into_iter().map(|name| Ok(options.clone().name(name.parse()?)));
+        place.give(create_all(store, image, wanted.collect::<Outcome<Vec<_>>>()?)?)
+    })
 }
 
 /// How many containers a list has; 0 for NULL.

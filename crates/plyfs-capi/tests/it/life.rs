@@ -360,6 +360,60 @@ fn root_a_container_is_found_and_says_what_it_was_created_with() {
 }
 
 #[test]
+fn root_many_containers_are_created_at_once_or_none() {
+    plyfs_testkit::require_root!();
+    let ground = Ground::new();
+    let labels = [c"tier=web".as_ptr()];
+    let options = |name| plyfs_container_options {
+        size: size_of::<plyfs_container_options>(),
+        flags: PLYFS_CONTAINER_READ_ONLY,
+        name,
+        labels: labels.as_ptr(),
+        label_count: 1,
+    };
+    let (image, shared) = (c"svc:1".as_ptr(), options(null()));
+    let create = |names: &[&std::ffi::CStr], options: *const plyfs_container_options, list, err| {
+        let names: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+        // SAFETY: the store is live, texts are NUL-terminated, the structure as large as it says, outputs writable.
+        unsafe { plyfs_store_create_all(ground.store, image, names.as_ptr(), names.len(), options, list, err) }
+    };
+    let mut none = null_mut();
+    // SAFETY: handles are live, texts NUL-terminated, outputs writable.
+    unsafe {
+        let made = given(|list, err| create(&[c"web-2", c"web-1", c"web-3"], &shared, list, err));
+        assert_eq!(plyfs_containers_count(made), 3);
+        for (index, name) in ["web-2", "web-1", "web-3"].iter().enumerate() {
+            let container = plyfs_containers_get(made, index);
+            assert_eq!(
+                text(plyfs_container_name(container)).as_deref(),
+                Some(*name),
+                "in the order they were asked for"
+            );
+            assert_eq!(text(plyfs_container_image_name(container)).as_deref(), Some("svc:1"));
+            assert_eq!(text(plyfs_container_label_value(container, 0)).as_deref(), Some("web"));
+            assert!(plyfs_container_is_read_only(container));
+        }
+        plyfs_containers_free(made);
+
+        let message = fails(PLYFS_ERR_EXISTS, |err| create(&[c"new", c"web-3"], &shared, &mut none, err));
+        assert!(message.contains("web-3"), "{message}");
+        let message = fails(PLYFS_ERR_INVALID_INPUT, |err| create(&[c"twice", c"twice"], null(), &mut none, err));
+        assert!(message.contains("twice"), "{message}");
+        fails(PLYFS_ERR_INVALID_INPUT, |err| create(&[c"new"], &options(c"another".as_ptr()), &mut none, err));
+        let many = vec![c"many"; 1025];
+        fails(PLYFS_ERR_INVALID_INPUT, |err| create(&many, null(), &mut none, err));
+        let empty = given(|list, err| create(&[], null(), list, err));
+        assert_eq!(plyfs_containers_count(empty), 0);
+        plyfs_containers_free(empty);
+
+        let list = given(|list, err| plyfs_store_containers(ground.store, list, err));
+        assert_eq!(plyfs_containers_count(list), 3, "a call that failed made none");
+        plyfs_containers_free(list);
+    }
+    assert!(none.is_null(), "an output was written by a failed call");
+}
+
+#[test]
 fn root_a_spec_says_how_a_runtime_would_mount() {
     plyfs_testkit::require_root!();
     let ground = Ground::new();

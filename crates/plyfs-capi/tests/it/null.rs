@@ -58,6 +58,7 @@ fn functions_that_need_something_refuse_null() {
         refuses(|err| plyfs_store_save_layout(null(), null(), 1, 0, null(), None, null_mut(), err));
         refuses(|err| plyfs_store_create(null(), null(), null(), null_mut(), err));
         refuses(|err| plyfs_store_create_with(null(), null(), null(), null_mut(), err));
+        refuses(|err| plyfs_store_create_all(null(), null(), null(), 0, null(), null_mut(), err));
         refuses(|err| plyfs_image_layer_count(null(), null_mut(), err));
         refuses(|err| plyfs_image_config(null(), null_mut(), null_mut(), err));
         refuses(|err| plyfs_image_get_usage(null(), null_mut(), err));
@@ -167,6 +168,9 @@ fn behind_a_store_each_needed_pointer_is_checked_by_itself() {
         refuses(|err| plyfs_store_create(store, null(), name, &mut container, err));
         refuses(|err| plyfs_store_create(store, name, null(), null_mut(), err));
         refuses(|err| plyfs_store_create_with(store, null(), null(), null_mut(), err));
+        refuses(|err| plyfs_store_create_all(store, null(), [name].as_ptr(), 1, null(), null_mut(), err));
+        refuses(|err| plyfs_store_create_all(store, null(), null(), 1, null(), &mut containers, err));
+        refuses(|err| plyfs_store_create_all(store, null(), [null()].as_ptr(), 1, null(), &mut containers, err));
 
         ok(|err| plyfs_store_images(store, &mut images, err));
         ok(|err| plyfs_store_containers(store, &mut containers, err));
