@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use plyfs_diff::DigestWriter;
 use plyfs_sys::fs;
-use rustix::fs::Mode;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::tar::TarWriter;
 use super::{KeptForm, OutgoingLayer, Packing, Scratch};
@@ -164,17 +165,34 @@ fn pack(layer: &OutgoingLayer<'_>, packing: Packing, output: impl Write) -> Resu
     Ok(Promise { digest, size })
 }
 
-/// Lets `write` fill a new file and rename it to the name it returns; nothing is left when it fails.
+/// Lets `write` fill a new file and give it the name it returns; nothing is left when it fails.
+///
+/// Where the file system can, the file has no name until it is whole, so that nothing is left of a process that is killed
+/// either.
 fn renamed(directory: &OwnedFd, write: impl FnOnce(&File) -> Result<String>) -> Result<()> {
+    let failed = |error| Error::call("layout", error);
     let mut random = [0; 8];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
         .map_err(|errno| Error::new(ErrorKind::from_errno(errno), "getrandom"))?;
     let temporary = format!(".plyfs-{:016x}", u64::from_ne_bytes(random));
-    let file = fs::create_file_at(directory, &temporary, FILE_MODE).map_err(|error| Error::call("layout", error))?;
-    let renamed = write(&File::from(file)).and_then(|name| {
+    let (file, is_named) = match fs::open_at(directory, ".", OFlags::TMPFILE | OFlags::RDWR, FILE_MODE) {
+        // EISDIR is how a kernel answers that does not know the flag.
+        Err(error) if matches!(error.errno(), Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+            (fs::create_file_at(directory, &temporary, FILE_MODE).map_err(failed)?, true)
+        }
+        opened => (opened.map_err(failed)?, false),
+    };
+    let file = File::from(file);
+    let renamed = write(&file).and_then(|name| {
+        if !is_named {
+            // Linking cannot replace what is there, renaming can.
+            let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
+            rustix::fs::linkat(CWD, nameless, directory, &temporary, AtFlags::SYMLINK_FOLLOW)
+                .map_err(|errno| Error::new(ErrorKind::from_errno(errno), "layout: linkat").because(errno))?;
+        }
         fs::chmod_at(directory, &temporary, FILE_MODE) // whatever the umask is
             .and_then(|()| fs::rename_at(directory, &temporary, directory, &name))
-            .map_err(|error| Error::call("layout", error))
+            .map_err(failed)
     });
     if renamed.is_err() {
         let _ = fs::unlink_at(directory, &temporary); // best effort: the error matters more

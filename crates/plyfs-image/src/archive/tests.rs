@@ -160,6 +160,25 @@ fn a_layer_that_fails_in_a_layout_leaves_no_file() {
 }
 
 #[test]
+fn a_file_of_a_layout_has_no_name_until_it_is_whole() {
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    let blobs = temp.path().join("blobs/sha256");
+    let mut image = outgoing(&[1], &["a:1"], true);
+    let whole = std::mem::replace(&mut image.layers[0].write, Box::new(|_| Ok(())));
+    image.layers[0].write = Box::new(move |out| {
+        whole(out)?;
+        let names: Vec<_> =
+            std::fs::read_dir(&blobs).expect("listed").map(|entry| entry.expect("one").path()).collect();
+        assert!(names.is_empty(), "who is killed now leaves {names:?}");
+        Ok(())
+    });
+    for _ in 0..2 {
+        write(std::slice::from_ref(&image), Archive::layout(temp.path()), 2, &|| Ok(None)).expect("written");
+        std::fs::remove_dir_all(temp.path().join("blobs")).expect("removed");
+    }
+}
+
+#[test]
 fn formats_and_compressions_are_read_as_they_print() {
     for format in [Format::DockerArchive, Format::OciArchive, Format::OciLayout] {
         assert_eq!(format.to_string().parse::<Format>().expect("a format"), format);
