@@ -224,6 +224,9 @@ pub(crate) struct Load {
     /// Archive, layout directory, or - for standard input
     #[arg(value_name = "FILE|DIR|-", default_value = "-")]
     pub(crate) source: PathBuf,
+    /// The same, as docker and podman spell it
+    #[arg(short, long, value_name = "FILE|DIR|-", conflicts_with = "source")]
+    pub(crate) input: Option<PathBuf>,
     /// Take the image for this platform where there are several [default: this machine's]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
@@ -314,6 +317,9 @@ pub(crate) struct Import {
 
 #[derive(Debug, Args)]
 pub(crate) struct Images {
+    /// List only images of this name, with its tag or without; * stands for any part
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// List only images that this fits: reference=PATTERN, label=KEY[=VALUE], before=IMAGE, since=IMAGE,
     /// dangling=true|false; may be given several times
     #[arg(short, long = "filter", value_name = "FILTER")]

@@ -22,6 +22,8 @@ const UNSAID: [&str; 3] = ["docker.io/library/", "docker.io/", "localhost/"];
 /// What `images` lists.
 #[derive(Debug, Default)]
 pub(crate) struct ImageFilter {
+    /// The name asked for beside the filters.
+    name: Option<String>,
     references: Vec<String>,
     labels: Vec<Label>,
     /// Created before, and after, these times; an image that does not say when is older than any.
@@ -31,9 +33,9 @@ pub(crate) struct ImageFilter {
 }
 
 impl ImageFilter {
-    /// Reads the filters; the images that they name must be there.
-    pub(crate) fn new(store: &Store, filters: &[String]) -> Result<Self> {
-        let mut all = Self::default();
+    /// Reads the filters; the images that they name must be there. What is listed has also this name, if there is one.
+    pub(crate) fn new(store: &Store, name: Option<&str>, filters: &[String]) -> Result<Self> {
+        let mut all = Self { name: name.map(str::to_owned), ..Self::default() };
         for filter in filters {
             match split(filter)? {
                 ("reference", false, pattern) => all.references.push(pattern.to_owned()),
@@ -53,7 +55,8 @@ impl ImageFilter {
     pub(crate) fn takes(&self, image: &Image) -> Result<bool> {
         let created = created(image);
         let is_named = |name: &plyfs::Reference| self.takes_name(name.as_str());
-        Ok((self.references.is_empty() || image.names().iter().any(is_named))
+        let any_name = self.name.is_none() && self.references.is_empty();
+        Ok((any_name || image.names().iter().any(is_named))
             && self.dangling.is_none_or(|dangling| dangling == image.names().is_empty())
             && self.before.iter().all(|time| created < *time)
             && self.since.iter().all(|time| created > *time)
@@ -62,7 +65,8 @@ impl ImageFilter {
 
     /// Says whether a name of an image that is meant is one of those asked for.
     pub(crate) fn takes_name(&self, name: &str) -> bool {
-        self.references.is_empty() || self.references.iter().any(|pattern| fits(pattern, name))
+        self.name.as_ref().is_none_or(|pattern| fits(pattern, name))
+            && (self.references.is_empty() || self.references.iter().any(|pattern| fits(pattern, name)))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::session::{self, Session};
 /// Lists the images that the filters take, a row for each name.
 pub(crate) fn images(session: &mut Session, args: &Images) -> Result<()> {
     let store = session.open()?;
-    let filter = ImageFilter::new(&store, &args.filters)?;
+    let filter = ImageFilter::new(&store, args.name.as_deref(), &args.filters)?;
     let mut shapes = Vec::new();
     for image in store.images()? {
         if filter.takes(&image)? {

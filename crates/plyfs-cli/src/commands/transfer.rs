@@ -43,7 +43,8 @@ pub(crate) fn load(session: &mut Session, args: &Load) -> Result<()> {
     // Opened first: a file that is not there makes no store.
     let platform = args.platform.as_deref().map(str::parse).transpose()?;
     let timeout = args.timeout.as_deref().map(timeout).transpose()?;
-    let source = platform.into_iter().fold(source(&args.source)?, Source::platform).keep_blobs(args.keep_blobs);
+    let source = source(args.input.as_ref().unwrap_or(&args.source))?;
+    let source = platform.into_iter().fold(source, Source::platform).keep_blobs(args.keep_blobs);
     let source = source.zstd_window(args.zstd_window);
     let source = timeout.into_iter().fold(source, Source::timeout);
     let store = session.ensure()?;

@@ -53,6 +53,18 @@ fn root_images_are_listed_by_name_label_age_and_whether_they_have_a_name() {
     ] {
         assert_eq!(listed(&bench, filters), expected, "{filters:?}");
     }
+    for (name, flags, expected) in [
+        ("app", &[][..], &["localhost/app:1"][..]),
+        ("extra:1", &[], &["extra:1"]),
+        ("localhost/*", &["--filter", "label=team"], &["localhost/new:1"]),
+        ("new", &["--filter", "reference=extra"], &[]),
+        ("none", &[], &[]),
+    ] {
+        let told: Value =
+            serde_json::from_str(&bench.ok(["--json", "images", name].iter().chain(flags))).expect("JSON");
+        let names = told.as_array().expect("a list").iter().flat_map(|image| image["names"].as_array().expect("names"));
+        assert_eq!(names.collect::<Vec<_>>(), expected, "{name}");
+    }
     for (code, filter) in
         [(2, "name=x"), (2, "dangling=maybe"), (2, "reference"), (2, "since!=app:1"), (3, "since=none:1")]
     {

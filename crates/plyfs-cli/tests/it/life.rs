@@ -113,6 +113,8 @@ fn root_loading_twice_stores_nothing_twice_and_the_store_may_be_asked_how_much()
     let layers = bench.ok(["--quiet", "layers"]);
     two_layers().write_oci_archive(Compression::Gzip, &bench.temp.join("app.oci"));
     assert_eq!(bench.ok(["load", "app.oci"]), "localhost/app:1");
+    assert_eq!(bench.ok(["load", "-i", "app.oci"]), "localhost/app:1", "as docker and podman spell it");
+    assert_eq!(bench.run(["load", "app.oci", "--input", "app.oci"]).status.code(), Some(2));
     assert_eq!(bench.ok(["--quiet", "layers"]), layers);
     assert_eq!(layers.lines().count(), 2);
 }
