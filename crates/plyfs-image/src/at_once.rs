@@ -1,8 +1,8 @@
 //! Several layers unpacked at once, each by one thread, before any of them knows its parent.
 //!
 //! A thread reads, decompresses, hashes and writes one layer by itself: nothing is handed from thread to thread, and no
-//! two write into one directory. The largest layer begins first, so that the threads end at about the same time; where
-//! one layer is more than all others together, it is decompressed aside as well, since it would be waited for anyway.
+//! two write into one directory. The largest layer begins first, so that the threads end at about the same time. A thread
+//! that finds no layer left makes room for one that decompresses or digests for a layer that is still unpacked.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,26 +11,24 @@ use std::sync::{Mutex, PoisonError};
 use plyfs_store::{Operation, UnpackedLayer};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::unpack::Decompression;
+use crate::handover::Helpers;
 
 /// Unpacks the layers of these sizes with as many threads as the store has free; gives them in the order they came in.
 ///
-/// `unpack` gets the number of a layer, and wraps its input with [`Stop::reader`]: the first failure stops all others,
+/// `unpack` gets the number of a layer and the threads that become free, and wraps its input with [`Stop::reader`]: the first failure stops all others,
 /// and is the one that is returned.
 pub(crate) fn unpack_at_once(
     operation: &Operation,
     sizes: &[u64],
-    unpack: &(dyn Fn(usize, Decompression, &Stop) -> Result<UnpackedLayer> + Sync),
+    unpack: &(dyn Fn(usize, &Helpers, &Stop) -> Result<UnpackedLayer> + Sync),
 ) -> Result<Vec<UnpackedLayer>> {
     let workers = operation.store().workers(sizes.len());
     let order = largest_first(sizes);
-    let aside = dominates(sizes).filter(|_| workers.count() > 1);
-    let (next, stop) = (AtomicUsize::new(0), Stop::default());
+    let (next, helpers, stop) = (AtomicUsize::new(0), Helpers::default(), Stop::default());
     let (done, failure) = (Mutex::new(Vec::with_capacity(sizes.len())), Mutex::new(None));
     let work = || {
         while let Some(&layer) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let decompression = if aside == Some(layer) { Decompression::Aside } else { Decompression::InLine };
-            match unpack(layer, decompression, &stop) {
+            match unpack(layer, &helpers, &stop) {
                 Ok(unpacked) => done.lock().unwrap_or_else(PoisonError::into_inner).push((layer, unpacked)),
                 Err(error) => {
                     if !stop.0.swap(true, Ordering::AcqRel) {
@@ -40,6 +38,7 @@ pub(crate) fn unpack_at_once(
                 }
             }
         }
+        helpers.add();
     };
     std::thread::scope(|scope| {
         for _ in 1..workers.count() {
@@ -64,12 +63,6 @@ fn largest_first(sizes: &[u64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&layer| std::cmp::Reverse(sizes[layer]));
     order
-}
-
-/// The layer that is larger than all others together.
-fn dominates(sizes: &[u64]) -> Option<usize> {
-    let all: u64 = sizes.iter().fold(0, |sum, size| sum.saturating_add(*size));
-    sizes.iter().position(|size| *size > all / 2)
 }
 
 /// Ends the reading of all once one has failed.
@@ -103,12 +96,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_begins_first_and_more_than_half_dominates() {
+    fn the_largest_begins_first() {
         assert_eq!(largest_first(&[3, 9, 3, 5]), [1, 3, 0, 2]);
-        assert_eq!(dominates(&[3, 9, 3, 2]), Some(1));
-        assert_eq!(dominates(&[3, 8, 3, 2]), None);
-        assert_eq!(dominates(&[]), None);
-        assert_eq!(dominates(&[u64::MAX, u64::MAX]), Some(0), "sizes that cannot be are harmless");
     }
 
     #[test]

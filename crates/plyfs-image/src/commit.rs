@@ -100,7 +100,7 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
                 exported.map(|made| (made.diff_id, made.size)).map_err(|error| Error::store("export", error))
             },
             |outlet| {
-                let applied = operation.apply_digested(outlet, container.parent());
+                let applied = operation.apply_digested(outlet, container.parent(), None);
                 applied.map_err(|error| Error::store("unpack", error))
             },
         )?;

@@ -1,11 +1,12 @@
 //! One thread makes bytes, another takes them, and never more than a bounded number of chunks lie between.
 //!
-//! Decompressing and hashing happen aside from unpacking this way, and a changeset is exported straight into
+//! What is decompressed or digested apart from unpacking goes this way (`handover`), and a changeset is exported straight into
 //! the layer it becomes. The taker sees the end only after the maker has succeeded: a maker that failed is a
 //! read error, never a shorter stream. What is made goes from thread to thread in the chunks it was made in.
 
 use std::io::{self, BufRead, Read, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::ScopedJoinHandle;
 
 use plyfs_diff::{Digest, Digested};
 
@@ -30,10 +31,7 @@ pub(crate) fn pump<M: Send, T>(
     make: impl FnOnce(&mut Inlet<M>) -> Result<M> + Send,
     take: impl FnOnce(&mut Outlet<M>) -> Result<T>,
 ) -> Result<T> {
-    let (full, arriving) = sync_channel(depth);
-    let (empty, returning) = channel();
-    let mut inlet = Inlet { full, returning, spare: Vec::new(), chunk: Vec::new() };
-    let mut outlet = Outlet { arriving, empty, chunk: Vec::new(), at: 0, end: None };
+    let (mut inlet, mut outlet) = channels(depth);
     std::thread::scope(|scope| {
         let maker = std::thread::Builder::new().name("plyfs-image".into()).spawn_scoped(scope, move || {
             let made = make(&mut inlet)?;
@@ -42,13 +40,35 @@ pub(crate) fn pump<M: Send, T>(
         let maker = maker.map_err(|error| Error::io("start a thread", error))?;
         let taken = take(&mut outlet).and_then(|taken| outlet.drain().map(|()| taken));
         drop(outlet); // a maker that waits for room gives up
-        let made = maker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match (made, taken) {
-            (Ok(()), taken) => taken,
-            (Err(nobody), Err(error)) if is_unwanted(&nobody) => Err(error),
-            (Err(error), _) => Err(error),
-        }
+        agreed(joined(maker), taken)
     })
+}
+
+/// A queue that is bounded, and another for the chunks on their way back.
+pub(crate) fn channels<M>(depth: usize) -> (Inlet<M>, Outlet<M>) {
+    let (full, arriving) = sync_channel(depth);
+    let (empty, returning) = channel();
+    let outlet = Outlet { arriving, empty, chunk: Vec::new(), at: 0, end: None };
+    (Inlet { full, returning, spare: Vec::new(), chunk: Vec::new() }, outlet)
+}
+
+/// What a maker returned; its panic goes on here.
+pub(crate) fn joined<T>(maker: ScopedJoinHandle<'_, T>) -> T {
+    maker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// What both came to: the maker's error is told, unless it only says that nobody takes any more.
+pub(crate) fn agreed<T>(made: Result<()>, taken: Result<T>) -> Result<T> {
+    match (made, taken) {
+        (Ok(()), taken) => taken,
+        (Err(nobody), Err(error)) if is_unwanted(&nobody) => Err(error),
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// What is asked for a digest too early.
+pub(crate) fn unknown() -> io::Error {
+    io::Error::other("the digest is known at the end")
 }
 
 /// What goes from the maker to the taker.
@@ -104,7 +124,8 @@ impl<M> Inlet<M> {
         self.full.send(message).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
 
-    fn end(&mut self, made: M) -> Result<()> {
+    /// Says that all was made, and what is known of it.
+    pub(crate) fn end(&mut self, made: M) -> Result<()> {
         self.flush().and_then(|()| self.send(Message::End(made))).map_err(|error| Error::io("pass bytes on", error))
     }
 }
@@ -141,8 +162,15 @@ pub(crate) struct Outlet<M> {
 }
 
 impl<M> Outlet<M> {
-    fn drain(&mut self) -> Result<()> {
+    /// Takes what is left, and drops it.
+    pub(crate) fn drain(&mut self) -> Result<()> {
         io::copy(self, &mut io::sink()).map(drop).map_err(|error| Error::io("read to the end", error))
+    }
+
+    /// What is known of the bytes, once their end was met.
+    #[cfg(test)]
+    pub(crate) fn made(&self) -> Option<&M> {
+        self.end.as_ref()
     }
 
     fn next_chunk(&mut self) -> io::Result<()> {
@@ -186,7 +214,7 @@ impl<M> Read for Outlet<M> {
 
 impl Digested for Outlet<(Digest, u64)> {
     fn digest(&mut self) -> io::Result<(Digest, u64)> {
-        self.end.ok_or_else(|| io::Error::other("the digest is known at the end"))
+        self.end.ok_or_else(unknown)
     }
 }
 

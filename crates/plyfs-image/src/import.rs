@@ -120,7 +120,7 @@ fn stage<'a>(
                 let exported = exported.map_err(|error| Error::diff("read the directory", error))?;
                 Ok((exported.diff_id, exported.size))
             },
-            |outlet| operation.apply_digested(outlet, parent).map_err(|error| Error::store("unpack", error)),
+            |outlet| operation.apply_digested(outlet, parent, None).map_err(|error| Error::store("unpack", error)),
         ),
     }
 }

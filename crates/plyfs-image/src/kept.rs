@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use plyfs_diff::{Digest, DigestReader};
+use plyfs_diff::Digest;
 use plyfs_store::{ChainId, DiffId, LayerId, Operation, Progress, Stage};
 
 use crate::compression::WindowLog;
 use crate::digest::{Promise, Verified};
 use crate::error::{Error, ErrorKind, Result};
+use crate::handover::Helpers;
 use crate::incoming::{Incoming, IncomingLayer, missing};
 use crate::members::Members;
-use crate::unpack::{Decompression, decompressed};
+use crate::unpack::decompressed;
 
 /// A reader that writes what is read into a file as well.
 pub(crate) struct Tee<R> {
@@ -106,9 +107,8 @@ fn copy_blob(
 
 /// Reads a layer, compressed or not, to its end; the digest of its plain bytes.
 pub(crate) fn diff_id_of(blob: impl Read + Send, window: WindowLog, what: &str) -> Result<DiffId> {
-    decompressed(blob, window, Decompression::InLine, what, |plain| {
-        let mut plain = DigestReader::new(plain);
-        io::copy(&mut plain, &mut io::sink()).map_err(|error| Error::io("decompress", error))?;
-        Ok(plain.finish().0)
+    decompressed(blob, window, &Helpers::default(), what, |plain| {
+        let read = io::copy(plain, &mut io::sink()).and_then(|_| plain.digest());
+        read.map(|(digest, _)| digest).map_err(|error| Error::io("decompress", error))
     })
 }

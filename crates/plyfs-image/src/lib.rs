@@ -65,6 +65,7 @@ mod error;
 mod flow;
 #[doc(hidden)]
 pub mod fuzz;
+mod handover;
 mod history;
 mod import;
 mod incoming;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
 
-use plyfs_diff::DigestReader;
+use plyfs_diff::{DigestReader, Digested};
 use plyfs_store::{
     AppliedLayer, ChainId, Image, LayerId, NewImage, Operation, Progress, Reference, Stage, Store, UnpackedLayer,
     chain_id,
@@ -16,12 +16,13 @@ use crate::compression::{Decoder, WindowLog};
 use crate::config;
 use crate::digest::Verified;
 use crate::error::{Error, ErrorKind, Result};
+use crate::handover::Helpers;
 use crate::incoming::{self, Incoming, IncomingLayer, missing};
 use crate::kept::{self, Copied, Tee};
 use crate::members::Members;
 use crate::publish::publish;
 use crate::source::Source;
-use crate::unpack::{Decompression, decompressed};
+use crate::unpack::decompressed;
 
 /// What one image of an archive became.
 #[derive(Clone, Debug)]
@@ -137,10 +138,10 @@ impl Load<'_> {
             let size = |layer: &IncomingLayer| Ok(self.members.open(&layer.member)?.map_or(0, |member| member.size()));
             let sizes = absent.iter().map(|(_, layer, _)| size(layer)).collect::<Result<Vec<_>>>()?;
             let staged = &*operation;
-            let unpacked = unpack_at_once(staged, &sizes, &|number, decompression, stop| {
+            let unpacked = unpack_at_once(staged, &sizes, &|number, helpers, stop| {
                 let (_, layer, image) = absent[number];
                 let copy = self.copy(staged, layer)?;
-                let unpacked = self.read_layer(layer, copy, Some(stop), decompression, |archive| {
+                let unpacked = self.read_layer(layer, copy, Some(stop), helpers, |archive| {
                     let unpacked = staged.unpack_aside(archive, Some(&layer.diff_id));
                     unpacked.map_err(|error| Error::store("unpack", error))
                 });
@@ -188,8 +189,9 @@ impl Load<'_> {
                 Some(Known::Unpacked(unpacked)) => operation.put(unpacked, below).map_err(staging)?,
                 None => {
                     let copy = self.copy(operation, layer)?;
-                    self.read_layer(layer, copy, None, Decompression::Aside, |archive| {
-                        let applied = operation.apply(archive, below, Some(&layer.diff_id));
+                    let worker = operation.store().workers(1);
+                    self.read_layer(layer, copy, None, &Helpers::of(worker.count()), |archive| {
+                        let applied = operation.apply_digested(archive, below, Some(&layer.diff_id));
                         applied.map_err(|error| Error::store("unpack", error))
                     })?
                 }
@@ -219,8 +221,8 @@ impl Load<'_> {
         layer: &IncomingLayer,
         copy: Option<File>,
         stop: Option<&Stop>,
-        decompression: Decompression,
-        apply: impl FnOnce(&mut dyn Read) -> Result<T>,
+        helpers: &Helpers,
+        apply: impl FnOnce(&mut dyn Digested) -> Result<T>,
     ) -> Result<T> {
         let member = self.members.open(&layer.member)?.ok_or_else(|| missing(&layer.member))?;
         let size = member.size();
@@ -231,10 +233,10 @@ impl Load<'_> {
         let read = match kept::blob_of(layer) {
             Some(promise) => {
                 let what = format!("{what}, blob {}", promise.digest);
-                decompressed(Tee::new(Verified::new(member, promise), copy), self.window, decompression, &what, apply)
+                decompressed(Tee::new(Verified::new(member, promise), copy), self.window, helpers, &what, apply)
             }
             // A blob with the DiffId for its digest is plain, and held to the DiffId anyway.
-            None => decompressed(member, self.window, decompression, &what, apply),
+            None => decompressed(member, self.window, helpers, &what, apply),
         };
         read.map_err(|error| self.judge(error, layer))
     }

@@ -1,26 +1,19 @@
 //! Turns changeset archives, compressed or not, into layers of an operation.
 
-use std::io::{self, Read};
+use std::io::Read;
 
+use plyfs_diff::{DigestReader, Digested, digested};
 use plyfs_store::{AppliedLayer, LayerId, Operation};
 
 use crate::compression::{Decoder, WindowLog};
 use crate::error::{Error, Result};
-use crate::flow::{EVEN, pump};
+use crate::handover::{Helpers, handed_over};
 use crate::patience::Unwanted;
 
-/// Where what is compressed is decompressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decompression {
-    /// On a thread of its own, so that it overlaps with hashing and writing.
-    Aside,
-    /// On the thread that hashes and writes, which others do for other layers meanwhile.
-    InLine,
-}
-
-/// Unpacks `input`, read to its end, into a layer upon `parent`; what is compressed is decompressed aside.
+/// Unpacks `input`, read to its end, into a layer upon `parent`.
 ///
-/// When unpacking fails, `unwanted` is said: `input` may wait for more on the other thread. When `input` fails, or is not what its compression says, its error is the one returned, under the name `what`.
+/// When unpacking fails, `unwanted` is said: `input` may wait for more on another thread. When `input` fails, or is not what its
+/// compression says, its error is the one returned, under the name `what`.
 pub(crate) fn unpack(
     operation: &mut Operation,
     input: impl Read + Send,
@@ -29,48 +22,27 @@ pub(crate) fn unpack(
     window: WindowLog,
     what: &str,
 ) -> Result<AppliedLayer> {
-    decompressed(input, window, Decompression::Aside, what, |archive| {
-        let applied = operation.apply(archive, parent, None).inspect_err(|_| unwanted.say());
+    let worker = operation.store().workers(1);
+    decompressed(input, window, &Helpers::of(worker.count()), what, |archive| {
+        let applied = operation.apply_digested(archive, parent, None).inspect_err(|_| unwanted.say());
         applied.map_err(|error| Error::store("unpack", error))
     })
 }
 
 /// Hands the plain bytes of `input` to `apply`, which reads them to their end.
+///
+/// Where one of `helpers` is free it decompresses, or digests what is plain: the dearest that can be done apart from writing.
 pub(crate) fn decompressed<T>(
     input: impl Read + Send,
     window: WindowLog,
-    decompression: Decompression,
+    helpers: &Helpers,
     what: &str,
-    apply: impl FnOnce(&mut dyn Read) -> Result<T>,
+    apply: impl FnOnce(&mut dyn Digested) -> Result<T>,
 ) -> Result<T> {
     let unreadable = |error| Error::io(format!("read {what}"), error);
-    let mut decoder = Decoder::new(input, window).map_err(|error| Error::wrap(format!("read {what}"), error))?;
-    if decoder.is_plain() || decompression == Decompression::InLine {
-        let mut noted = Noted { inner: &mut decoder, failure: None };
-        let applied = apply(&mut noted);
-        return match noted.failure {
-            Some(failure) => Err(unreadable(failure)),
-            None => applied,
-        };
+    let decoder = Decoder::new(input, window).map_err(|error| Error::wrap(format!("read {what}"), error))?;
+    if decoder.is_plain() {
+        return handed_over(DigestReader::new(decoder), helpers, unreadable, |plain| apply(plain));
     }
-    pump(EVEN, |inlet| inlet.fill_from(&mut decoder).map_err(unreadable), |outlet| apply(outlet))
-}
-
-/// A reader that keeps its failure, which the layers in between would only describe.
-struct Noted<R> {
-    inner: R,
-    failure: Option<io::Error>,
-}
-
-impl<R: Read> Read for Noted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer).map_err(|error| {
-            if error.kind() == io::ErrorKind::Interrupted {
-                return error;
-            }
-            let stands_for_it = io::Error::from(error.kind());
-            self.failure = Some(error);
-            stands_for_it
-        })
-    }
+    handed_over(decoder, helpers, unreadable, |plain| apply(&mut digested(plain)))
 }

@@ -40,15 +40,11 @@ impl Operation {
         parent: Option<LayerId>,
         expected: Option<&DiffId>,
     ) -> Result<AppliedLayer> {
-        self.apply_onto(&mut digested(archive), parent, expected)
+        self.apply_digested(&mut digested(archive), parent, expected)
     }
 
     /// Unpacks a changeset that is digested by whoever makes it, as [`Self::apply`] does.
-    pub fn apply_digested(&mut self, archive: &mut dyn Digested, parent: Option<LayerId>) -> Result<AppliedLayer> {
-        self.apply_onto(archive, parent, None)
-    }
-
-    fn apply_onto(
+    pub fn apply_digested(
         &mut self,
         archive: &mut dyn Digested,
         parent: Option<LayerId>,
@@ -63,8 +59,8 @@ impl Operation {
     /// Unpacks a changeset whose parent is not known yet; several threads may do so at once.
     ///
     /// The archive is read to its end. With `expected`, another digest is [`ErrorKind::Corrupt`].
-    pub fn unpack_aside(&self, archive: &mut dyn Read, expected: Option<&DiffId>) -> Result<UnpackedLayer> {
-        self.unpack(&mut digested(archive), &Chain::unknown(Dialect::Trusted), expected)
+    pub fn unpack_aside(&self, archive: &mut dyn Digested, expected: Option<&DiffId>) -> Result<UnpackedLayer> {
+        self.unpack(archive, &Chain::unknown(Dialect::Trusted), expected)
     }
 
     /// Puts a layer that was unpacked aside onto `parent`, which is published or staged in this operation.

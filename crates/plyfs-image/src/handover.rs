@@ -1,0 +1,355 @@
+//! Bytes made by the thread that takes them, until another thread is free to make them.
+//!
+//! While every thread has a layer of its own, handing bytes from one to another would only cost. Once a thread has none left,
+//! what makes the bytes of a layer that is still unpacked (its file, its decoder, of a plain archive its digest) moves to a
+//! thread of its own in mid-stream, so that no processor rests before the last layer is done.
+
+use std::io::{self, BufRead, Read};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+
+use plyfs_diff::{Digest, DigestReader, Digested};
+
+use crate::compression::Decoder;
+use crate::error::{Error, Result};
+use crate::flow::{EVEN, Outlet, agreed, channels, joined, unknown};
+use crate::layout::CHUNK;
+
+/// How much is made at a time for those who take pieces of it: long files are written in pieces as large.
+const PIECE: usize = 2 * CHUNK;
+
+/// Threads that have nothing else to do, and may each make bytes for one who takes them.
+#[derive(Debug, Default)]
+pub(crate) struct Helpers(AtomicUsize);
+
+impl Helpers {
+    /// This many from the beginning.
+    pub(crate) fn of(count: usize) -> Self {
+        Self(AtomicUsize::new(count))
+    }
+
+    /// One thread more that is free.
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes one, if there is one.
+    fn take(&self) -> bool {
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1)).is_ok()
+    }
+}
+
+/// What makes bytes, and knows something of them once they have all been read.
+pub(crate) trait Maker: Read + Send {
+    /// What it knows.
+    type Made: Send;
+
+    /// Says it.
+    fn made(self) -> Self::Made;
+}
+
+impl<R: Read + Send> Maker for Decoder<R> {
+    type Made = ();
+
+    fn made(self) {}
+}
+
+impl<R: Read + Send> Maker for DigestReader<R> {
+    type Made = (Digest, u64);
+
+    fn made(self) -> Self::Made {
+        let (digest, size, _) = self.finish();
+        (digest, size)
+    }
+}
+
+/// Lets `take` read what `maker` makes: here, or on a thread of its own as soon as one of `helpers` is free.
+///
+/// When both fail, the error is the maker's, as `failed` describes it. What `take` leaves unread of what is made elsewhere is
+/// read and dropped, so that the maker ends its checks.
+pub(crate) fn handed_over<M: Maker, T>(
+    maker: M,
+    helpers: &Helpers,
+    failed: impl Fn(io::Error) -> Error + Sync,
+    take: impl FnOnce(&mut Handover<'_, M>) -> Result<T>,
+) -> Result<T> {
+    std::thread::scope(|scope| {
+        let (failed, mut thread) = (&failed, None);
+        let mut start = |maker: M| {
+            let (give, given) = channel::<M>();
+            let (mut inlet, outlet) = channels(EVEN);
+            let make = move || {
+                let Ok(mut maker) = given.recv() else { return Ok(()) };
+                inlet.fill_from(&mut maker).map_err(failed)?;
+                inlet.end(maker.made())
+            };
+            // Given away only to a thread that is there: without one its bytes go on being made here.
+            let Ok(started) = std::thread::Builder::new().name("plyfs-image".into()).spawn_scoped(scope, make) else {
+                return Err(maker);
+            };
+            thread = Some(started);
+            give.send(maker).map(|()| outlet).map_err(|back| back.0)
+        };
+        let mut handover = Handover::new(maker, helpers, &mut start);
+        let taken = take(&mut handover).and_then(|taken| handover.drain().map(|()| taken));
+        let failure = handover.failure.take();
+        drop(handover); // a maker that waits for room gives up
+        match (thread, failure) {
+            (_, Some(failure)) => Err(failed(failure)),
+            (Some(thread), None) => agreed(joined(thread), taken),
+            (None, None) => taken,
+        }
+    })
+}
+
+/// Gives the maker away, or back where no thread can be started.
+type Start<'a, M> = dyn FnMut(M) -> std::result::Result<Outlet<<M as Maker>::Made>, M> + 'a;
+
+/// Where the bytes are taken.
+pub(crate) struct Handover<'a, M: Maker> {
+    /// While bytes are made here.
+    here: Option<M>,
+    /// Once they are made elsewhere.
+    elsewhere: Option<Outlet<M::Made>>,
+    /// Once all were made here.
+    made: Option<M::Made>,
+    helpers: &'a Helpers,
+    start: &'a mut Start<'a, M>,
+    /// What was made here for those who take pieces of it, and which part of that is not taken yet.
+    chunk: Vec<u8>,
+    left: Range<usize>,
+    /// Why a read here failed, which the layers in between would only describe.
+    failure: Option<io::Error>,
+}
+
+impl<'a, M: Maker> Handover<'a, M> {
+    fn new(maker: M, helpers: &'a Helpers, start: &'a mut Start<'a, M>) -> Self {
+        let (here, chunk, left) = (Some(maker), Vec::new(), 0..0);
+        Self { here, elsewhere: None, made: None, helpers, start, chunk, left, failure: None }
+    }
+
+    /// Has the bytes made elsewhere from now on, if somebody is free to.
+    fn hand_over(&mut self) {
+        let Some(maker) = self.here.take_if(|_| self.helpers.take()) else { return };
+        match (self.start)(maker) {
+            Ok(outlet) => self.elsewhere = Some(outlet),
+            Err(back) => self.here = Some(back),
+        }
+    }
+
+    /// Makes some bytes here; none once all are made, or where they are made elsewhere.
+    fn make(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(maker) = &mut self.here else { return Ok(0) };
+        let read = maker.read(buffer).map_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted {
+                return error;
+            }
+            let stands_for_it = io::Error::from(error.kind());
+            self.failure = Some(error);
+            stands_for_it
+        })?;
+        if read == 0 && !buffer.is_empty() {
+            self.made = self.here.take().map(Maker::made);
+        }
+        Ok(read)
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        self.elsewhere.as_mut().map_or(Ok(()), Outlet::drain)
+    }
+}
+
+impl<M: Maker> BufRead for Handover<'_, M> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.left.is_empty() {
+            self.hand_over();
+        }
+        if self.left.is_empty() && self.here.is_some() {
+            let mut chunk = std::mem::take(&mut self.chunk);
+            chunk.resize(PIECE, 0);
+            let made = self.make(&mut chunk);
+            self.chunk = chunk;
+            self.left = 0..made?;
+        }
+        match &mut self.elsewhere {
+            Some(outlet) if self.left.is_empty() => outlet.fill_buf(),
+            _ => Ok(&self.chunk[self.left.clone()]),
+        }
+    }
+
+    fn consume(&mut self, length: usize) {
+        match &mut self.elsewhere {
+            Some(outlet) if self.left.is_empty() => outlet.consume(length),
+            _ => self.left.start += length,
+        }
+    }
+}
+
+impl<M: Maker> Read for Handover<'_, M> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left.is_empty() {
+            self.hand_over();
+            return match &mut self.elsewhere {
+                Some(outlet) => outlet.read(buffer),
+                // Straight to where it is wanted.
+                None => self.make(buffer),
+            };
+        }
+        let taken = self.fill_buf()?.read(buffer)?;
+        self.consume(taken);
+        Ok(taken)
+    }
+}
+
+impl<M: Maker<Made = (Digest, u64)>> Digested for Handover<'_, M> {
+    fn digest(&mut self) -> io::Result<(Digest, u64)> {
+        match (&mut self.elsewhere, self.made) {
+            (Some(outlet), _) => outlet.digest(),
+            (None, made) => made.ok_or_else(unknown),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::ThreadId;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const LENGTH: u64 = 5 * PIECE as u64 + 77;
+
+    fn failed(error: io::Error) -> Error {
+        Error::io("test", error)
+    }
+
+    /// Bytes, and which threads made them; another thread becomes free after as many reads.
+    struct Traced<'a> {
+        left: u64,
+        free_in: usize,
+        helpers: &'a Helpers,
+        threads: Vec<ThreadId>,
+        fails_at_end: bool,
+    }
+
+    impl<'a> Traced<'a> {
+        fn new(free_in: usize, helpers: &'a Helpers) -> Self {
+            Self { left: LENGTH, free_in, helpers, threads: Vec::new(), fails_at_end: false }
+        }
+    }
+
+    impl Read for Traced<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.threads.push(std::thread::current().id());
+            if self.threads.len() == self.free_in {
+                self.helpers.add();
+            }
+            let length = buffer.len().min(usize::try_from(self.left).expect("small"));
+            for (at, byte) in (LENGTH - self.left..).zip(&mut buffer[..length]) {
+                *byte = (at % 251) as u8;
+            }
+            self.left -= length as u64;
+            match (self.left, self.fails_at_end) {
+                (0, true) => Err(Error::new(ErrorKind::Corrupt, "the end is bad").into_io()),
+                _ => Ok(length),
+            }
+        }
+    }
+
+    impl Maker for Traced<'_> {
+        type Made = Vec<ThreadId>;
+
+        fn made(self) -> Self::Made {
+            self.threads
+        }
+    }
+
+    /// How the bytes are taken.
+    fn whole(handover: &mut Handover<'_, impl Maker>, piece: usize) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        loop {
+            let taken = match piece {
+                0 => handover.fill_buf()?.len().min(1000),
+                _ => {
+                    let mut buffer = vec![0; piece];
+                    let read = handover.read(&mut buffer)?;
+                    all.extend_from_slice(&buffer[..read]);
+                    if read == 0 {
+                        return Ok(all);
+                    }
+                    continue;
+                }
+            };
+            if taken == 0 {
+                return Ok(all);
+            }
+            let bytes = handover.fill_buf()?;
+            all.extend_from_slice(&bytes[..taken]);
+            handover.consume(taken);
+        }
+    }
+
+    #[test]
+    fn bytes_arrive_whole_and_in_order_whenever_another_thread_becomes_free() {
+        let expected: Vec<u8> = (0..LENGTH).map(|at| (at % 251) as u8).collect();
+        for free_in in [0, 1, 3, usize::MAX] {
+            for piece in [0, 1000, PIECE] {
+                let helpers = Helpers::of(usize::from(free_in == 0));
+                let made = handed_over(Traced::new(free_in, &helpers), &helpers, failed, |handover| {
+                    let taken = whole(handover, piece).map_err(failed)?;
+                    assert!(taken == expected, "free after {free_in} reads, pieces of {piece}");
+                    let elsewhere = handover.elsewhere.as_ref().and_then(Outlet::made);
+                    Ok(elsewhere.or(handover.made.as_ref()).expect("known at the end").clone())
+                })
+                .expect("handed over");
+                let here = made.iter().take_while(|thread| **thread == std::thread::current().id()).count();
+                assert_eq!(here, free_in.min(made.len()), "free after {free_in} reads, pieces of {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_digest_goes_along_when_its_bytes_are_made_elsewhere() {
+        let bytes: Vec<u8> = (0..LENGTH).map(|at| (at % 251) as u8).collect();
+        for free_in in [0, 2, usize::MAX] {
+            let helpers = Helpers::of(usize::from(free_in == 0));
+            let maker = DigestReader::new(Traced::new(free_in, &helpers));
+            let (digest, size) = handed_over(maker, &helpers, failed, |handover| {
+                assert!(handover.digest().is_err(), "too early");
+                io::copy(handover, &mut io::sink()).and_then(|_| handover.digest()).map_err(failed)
+            })
+            .expect("handed over");
+            assert_eq!((digest, size), (Digest::of(&bytes), LENGTH), "free after {free_in} reads");
+        }
+    }
+
+    #[test]
+    fn a_maker_that_fails_is_told_wherever_it_is_and_the_taker_sees_no_end() {
+        for free_in in [0, 2, usize::MAX] {
+            let helpers = Helpers::of(usize::from(free_in == 0));
+            let maker = Traced { fails_at_end: true, ..Traced::new(free_in, &helpers) };
+            let error = handed_over(maker, &helpers, failed, |handover| {
+                whole(handover, 0).map(drop).expect_err("no end");
+                Err::<(), _>(Error::new(ErrorKind::Io, "what the taker makes of it"))
+            });
+            assert_eq!(error.expect_err("it failed").kind(), ErrorKind::Corrupt, "free after {free_in} reads");
+        }
+    }
+
+    #[test]
+    fn a_taker_that_fails_ends_the_maker_and_one_that_is_done_early_hears_of_a_bad_end() {
+        let helpers = Helpers::of(1);
+        let full = |handover: &mut Handover<'_, Traced<'_>>| {
+            handover.fill_buf().map_err(failed)?;
+            Err::<(), _>(Error::new(ErrorKind::NoSpace, "full"))
+        };
+        let error = handed_over(Traced::new(0, &helpers), &helpers, failed, full);
+        assert_eq!(error.expect_err("the taker failed").kind(), ErrorKind::NoSpace);
+
+        let helpers = Helpers::of(1);
+        let maker = Traced { fails_at_end: true, ..Traced::new(0, &helpers) };
+        let error = handed_over(maker, &helpers, failed, |handover| handover.fill_buf().map(drop).map_err(failed));
+        assert_eq!(error.expect_err("the end is bad").kind(), ErrorKind::Corrupt);
+    }
+}
