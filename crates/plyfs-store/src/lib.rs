@@ -52,6 +52,7 @@ mod describe;
 mod df;
 mod directory;
 mod durability;
+mod early_sync;
 mod error;
 mod format;
 mod ground;

@@ -14,6 +14,7 @@ use rustix::fs::{Access, AtFlags, Mode};
 
 use crate::directory::Uppers;
 use crate::durability::{Durability, sync_tree};
+use crate::early_sync::EarlySync;
 use crate::format::Format;
 use crate::records::Records;
 use crate::workers::FreeWorkers;
@@ -46,7 +47,8 @@ impl StoreOptions {
     }
 
     /// Sets how many threads all operations of this open store may have together, beside those of their callers;
-    /// the default is one for each core. With none everything happens on the caller's thread.
+    /// the default is one for each core. One more may wait for a sync that is begun early. With none everything happens on the
+    /// caller's thread.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
@@ -229,7 +231,8 @@ fn refuse_foreign(root: &OwnedFd, path: &Path) -> Result<()> {
 /// An open store: a cheap clone, shared by threads; other processes may have it open too.
 ///
 /// Readers see one durable state of the journal and take no lock. Writers hold the journal's file lock for
-/// one append and nothing else.
+/// one append and nothing else. The last handle waits for a sync that was begun early and still runs, which an operation that
+/// is cancelled does not.
 #[derive(Clone)]
 pub struct Store(pub(crate) Arc<Inner>, Option<LeaseId>);
 
@@ -253,6 +256,7 @@ pub(crate) struct Inner {
     pub(crate) durability: Durability,
     pub(crate) workers: FreeWorkers,
     pub(crate) uppers: Uppers,
+    pub(crate) early_sync: EarlySync,
     writable: bool,
     pub(crate) refused: Option<Feature>,
     hook: Option<fn(&'static str)>,
@@ -285,6 +289,7 @@ impl Inner {
         let path = std::fs::read_link(fs::proc_path(&root))
             .map_err(|e| Error::new(ErrorKind::Io, "its own path").because(e))?;
         let records = Records::open(disk, journal_options, options.salvage)?;
+        let durability = options.durability.on(&root).map_err(|e| Error::call("file system", e))?;
         Ok(Self {
             path,
             links: ground::open_part(&home, plyfs_link::LINK_DIR, writable)
@@ -296,9 +301,10 @@ impl Inner {
             trash: part(layout::TRASH)?,
             writable: writable && records.damage().is_empty(),
             records,
-            durability: options.durability.on(&root).map_err(|e| Error::call("file system", e))?,
+            durability,
             workers: FreeWorkers::new(options.threads),
             uppers: Uppers::default(),
+            early_sync: EarlySync::new(durability, options.threads),
             refused: options.refused,
             hook: options.hook,
             features: OnceLock::new(),

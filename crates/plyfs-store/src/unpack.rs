@@ -12,6 +12,7 @@ use plyfs_link::{LayerId, LinkId};
 use plyfs_sys::fs;
 use rustix::fs::{Mode, OFlags};
 
+use crate::early_sync::Counted;
 use crate::operation::{AppliedLayer, Operation};
 use crate::record::LayerRecord;
 use crate::store::now;
@@ -94,7 +95,8 @@ impl Operation {
             None => "new layer".to_owned(),
         };
         let options = ApplyOptions::default().start_writing(self.store().0.durability.is_durable());
-        let applied = plyfs_diff::apply_digested(archive, &diff, chain, &options, Some(&mut record))
+        let mut archive = Counted::new(archive, self.store());
+        let applied = plyfs_diff::apply_digested(&mut archive, &diff, chain, &options, Some(&mut record))
             .map_err(|e| self.store().explain_full(Error::diff(named(), e)))?;
         finish(record).map_err(|e| self.spoiled(id, e))?;
         match expected {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
@@ -40,6 +41,7 @@ fn act(role: &str) {
     let store = Store::options().durability(durability).open(words.next().expect("a path")).expect("opened");
     match role {
         "load" => load(&store),
+        "load-large" => load_large(&store),
         "create" => {
             let options = ContainerOptions::new().name("c".parse().expect("a name"));
             let mount = store.create(Parent::Empty, options).expect("created").mount(&MountOptions::new());
@@ -61,6 +63,20 @@ fn load(store: &Store) {
     let id = operation.blob(b"{\"config\":1}").expect("staged");
     let (manifest, names) = (None, vec!["svc:1".parse().expect("a name")]);
     operation.image(NewImage { id, top: parent, manifest, names, built: None, architecture: None, os: None });
+    operation.publish().expect("published");
+}
+
+/// One load of one layer that is larger than what is unpacked until a sync begins.
+fn load_large(store: &Store) {
+    let size = 130 << 20;
+    let mut header = crate::archive(&[("file", "")])[..512].to_vec();
+    header[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().copied().map(u32::from).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    let mut archive = header.chain(std::io::repeat(0).take(size + 1024));
+    let mut operation = store.operation().expect("an operation");
+    operation.apply(&mut archive, None, None).expect("applied");
     operation.publish().expect("published");
 }
 
@@ -95,6 +111,18 @@ fn root_every_operation_syncs_what_it_promises_and_no_more() {
         assert_eq!(calls.len(), usize::from(durability != "none"), "one sync, the journal's: {calls:#?}");
         let calls = trace(&fixture, durability, "remove");
         assert_eq!(calls.len(), usize::from(durability != "none"), "one sync, the journal's: {calls:#?}");
+    }
+}
+
+#[test]
+fn root_a_large_load_lets_the_disk_begin_before_its_end_where_all_is_synced_then() {
+    require_root!();
+    require_tool!("strace");
+    for (durability, syncs) in [("file-system", 2), ("files", 0), ("none", 0)] {
+        let fixture = Fixture::new();
+        let calls = trace(&fixture, durability, "load-large");
+        let found = calls.iter().filter(|call| call.contains("syncfs")).count();
+        assert_eq!(found, syncs, "{durability}: {calls:#?}");
     }
 }
 
