@@ -60,7 +60,7 @@
 /* Structures that carry their size, as they begin. */
 #define PLYFS_CONTAINER_OPTIONS_INIT { sizeof(plyfs_container_options), 0, NULL, NULL, 0 }
 #define PLYFS_MOUNT_OPTIONS_INIT { sizeof(plyfs_mount_options), 0, NULL }
-#define PLYFS_COMMIT_OPTIONS_INIT { sizeof(plyfs_commit_options), NULL, NULL, NULL }
+#define PLYFS_COMMIT_OPTIONS_INIT { sizeof(plyfs_commit_options), NULL, NULL, NULL, NULL, 0 }
 #define PLYFS_CHANGE_INIT { sizeof(plyfs_change), NULL, NULL, 0 }
 #define PLYFS_EXPORTED_INIT { sizeof(plyfs_exported), 0, { 0 } }
 #define PLYFS_PRUNED_INIT { sizeof(plyfs_pruned), 0, 0, 0, PLYFS_USAGE_INIT }
@@ -357,6 +357,10 @@ typedef struct plyfs_commit_options {
     const char *message;
     /// The author; NULL for none.
     const char *author;
+    /// Instructions of a Dockerfile that change the image's config, such as `ENV LEVEL=debug`, in their order.
+    const char *const *changes;
+    /// How many there are; 0 for none.
+    size_t change_count;
 } plyfs_commit_options;
 
 #ifdef __cplusplus

@@ -139,13 +139,17 @@ pub struct plyfs_commit_options {
     pub message: *const c_char,
     /// The author; NULL for none.
     pub author: *const c_char,
+    /// Instructions of a Dockerfile that change the image's config, such as `ENV LEVEL=debug`, in their order.
+    pub changes: *const *const c_char,
+    /// How many there are; 0 for none.
+    pub change_count: usize,
 }
 growing!(plyfs_commit_options, "commit options", author: *const c_char);
 
 impl plyfs_commit_options {
     /// # Safety
     ///
-    /// Its texts are NULL or NUL-terminated.
+    /// Its texts are NULL or NUL-terminated, and behind `changes` are as many as it says.
     unsafe fn convert(&self) -> Outcome<CommitOptions> {
         let mut options = CommitOptions::new();
         // SAFETY: the caller promised a text.
@@ -159,6 +163,10 @@ impl plyfs_commit_options {
         // SAFETY: the caller promised a text.
         if let Some(author) = unsafe { input::optional(self.author, "author") }? {
             options = options.author(author);
+        }
+        // SAFETY: the caller promised as many texts.
+        for change in unsafe { input::texts(self.changes, self.change_count, "change") }? {
+            options = options.change(change.parse()?);
         }
         Ok(options)
     }

@@ -69,7 +69,7 @@ fn the_first_version_of_each_structure_keeps_its_size() {
         ("plyfs_usage", size_of::<plyfs_usage>(), 24),
         ("plyfs_step", size_of::<plyfs_step>(), 40),
         ("plyfs_change", size_of::<plyfs_change>(), 32),
-        ("plyfs_commit_options", size_of::<plyfs_commit_options>(), 32),
+        ("plyfs_commit_options", size_of::<plyfs_commit_options>(), 48),
         ("plyfs_container_options", size_of::<plyfs_container_options>(), 40),
         ("plyfs_exported", size_of::<plyfs_exported>(), 88),
         ("plyfs_mount_options", size_of::<plyfs_mount_options>(), 24),

@@ -123,12 +123,18 @@ fn root_a_container_lives_from_its_creation_to_the_image_made_of_it() {
     assert_eq!(changes(container), expected);
 
     let names = [c"svc:2".as_ptr()];
+    let changes = [c"ENV PORT=8080".as_ptr(), c"EXPOSE $PORT".as_ptr()];
     let options = plyfs_commit_options {
         size: size_of::<plyfs_commit_options>(),
         name: names[0],
         message: c"new port".as_ptr(),
         author: null(),
+        changes: changes.as_ptr(),
+        change_count: changes.len(),
     };
+    let bad = [c"RUN make".as_ptr()];
+    let refused = plyfs_commit_options { changes: bad.as_ptr(), change_count: 1, ..options };
+    let older = plyfs_commit_options { size: std::mem::offset_of!(plyfs_commit_options, changes), ..refused };
     let mut out = tempfile::tempfile().expect("a file");
     // SAFETY: handles are live, texts NUL-terminated, structures as large as they say, outputs writable.
     unsafe {
@@ -140,7 +146,16 @@ fn root_a_container_lives_from_its_creation_to_the_image_made_of_it() {
         let (mut bytes, mut length) = (null(), 0);
         ok(|err| plyfs_image_config(image, &mut bytes, &mut length, err));
         let config = std::slice::from_raw_parts(bytes, length);
-        assert!(String::from_utf8_lossy(config).contains("new port"));
+        let config = String::from_utf8_lossy(config);
+        assert!(config.contains("new port") && config.contains(r#""ExposedPorts":{"8080/tcp":{}}"#), "{config}");
+        plyfs_image_free(image);
+        let (mut none, mut err) = (null_mut(), null_mut());
+        let status = plyfs_container_commit(container, &refused, None, null_mut(), &mut none, &mut err);
+        assert_eq!((status, plyfs_error_kind(err)), (PLYFS_ERR_INVALID_INPUT, PLYFS_ERR_INVALID_INPUT));
+        assert!(text(plyfs_error_message(err)).expect("words").contains("RUN make"));
+        plyfs_error_free(err);
+        // A program that was compiled before there were instructions gives none.
+        let image = given(|image, err| plyfs_container_commit(container, &older, None, null_mut(), image, err));
         plyfs_image_free(image);
 
         let format = PLYFS_FORMAT_DOCKER_ARCHIVE;
