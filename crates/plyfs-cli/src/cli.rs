@@ -63,7 +63,8 @@ fsck has codes of its own, those of fsck(8)";
 pub(crate) enum Command {
     /// Load images from an archive or a layout; print each name
     ///
-    /// Takes a docker-archive, an OCI archive or an OCI layout, compressed or not, and tells them apart by content.
+    /// Takes a docker-archive, an OCI archive, an OCI layout or a directory of skopeo's form dir, compressed or not, and
+    /// tells them apart by content.
     /// An image without a name is printed as its id.
     Load(Load),
     /// Save images to an archive or a layout

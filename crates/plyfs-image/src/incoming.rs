@@ -5,6 +5,7 @@
 //! `manifest.json`, which has them as they were given.
 
 mod choice;
+mod dir;
 mod docker;
 mod images;
 mod oci;
@@ -84,6 +85,8 @@ pub(crate) fn read(members: &Members, wanted: &Wanted) -> Result<Vec<Incoming>> 
     let mut images = Images::new(members, wanted);
     if members.has(layout::OCI_INDEX)? {
         oci::read(members, wanted, &mut images)?;
+    } else if members.has(layout::DOCKER_MANIFEST)? && dir::is_one(members)? {
+        dir::read(members, &mut images)?;
     } else if members.has(layout::DOCKER_MANIFEST)? {
         docker::read(members, &mut images)?;
     } else if members.has(layout::DOCKER_REPOSITORIES)? {

@@ -8,6 +8,10 @@ use plyfs_diff::Digest;
 pub(crate) const DOCKER_MANIFEST: &str = "manifest.json";
 /// The list of images of docker before 1.10, which has no digests.
 pub(crate) const DOCKER_REPOSITORIES: &str = "repositories";
+/// The file that says a tree is of skopeo's form `dir:`, whose manifest has the name of docker's list.
+pub(crate) const DIR_VERSION: &str = "version";
+/// How that file begins.
+pub(crate) const DIR_VERSION_START: &[u8] = b"Directory Transport Version: 1.";
 /// The file that says a tree is an OCI layout.
 pub(crate) const OCI_LAYOUT: &str = "oci-layout";
 /// What that file holds.

@@ -1,4 +1,4 @@
-//! Container images in and out of a store: docker-archive, OCI archive, OCI layout.
+//! Container images in and out of a store: docker-archive, OCI archive, OCI layout; in, skopeo's `dir:` as well.
 //!
 //! A [`Source`] is a file, a directory or any reader that holds images; [`load()`] brings all of them into a
 //! store. An [`Archive`] is where images go and how they are written there; [`save()`] writes them. [`import()`]

@@ -144,6 +144,16 @@ impl Manifest {
     }
 }
 
+/// The media type that a document states of itself; empty where it does not.
+pub(crate) fn stated_type(document: &[u8]) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Document {
+        media_type: Option<String>,
+    }
+    parse::<Document>(document, "manifest").unwrap_or_default().media_type.unwrap_or_default()
+}
+
 /// Says whether a manifest is about another one, as signatures and the like are that registries attach to an image.
 pub(crate) fn has_subject(manifest: &[u8]) -> bool {
     #[derive(Deserialize)]

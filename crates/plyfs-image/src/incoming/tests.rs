@@ -140,6 +140,31 @@ fn an_oci_layout_gives_each_image_once_with_all_its_names() {
 }
 
 #[test]
+fn a_directory_of_skopeo_gives_its_image_and_says_what_is_wrong() {
+    let with = |change: &dyn Fn(&mut Build)| {
+        let mut oci = Build::default();
+        oci.image("one", Value::Null);
+        // The same documents, each by its digits; the manifest is the last of them.
+        let (mut build, (_, manifest)) = (Build::default(), oci.0.pop().expect("a manifest"));
+        build.add(DIR_VERSION, "Directory Transport Version: 1.1\n").add(DOCKER_MANIFEST, manifest);
+        for (name, bytes) in &oci.0 {
+            build.add(name.rsplit('/').next().expect("digits"), bytes);
+        }
+        change(&mut build);
+        build
+    };
+    let images = with(&|_| ()).read().expect("an image");
+    assert_eq!((names(&images), images[0].layers[0].diff_id), (vec![vec![]], Digest::of("one")));
+    assert!(images[0].layers[0].promise.is_some() && images[0].manifest.is_some());
+    let config = Digest::of(config(&["one"])).hex();
+    with(&|build| build.0.retain(|(name, _)| *name != config)).refused(ErrorKind::Corrupt, &config);
+    with(&|build| _ = build.add(&config, "{}")).refused(ErrorKind::Corrupt, "config");
+    with(&|build| build.0.retain(|(name, _)| *name != Digest::of("one").hex())).refused(ErrorKind::Corrupt, "missing");
+    let list = json!({"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": []}).to_string();
+    with(&|build| _ = build.add(DOCKER_MANIFEST, &list)).refused(ErrorKind::Unsupported, "a list of images");
+}
+
+#[test]
 fn names_come_from_manifest_json_when_both_lists_are_there() {
     let mut build = Build::default();
     let one = build.image("one", json!({ANNOTATION_REF_NAME: "1", ANNOTATION_IMAGE_NAME: "docker.io/library/one:1"}));

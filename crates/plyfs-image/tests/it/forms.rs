@@ -191,6 +191,28 @@ fn root_zstd_chunked_as_skopeo_writes_it_gives_the_same_layers() {
 }
 
 #[test]
+fn root_a_directory_as_skopeo_writes_it_gives_the_same_image() {
+    require_root!();
+    require_tool!("buildah", "podman", "skopeo");
+    let awkward = awkward();
+    let from = format!("docker-archive:{}", awkward.docker_archive().display());
+    let plain = Place::new().load(awkward.docker_archive()).remove(0).image.id();
+    for (types, format) in [("v2s2", "gzip"), ("oci", "zstd")] {
+        let place = Place::new();
+        let to = place.temp.join("dir");
+        let mut skopeo = plyfs_testkit::peers::skopeo();
+        let to_name = format!("dir:{}", to.display());
+        skopeo.args(["copy", "-q", "--format", types, "--dest-compress", "--dest-compress-format", format]);
+        plyfs_testkit::process::output(skopeo.args([&from, &to_name]));
+        let loaded = place.load(&to).remove(0);
+        assert_eq!((loaded.image.id(), loaded.names.len()), (plain, 0), "{format}");
+        std::fs::write(to.join(loaded.image.id().hex()), "{}").expect("spoilt");
+        let error = Place::new().try_load(&to).expect_err("another config");
+        assert!(error.kind() == ErrorKind::Corrupt && story(&error).contains("config"), "{}", story(&error));
+    }
+}
+
+#[test]
 fn root_what_is_no_image_is_refused_by_its_type() {
     require_root!();
     let plain = layer("one");
