@@ -31,9 +31,8 @@ impl Kernel {
         super::root::empty(&unpacked)?;
         let package = package()?;
         println!("fetching {package}");
-        check(
-            command("apt-get").args(["-qq", "-o", "Acquire::Retries=3", "download", &package]).current_dir(&unpacked),
-        )?;
+        let fetch = || check(command("apt-get").args(["-qq", "download", &package]).current_dir(&unpacked));
+        setup::patiently(fetch)?;
         let named = || format!("read {}", unpacked.display());
         let fetched = fs::read_dir(&unpacked).with_context(named)?.next().context("nothing was fetched")?;
         let archive = fetched.with_context(named)?.path();
