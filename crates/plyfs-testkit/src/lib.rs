@@ -9,6 +9,7 @@
 //! | [`temp`] | directories on a real file system, mounts that end with their guard |
 //! | [`process`] | programs with bounded time, readable failures, `kill -9` |
 //! | [`tree`] | what a directory holds, entry by entry, and where two differ |
+//! | [`acl`] | access lists as the kernel keeps them |
 //! | [`oci`] | images written by hand: any number of layers, any bytes |
 //! | [`tar_text`] | archives as text, any byte of any header |
 //! | [`peers`] | podman, buildah, skopeo, umoci and dockerd over private storage |
@@ -24,6 +25,7 @@
 //! Its functions panic where a library would return an error: a test has nobody to hand one to, and the panic names
 //! the caller's line.
 
+pub mod acl;
 pub mod images;
 pub mod journal;
 pub mod oci;

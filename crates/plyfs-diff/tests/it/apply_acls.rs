@@ -17,15 +17,7 @@ const ACCESS: &str = "system.posix_acl_access";
 
 /// A list as the kernel keeps it: user 1000 may do everything that the mask of `group` allows.
 fn list(group: u16) -> Vec<u8> {
-    let entries =
-        [(1_u16, 7_u16, u32::MAX), (2, 7, 1000), (4, group, u32::MAX), (16, group, u32::MAX), (32, 0, u32::MAX)];
-    let mut bytes = 2_u32.to_le_bytes().to_vec();
-    for (tag, permissions, id) in entries {
-        bytes.extend(tag.to_le_bytes());
-        bytes.extend(permissions.to_le_bytes());
-        bytes.extend(id.to_le_bytes());
-    }
-    bytes
+    plyfs_testkit::acl::acl(group, group, 0)
 }
 
 /// An archive of these paths, directories ending in a slash, those before an exclamation mark with a default list.

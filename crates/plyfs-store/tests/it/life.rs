@@ -251,14 +251,8 @@ fn root_a_container_can_stand_on_nothing() {
 fn root_a_store_has_nothing_of_the_access_list_of_the_directory_it_is_made_in() {
     require_root!();
     let temp = plyfs_testkit::temp::TempDir::new();
-    // User 1000 may do everything, whatever the mode of what is made there says: user, user 1000, group, mask, other.
-    let entries = [(1_u16, 7_u16, u32::MAX), (2, 7, 1000), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 5, u32::MAX)];
-    let mut list = 2_u32.to_le_bytes().to_vec();
-    for (tag, permissions, id) in entries {
-        list.extend(tag.to_le_bytes());
-        list.extend(permissions.to_le_bytes());
-        list.extend(id.to_le_bytes());
-    }
+    // User 1000 may do everything, whatever the mode of what is made there says.
+    let list = plyfs_testkit::acl::acl(5, 7, 5);
     let open = |path: &std::path::Path| plyfs_sys::fs::open_dir(path).expect("opened");
     let has_list = |path: &std::path::Path, name: &str| {
         plyfs_sys::xattr::get(open(path), format!("system.posix_acl_{name}")).expect("read").is_some()
