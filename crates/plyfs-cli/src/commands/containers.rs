@@ -11,6 +11,7 @@ use crate::exit::{Hinted, Result};
 use crate::human;
 use crate::output::Columns;
 use crate::session::{self, Session};
+use crate::words;
 
 const TAKEN: &str = "`plyfs containers` lists the names taken";
 
@@ -69,10 +70,15 @@ fn mount_all(created: &[Container]) -> Result<Vec<PathBuf>> {
         Ok(path)
     };
     let mounted = created.iter().map(mount).collect::<Result<_>>();
-    // What somebody works in already stays, as does its mount.
-    let take_back =
-        |container: &Container| container.unmount(Unmount::Plain).and_then(|()| container.remove(Removal::Unmounted));
-    mounted.inspect_err(|_| created.iter().for_each(|container| drop(take_back(container))))
+    mounted.inspect_err(|_| created.iter().for_each(take_back))
+}
+
+/// Removes a container that was just made. What somebody works in already stays, as does its mount, and is named.
+fn take_back(container: &Container) {
+    let taken = container.unmount(Unmount::Plain).and_then(|()| container.remove(Removal::Unmounted));
+    if let Err(error) = taken {
+        words::warning(&format!("container {} stays: {}", container.name(), plyfs::report(&error)));
+    }
 }
 
 /// Gives a container another name.

@@ -1,9 +1,10 @@
 //! The whole life of a container, verb by verb, and what is left after it: nothing.
 
 use std::fs;
+use std::process::Command;
 
 use plyfs_testkit::oci::{Compression, sha256};
-use plyfs_testkit::process::{run, run_reading};
+use plyfs_testkit::process::{Ran, run, run_reading};
 use plyfs_testkit::temp::{exists, mounts_below};
 use plyfs_testkit::tree::{Options, assert_same};
 
@@ -271,5 +272,51 @@ fn root_one_command_creates_and_mounts_many_containers_or_none() {
     names.iter().for_each(|name| drop(bench.ok(["umount", name])));
     assert_eq!(bench.ok(["create", "app:1", "one", "two"]), "one\ntwo", "without --mount the names are printed");
     assert_eq!(mounts_below(bench.temp.path()).len(), 0);
+    assert_eq!(bench.ok(["fsck"]), "");
+}
+
+/// Runs the command with faults in its system calls, as strace injects them.
+fn with_faults(bench: &Bench, faults: &[&str], args: &[&str]) -> Ran {
+    let command = bench.command(args);
+    let mut strace = Command::new("strace");
+    strace.current_dir(bench.temp.path()).args(["-f", "-o", "/dev/null"]);
+    strace.args(faults.iter().flat_map(|fault| ["-e", fault]));
+    run(strace.arg(command.get_program()).args(command.get_args()))
+}
+
+#[test]
+fn root_a_mount_that_fails_in_the_middle_is_named_and_what_the_command_made_is_taken_back() {
+    plyfs_testkit::require_root!();
+    plyfs_testkit::require_tool!("strace");
+    let bench = Bench::with_image();
+    // What the kernel can do is found by then, and what a first container leaves is left.
+    bench.ok(["create", "app:1", "first", "--mount"]);
+    bench.ok(["umount", "first"]);
+    let create = ["create", "app:1", "--mount", "one", "two", "three", "four"];
+    let parts = |name: &str| fs::read_dir(bench.store().join(name)).expect("a directory").count();
+    let counted = || ["overlay2", "overlay2/l", "staging", "trash"].map(parts);
+    let before = counted();
+
+    let ran = with_faults(&bench, &["inject=move_mount:error=ENOMEM:when=3"], &create).failure();
+
+    assert_eq!(ran.text(), "", "nothing is mounted");
+    let words = ran.words();
+    assert!(
+        words.lines().count() == 1 && words.contains("container three: ") && words.contains("move_mount("),
+        "{words}"
+    );
+    assert_eq!(bench.ok(["--quiet", "containers"]), "first");
+    assert_eq!(mounts_below(bench.temp.path()).len(), 0);
+    assert_eq!(counted(), before, "nothing of it is left");
+
+    // The first one is worked in by then, as far as the kernel says.
+    let busy = "inject=umount2:error=EBUSY:when=1..7";
+    let ran = with_faults(&bench, &["inject=move_mount:error=ENOMEM:when=3", busy], &create).failure();
+
+    let words = ran.words();
+    assert!(words.contains("warning: container one stays: ") && words.contains("container three: "), "{words}");
+    assert_eq!(bench.ok(["--quiet", "containers"]), "first\none", "and no other");
+    assert_eq!(mounts_below(bench.temp.path()).len(), 1, "it is mounted still");
+    bench.ok(["umount", "one"]);
     assert_eq!(bench.ok(["fsck"]), "");
 }
