@@ -241,6 +241,33 @@ fn root_a_rebuild_finds_what_was_kept_again_and_holds_it_to_its_layer() {
 }
 
 #[test]
+fn root_a_rebuild_finds_a_kept_layer_whose_manifest_is_gone_by_what_it_holds() {
+    require_root!();
+    let many = many_layers(3);
+    let place = Place::new();
+    let image = keep(&place, &many.oci_archive());
+    let kept = |store: &Store| -> Vec<_> {
+        let image = store.image_by_id(&image.id()).expect("there");
+        image.layers().expect("listed").iter().map(|layer| layer.blobs().to_vec()).collect()
+    };
+    let before = kept(&place.store);
+    assert!(before.iter().all(|blobs| blobs.len() == 1), "{before:?}");
+    let manifest = image.manifest_digest().expect("it has one");
+    std::fs::remove_file(place.store.path().join("blobs/sha256").join(manifest.hex())).expect("lost");
+    let stranger = place.store.path().join("blobs/sha256").join(oci::sha256(b"no layer at all"));
+    std::fs::write(&stranger, "no layer at all").expect("written");
+    std::fs::remove_dir_all(place.store.path().join("journal")).expect("lost");
+
+    let rebuilt = plyfs_image::rebuild(Store::options(), place.store.path(), Progress::none()).expect("rebuilt");
+
+    let lost: Vec<_> = rebuilt.lost.iter().filter(|lost| lost.contains("blob")).collect();
+    assert!(lost.len() == 1 && lost[0].contains(&oci::sha256(b"no layer at all")), "{:?}", rebuilt.lost);
+    let store = Store::open(place.store.path()).expect("opened");
+    assert_eq!(kept(&store), before);
+    assert_eq!(store.check(CheckOptions::data()).expect("checked"), []);
+}
+
+#[test]
 fn root_a_kept_blob_that_is_damaged_is_refused_when_it_is_saved() {
     require_root!();
     for (kind, spoil) in [

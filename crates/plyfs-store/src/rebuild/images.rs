@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use plyfs_diff::Usage;
 use plyfs_link::LayerId;
 use plyfs_sys::fs;
+use rustix::fs::Stat;
 
 use super::{ReadDocument, ReadLayer, Rebuilt};
 use crate::check::report;
@@ -13,7 +14,6 @@ use crate::kept::{self, BlobReader};
 use crate::operation::NewImage;
 use crate::progress::{Progress, Stage};
 use crate::publish::put_image;
-use crate::record::LayerRecord;
 use crate::{ChainId, DiffId, Digest, Error, ErrorKind, KeptBlob, Result, Store, chain_id, layout};
 
 /// What a blob turned out to be.
@@ -84,6 +84,7 @@ pub(super) fn find(
         rebuilt.images.push(id);
         rebuilt.lost.push(format!("image {id}: its names"));
     }
+    keep_unlisted(store, layer, progress, &mut others)?;
     for (digest, error) in others {
         let why = format!("blob {digest}: it is no config, no manifest and no layer of one");
         rebuilt.lost.push(error.unwrap_or(why));
@@ -114,36 +115,68 @@ fn keep_blobs(
         }
         let stat = fs::try_stat_at(&store.0.blobs, digest.hex()).map_err(|e| Error::call(layout::BLOBS, e))?;
         let Some(stat) = stat.filter(|stat| u64::try_from(stat.st_size) == Ok(*size)) else { continue };
-        if let Some(why) = doubt(store, layer, (*digest, *size), read, progress)? {
+        let holds = match held(store, (*digest, *size), read, progress)? {
+            Ok(holds) if Some(holds) == layer.diff_id => None,
+            Ok(holds) => Some(format!("blob {digest}: it holds layer {holds}, and its manifest says another one")),
+            Err(why) => Some(why),
+        };
+        if let Some(why) = holds {
             others.insert(*digest, Some(why));
             continue;
         }
-        let allocated = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
-        let blob = KeptBlob { digest: *digest, usage: Usage { apparent: *size, allocated, inodes: 1 } };
-        store.commit(|records| kept::put(records, layer.id, blob))?;
+        keep(store, layer.id, *digest, &stat)?;
         others.remove(digest);
     }
     Ok(())
 }
 
-/// Reads a blob; why it is not a compressed form of the layer, `None` when it is one.
-fn doubt(
+/// Writes which of the blobs that no manifest lists are compressed forms of layers that are there: the image that came with
+/// them was removed, and another one has the layer.
+fn keep_unlisted(
     store: &Store,
-    layer: &LayerRecord,
+    read: ReadLayer<'_>,
+    progress: Progress<'_>,
+    others: &mut BTreeMap<Digest, Option<String>>,
+) -> Result<()> {
+    let mut layers: BTreeMap<DiffId, Vec<LayerId>> = BTreeMap::new();
+    for layer in store.layers()? {
+        if let Some(diff_id) = layer.diff_id() {
+            layers.entry(diff_id).or_default().push(layer.id());
+        }
+    }
+    let unlisted: Vec<_> = others.iter().filter(|(_, why)| why.is_none()).map(|(digest, _)| *digest).collect();
+    for digest in unlisted {
+        let stat = fs::stat_at(&store.0.blobs, digest.hex()).map_err(|e| Error::call(layout::BLOBS, e))?;
+        let size = u64::try_from(stat.st_size).unwrap_or_default();
+        let Ok(holds) = held(store, (digest, size), read, progress)? else { continue };
+        let Some(layers) = layers.get(&holds) else { continue };
+        layers.iter().try_for_each(|layer| keep(store, *layer, digest, &stat))?;
+        others.remove(&digest);
+    }
+    Ok(())
+}
+
+/// Writes that a blob is a compressed form of a layer.
+fn keep(store: &Store, layer: LayerId, digest: Digest, stat: &Stat) -> Result<()> {
+    let apparent = u64::try_from(stat.st_size).unwrap_or_default();
+    let allocated = u64::try_from(stat.st_blocks).unwrap_or_default() * 512;
+    let blob = KeptBlob { digest, usage: Usage { apparent, allocated, inodes: 1 } };
+    store.commit(|records| kept::put(records, layer, blob))
+}
+
+/// Reads a blob to its end; the layer that it holds in compressed form, or why it holds none.
+fn held(
+    store: &Store,
     (digest, size): (Digest, u64),
     read: ReadLayer<'_>,
     progress: Progress<'_>,
-) -> Result<Option<String>> {
+) -> Result<Result<DiffId, String>> {
     let what = format!("blob {digest}");
     let blob = BlobReader::open(store, digest, size).map_err(|e| Error::call(&*what, e))?;
     let holds = read(&mut progress.reader(blob, Stage::Check, digest.to_string(), Some(size)));
     // A read that the caller ended says nothing of the blob.
     progress.report(Stage::Check, &digest.to_string(), size, Some(size))?;
-    Ok(match holds {
-        Ok(holds) if Some(holds) == layer.diff_id => None,
-        Ok(holds) => Some(format!("{what}: it holds layer {holds}, and its manifest says another one")),
-        Err(error) => Some(report(&Error::new(ErrorKind::Corrupt, what).because(error))),
-    })
+    Ok(holds.map_err(|error| report(&Error::new(ErrorKind::Corrupt, what).because(error))))
 }
 
 /// The chain of these layers, `None` inside for none of them; `None` when one is missing.
