@@ -13,6 +13,7 @@ use plyfs::{
     Archive, CheckOptions, CommitOptions, ContainerOptions, ImportOptions, LeaseOptions, MountOptions, Progress,
     PruneOptions, Reference, Removal, Result, Source, Store, Unmount,
 };
+use plyfs_mount::Feature;
 use plyfs_testkit::oci::{LayerTar, sha256};
 
 use super::fixture::{Kind, image};
@@ -41,6 +42,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation { name: "create", kind: Kind::Rest, prepare: create },
     Operation { name: "create-all", kind: Kind::Rest, prepare: create_all },
     Operation { name: "mount", kind: Kind::Rest, prepare: mount },
+    Operation { name: "mount-classic", kind: Kind::Rest, prepare: mount_classic },
     Operation { name: "unmount", kind: Kind::Rest, prepare: unmount },
     Operation { name: "commit", kind: Kind::Rest, prepare: commit },
     Operation { name: "rename", kind: Kind::Rest, prepare: rename },
@@ -117,6 +119,16 @@ fn create_all(dir: &Path) -> Result<Ready> {
 
 fn mount(dir: &Path) -> Result<Ready> {
     let container = opened(dir)?.container("one")?;
+    Ok(Box::new(move || {
+        container.mount(&MountOptions::new())?.keep();
+        Ok(String::new())
+    }))
+}
+
+/// By `mount(2)`, as before Linux 6.7.
+fn mount_classic(dir: &Path) -> Result<Ready> {
+    let older = Store::options().without(Feature::FSOPEN | Feature::APPEND);
+    let container = older.open(dir.join("store"))?.container("one")?;
     Ok(Box::new(move || {
         container.mount(&MountOptions::new())?.keep();
         Ok(String::new())
