@@ -25,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("plyfs-cli", &["plyfs"]),
     ("plyfs-python", &["plyfs"]),
     ("plyfs-testkit", &["plyfs-sys"]),
-    ("plyfs-torture", &["plyfs", "plyfs-testkit"]),
+    ("plyfs-torture", &["plyfs", "plyfs-mount", "plyfs-testkit"]),
     (
         "plyfs-fuzz",
         &["plyfs-diff", "plyfs-image", "plyfs-journal", "plyfs-link", "plyfs-mount", "plyfs-sys", "plyfs-testkit"],
