@@ -11,7 +11,7 @@ pub(crate) mod tar;
 
 use std::fmt;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use plyfs_diff::Digest;
@@ -157,8 +157,8 @@ pub(crate) struct OutgoingLayer<'a> {
     pub diff_id: Digest,
     /// The size of its plain archive, when it is recorded.
     pub size: Option<u64>,
-    /// Writes the plain archive and holds it to its digest.
-    pub write: WriteLayer<'a>,
+    /// Opens the plain archive, which fails at its end where it is not what its digest says.
+    pub open: OpenLayer<'a>,
     /// The compressed forms it came in and that were kept.
     pub kept: Vec<KeptForm<'a>>,
 }
@@ -172,6 +172,9 @@ pub(crate) struct KeptForm<'a> {
     /// Writes it and holds it to its digest.
     pub write: WriteLayer<'a>,
 }
+
+/// Opens the plain archive of a layer; may be called again.
+pub(crate) type OpenLayer<'a> = Box<dyn Fn() -> Result<Box<dyn Read + Send + 'a>> + 'a>;
 
 /// Writes one form of a layer; may be called again.
 pub(crate) type WriteLayer<'a> = Box<dyn Fn(&mut dyn Write) -> Result<()> + 'a>;

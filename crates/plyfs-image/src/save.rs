@@ -80,12 +80,12 @@ fn outgoing_layer(layer: Layer, takes_kept: bool, progress: Progress<'_>) -> Res
     let (diff_id, size) = (layer.diff_id().ok_or_else(unknown)?, layer.archive_size());
     let blobs = if takes_kept { layer.blobs() } else { &[] };
     let kept = blobs.iter().map(|blob| kept_form(&layer, diff_id, blob, progress)).collect();
-    let write = move |out: &mut dyn Write| {
-        let out = progress.reader(out, Stage::Save, diff_id.to_string(), size);
-        let written = layer.write_archive(out);
-        written.map(drop).map_err(|error| Error::store(format!("layer {diff_id}"), error))
+    let open = move || {
+        let archive = layer.archive().map_err(|error| Error::store(format!("layer {diff_id}"), error))?;
+        let archive = progress.reader(archive, Stage::Save, diff_id.to_string(), size);
+        Ok(Box::new(archive) as Box<dyn Read + Send>)
     };
-    Ok(OutgoingLayer { diff_id, size, write: Box::new(write), kept })
+    Ok(OutgoingLayer { diff_id, size, open: Box::new(open), kept })
 }
 
 /// A compressed form of a layer, which is opened once it is asked about or written.

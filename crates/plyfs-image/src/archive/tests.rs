@@ -1,6 +1,6 @@
 //! Archives are read back by the reading half of this crate; other people's tools read them in `tests/it`.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 
 use super::*;
@@ -23,7 +23,7 @@ fn outgoing(layers: &[u8], names: &[&str], sizes_known: bool) -> Outgoing<'stati
         OutgoingLayer {
             diff_id: Digest::of(&bytes),
             size: sizes_known.then_some(bytes.len() as u64),
-            write: Box::new(move |out| out.write_all(&bytes).map_err(|error| Error::io("test", error))),
+            open: Box::new(move || Ok(Box::new(io::Cursor::new(bytes.clone())))),
             kept: Vec::new(),
         }
     };
@@ -37,6 +37,16 @@ fn outgoing(layers: &[u8], names: &[&str], sizes_known: bool) -> Outgoing<'stati
 }
 
 fn archive(images: &[Outgoing<'_>], format: Format, compression: Compression, keep: bool) -> Vec<u8> {
+    archive_by(2, images, format, compression, keep)
+}
+
+fn archive_by(
+    threads: usize,
+    images: &[Outgoing<'_>],
+    format: Format,
+    compression: Compression,
+    keep: bool,
+) -> Vec<u8> {
     let mut bytes = Vec::new();
     let to = match format {
         Format::DockerArchive => Archive::docker(&mut bytes),
@@ -45,8 +55,56 @@ fn archive(images: &[Outgoing<'_>], format: Format, compression: Compression, ke
     let temp = tempfile::tempdir().expect("a temporary directory");
     let spool = plyfs_sys::fs::open_dir(temp.path()).expect("open");
     let scratch = || if keep { crate::members::temporary_file(spool.as_fd()).map(Some) } else { Ok(None) };
-    write(images, to.compression(compression), 2, &scratch).expect("written");
+    write(images, to.compression(compression), threads, &scratch).expect("written");
     bytes
+}
+
+/// A layer of which so many bytes can be read before it turns out to be another.
+struct Rotten(usize);
+
+impl Read for Rotten {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.0.min(buffer.len());
+        if length == 0 {
+            return Err(Error::new(ErrorKind::Corrupt, "rotten").into_io());
+        }
+        buffer[..length].fill(1);
+        self.0 -= length;
+        Ok(length)
+    }
+}
+
+/// A layer at whose end no blob has a name yet.
+struct Unnamed {
+    bytes: io::Cursor<Vec<u8>>,
+    blobs: PathBuf,
+}
+
+impl Read for Unnamed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.bytes.read(buffer)?;
+        if length == 0 {
+            let entries = std::fs::read_dir(&self.blobs).expect("listed");
+            let names: Vec<_> = entries.map(|entry| entry.expect("one").path()).collect();
+            assert!(names.is_empty(), "who is killed now leaves {names:?}");
+        }
+        Ok(length)
+    }
+}
+
+/// An output with room for so many bytes.
+struct Narrow(usize);
+
+impl Write for Narrow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let full = || io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        self.0 = self.0.checked_sub(bytes.len()).ok_or_else(full)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn members(bytes: &[u8]) -> Members {
@@ -107,6 +165,35 @@ fn an_archive_is_the_same_each_time_and_wherever_it_was_packed() {
 }
 
 #[test]
+fn an_archive_is_the_same_whether_its_layers_are_read_aside_or_not() {
+    for format in [Format::DockerArchive, Format::OciArchive] {
+        let write =
+            |threads| archive_by(threads, &[outgoing(&[1, 2], &["a:1"], true)], format, Compression::None, true);
+        assert!(write(0) == write(1), "{format}");
+    }
+}
+
+#[test]
+fn a_plain_layer_that_is_not_what_it_was_and_an_output_that_is_full_are_told_as_what_they_are() {
+    for threads in [0, 1] {
+        let save = |rotten: bool, room| {
+            let mut image = outgoing(&[1], &["a:1"], true);
+            // More than all that may wait between two threads.
+            let size = 100 * crate::layout::CHUNK;
+            image.layers[0].size = Some(size as u64);
+            image.layers[0].open = match rotten {
+                true => Box::new(move || Ok(Box::new(Rotten(size - 1)))),
+                false => Box::new(move || Ok(Box::new(io::repeat(7).take(size as u64)))),
+            };
+            write(&[image], Archive::docker(Narrow(room)), threads, &|| Ok(None)).map_err(|error| error.kind())
+        };
+        assert_eq!(save(false, usize::MAX), Ok(()), "{threads} threads");
+        assert_eq!(save(true, usize::MAX), Err(ErrorKind::Corrupt), "{threads} threads");
+        assert_eq!(save(false, 1 << 20), Err(ErrorKind::NoSpace), "{threads} threads");
+    }
+}
+
+#[test]
 fn a_shared_layer_is_written_once() {
     let one = archive(&[outgoing(&[1], &["a:1"], true)], Format::DockerArchive, Compression::None, true);
     let two = archive(
@@ -152,7 +239,7 @@ fn a_directory_that_holds_something_else_is_left_alone() {
 fn a_layer_that_fails_in_a_layout_leaves_no_file() {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let mut image = outgoing(&[1], &["a:1"], true);
-    image.layers[0].write = Box::new(|_| Err(Error::new(ErrorKind::Corrupt, "rotten")));
+    image.layers[0].open = Box::new(|| Ok(Box::new(Rotten(1000))));
     let error = write(&[image], Archive::layout(temp.path()), 2, &|| Ok(None)).expect_err("rotten");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert_eq!(std::fs::read_dir(temp.path().join("blobs/sha256")).expect("listed").count(), 0);
@@ -164,13 +251,9 @@ fn a_file_of_a_layout_has_no_name_until_it_is_whole() {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let blobs = temp.path().join("blobs/sha256");
     let mut image = outgoing(&[1], &["a:1"], true);
-    let whole = std::mem::replace(&mut image.layers[0].write, Box::new(|_| Ok(())));
-    image.layers[0].write = Box::new(move |out| {
-        whole(out)?;
-        let names: Vec<_> =
-            std::fs::read_dir(&blobs).expect("listed").map(|entry| entry.expect("one").path()).collect();
-        assert!(names.is_empty(), "who is killed now leaves {names:?}");
-        Ok(())
+    image.layers[0].open = Box::new(move || {
+        let bytes = io::Cursor::new(layer_bytes(1));
+        Ok(Box::new(Unnamed { bytes, blobs: blobs.clone() }))
     });
     for _ in 0..2 {
         write(std::slice::from_ref(&image), Archive::layout(temp.path()), 2, &|| Ok(None)).expect("written");
