@@ -1,6 +1,7 @@
 //! How much a store holds, by its records alone; what containers hold themselves is measured only when asked.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use plyfs_diff::Usage;
 use plyfs_journal::Snapshot;
@@ -61,7 +62,7 @@ impl Store {
 
     fn add_up(&self, own: impl Fn(&Container) -> Result<Option<Usage>>) -> Result<StoreUsage> {
         let snapshot = self.snapshot()?;
-        let mut layers = Layers::read(layer_records(&snapshot))?;
+        let mut layers = Layers::read(layer_ids(&snapshot)?, layer_records(&snapshot))?;
         let mut usage = StoreUsage { layers: layers.ids.len() as u64, ..StoreUsage::default() };
         for top in image_tops(&snapshot) {
             usage.images += 1;
@@ -110,7 +111,7 @@ fn own_usage(container: &Container) -> Result<Usage> {
     }
 }
 
-/// What is needed of every layer, a hundred bytes each: there may be very many.
+/// What is needed of every layer, 72 bytes each: there may be very many.
 struct Layers {
     /// Sorted, as the journal gives them.
     ids: Vec<LayerId>,
@@ -121,7 +122,8 @@ struct Layers {
 }
 
 struct Facts {
-    parent: Option<LayerId>,
+    /// Where in the order it is; none for a base layer, and for one whose parent a damaged journal lost.
+    parent: Option<NonZeroU32>,
     own: Usage,
     depth: u32,
     users: u32,
@@ -130,31 +132,34 @@ struct Facts {
 }
 
 impl Layers {
-    fn read(records: impl Iterator<Item = Result<LayerRecord>>) -> Result<Self> {
-        let mut layers = Self { ids: Vec::new(), facts: Vec::new(), blobs: BTreeMap::new() };
+    /// Takes the records of these layers, in the order of their ids.
+    fn read(ids: Vec<LayerId>, records: impl Iterator<Item = Result<LayerRecord>>) -> Result<Self> {
+        let mut layers = Self { facts: Vec::with_capacity(ids.len()), ids, blobs: BTreeMap::new() };
         for record in records {
             let record = record?;
-            layers.ids.push(record.id);
             layers.blobs.extend(record.blobs.iter().map(|blob| (blob.digest, blob.usage)));
             let depth = u32::try_from(record.depth).unwrap_or(u32::MAX);
-            layers.facts.push(Facts { parent: record.parent, own: record.own, depth, users: 0, is_leased: false });
+            let parent = record.parent.and_then(|parent| layers.place(parent));
+            // Counted from one, which takes half the room.
+            let parent = parent.and_then(|at| u32::try_from(at + 1).ok()).and_then(NonZeroU32::new);
+            layers.facts.push(Facts { parent, own: record.own, depth, users: 0, is_leased: false });
         }
         Ok(layers)
     }
 
-    fn add_user(&mut self, layer: LayerId) {
-        self.add_users(layer, 1);
+    fn place(&self, layer: LayerId) -> Option<usize> {
+        self.ids.binary_search(&layer).ok()
     }
 
-    fn lease(&mut self, layer: LayerId) {
-        if let Ok(at) = self.ids.binary_search(&layer) {
-            self.facts[at].is_leased = true;
+    fn add_user(&mut self, layer: LayerId) {
+        if let Some(at) = self.place(layer) {
+            self.facts[at].users = self.facts[at].users.saturating_add(1);
         }
     }
 
-    fn add_users(&mut self, layer: LayerId, count: u32) {
-        if let Ok(at) = self.ids.binary_search(&layer) {
-            self.facts[at].users = self.facts[at].users.saturating_add(count);
+    fn lease(&mut self, layer: LayerId) {
+        if let Some(at) = self.place(layer) {
+            self.facts[at].is_leased = true;
         }
     }
 }
@@ -173,15 +178,15 @@ impl StoreUsage {
     /// Passes every layer's users and leases down to its parent, deepest chains first, and sorts the layers by them.
     fn add_layers(&mut self, mut layers: Layers) {
         self.kept_blobs = layers.blobs.values().copied().sum();
-        let mut order: Vec<_> = (0..layers.ids.len()).collect();
-        order.sort_unstable_by_key(|&at| std::cmp::Reverse(layers.facts[at].depth));
+        let facts = &mut layers.facts;
+        let mut order: Vec<_> = (0..facts.len()).collect();
+        order.sort_unstable_by_key(|&at| std::cmp::Reverse(facts[at].depth));
         for at in order {
-            let Facts { parent, own, users, is_leased, .. } = layers.facts[at];
+            let Facts { parent, own, users, is_leased, .. } = facts[at];
             if let Some(parent) = parent {
-                layers.add_users(parent, users);
-                if is_leased {
-                    layers.lease(parent);
-                }
+                let parent = &mut facts[parent.get() as usize - 1];
+                parent.users = parent.users.saturating_add(users);
+                parent.is_leased |= is_leased;
             }
             self.stored += own;
             match users {
@@ -192,6 +197,17 @@ impl StoreUsage {
             }
         }
     }
+}
+
+/// The ids of all layers, sorted.
+fn layer_ids(snapshot: &Snapshot) -> Result<Vec<LayerId>> {
+    let mut ids = Vec::new();
+    snapshot.each(key::LAYERS, |key, _| {
+        ids.push(LayerId::from_bytes(key::id(key)?));
+        Ok::<_, Error>(())
+    })?;
+    ids.shrink_to_fit();
+    Ok(ids)
 }
 
 fn image_tops(snapshot: &Snapshot) -> impl Iterator<Item = Result<Option<LayerId>>> + '_ {
@@ -231,7 +247,8 @@ mod tests {
         let (first, second) = (left.id, right.id);
         let mut sorted = vec![base, left, right, loose];
         sorted.sort_by_key(|layer| layer.id);
-        let mut layers = Layers::read(sorted.into_iter().map(Ok)).expect("records");
+        let mut layers =
+            Layers::read(sorted.iter().map(|layer| layer.id).collect(), sorted.into_iter().map(Ok)).expect("records");
         layers.add_user(first);
         layers.add_user(second);
         let mut usage = StoreUsage::default();
@@ -250,7 +267,8 @@ mod tests {
         let leased = kept.id;
         let mut sorted = vec![base, kept, free];
         sorted.sort_by_key(|layer| layer.id);
-        let mut layers = Layers::read(sorted.into_iter().map(Ok)).expect("records");
+        let mut layers =
+            Layers::read(sorted.iter().map(|layer| layer.id).collect(), sorted.into_iter().map(Ok)).expect("records");
         layers.lease(leased);
         let mut usage = StoreUsage::default();
 
