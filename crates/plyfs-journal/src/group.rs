@@ -8,7 +8,7 @@
 //! it once more. So the first failure is the handle's last word: it is poisoned.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -23,6 +23,9 @@ use crate::synced::{Marks, Synced};
 
 /// The most a sync is put off, as a part of what the last one took, for commits that are expected to join it.
 const PATIENCE: u32 = 2;
+
+/// How long a thread that waits for others stays awake, which is about what it takes to be woken on a processor that sleeps.
+pub(crate) const AWAKE: Duration = Duration::from_micros(50);
 
 /// An open log, by one descriptor whose syncs are one after another and whose first failure is final.
 #[derive(Debug)]
@@ -115,7 +118,10 @@ impl Group {
         let mut state = guard(&self.state);
         state.newest = Some(ticket.clone());
         state.pending += 1;
-        if state.is_gathering && state.pending >= state.expected {
+        let is_awaited = state.is_gathering && state.pending >= state.expected;
+        // Whoever is woken needs it.
+        drop(state);
+        if is_awaited {
             self.joined.notify_one();
         }
     }
@@ -167,12 +173,7 @@ impl Group {
             state.waiting -= 1;
         }
         state.is_syncing = true;
-        state.is_gathering = true;
-        let patience = state.took / PATIENCE;
-        let is_early = |state: &mut State| state.pending < state.expected && !state.is_poisoned;
-        let waited = self.joined.wait_timeout_while(state, patience, is_early);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        state.is_gathering = false;
+        let mut state = self.gather(state);
         let target = state.newest.clone().filter(|newest| newest.place() >= ticket.place());
         let target = target.unwrap_or_else(|| ticket.clone());
         let covered = std::mem::take(&mut state.pending);
@@ -191,10 +192,37 @@ impl Group {
             Ok(()) => state.durable = state.durable.max(target.place()),
             Err(_) => state.is_poisoned = true,
         }
-        if state.waiting > 0 {
+        let is_awaited = state.waiting > 0;
+        drop(state);
+        if is_awaited {
             self.settled.notify_all();
         }
         published
+    }
+
+    /// Waits a little for the commits that are expected to join the next sync.
+    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let is_early = |state: &mut State| state.pending < state.expected && !state.is_poisoned;
+        if !is_early(&mut state) {
+            return state;
+        }
+        let patience = state.took / PATIENCE;
+        drop(state);
+        awake_until(patience.min(AWAKE), || !is_early(&mut guard(&self.state)));
+        let mut state = guard(&self.state);
+        state.is_gathering = true;
+        let waited = self.joined.wait_timeout_while(state, patience.saturating_sub(AWAKE), is_early);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.is_gathering = false;
+        state
+    }
+}
+
+/// Lets other threads run until something is so, or until it is time to sleep.
+pub(crate) fn awake_until(limit: Duration, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() && began.elapsed() < limit {
+        std::thread::yield_now();
     }
 }
 

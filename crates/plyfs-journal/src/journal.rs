@@ -1,12 +1,12 @@
 //! A journal: created, opened, read and written.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use crate::disk::{Access, Disk};
 use crate::error::{Error, ErrorKind, Named, Result};
 use crate::generation::{Files, Generation};
-use crate::group::{Group, Ticket};
+use crate::group::{self, AWAKE, Group, Ticket};
 use crate::guard;
 use crate::head::{self, Head, remove_if_there};
 use crate::layout::{BLOCK, LOCK, SYNCED, is_log_or_run, log_name, wide};
@@ -157,7 +157,17 @@ impl Journal {
     /// Waits until no other thread of this handle writes.
     fn turn(&self) -> MutexGuard<'_, Writer> {
         self.queue.fetch_add(1, Ordering::Relaxed);
-        let writer = guard(&self.writer);
+        // An append takes less time than being woken behind it.
+        let mut writer = None;
+        group::awake_until(AWAKE, || {
+            writer = match self.writer.try_lock() {
+                Err(TryLockError::WouldBlock) => None,
+                Ok(writer) => Some(writer),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            };
+            writer.is_some()
+        });
+        let writer = writer.unwrap_or_else(|| guard(&self.writer));
         self.queue.fetch_sub(1, Ordering::Relaxed);
         writer
     }
