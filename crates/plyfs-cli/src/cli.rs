@@ -129,7 +129,8 @@ pub(crate) enum Command {
     Export(Export),
     /// Write everything an image shows as files, without a mount
     ///
-    /// Takes a container or a layer as well. The directory must not be there, or be empty. Owners are kept where the caller may give files away.
+    /// Takes a container or a layer as well. The directory must not be there, or be empty. Owners are kept where the caller may
+    /// give files away.
     Unpack(Unpack),
     /// Remove containers
     Rm(Rm),

@@ -69,7 +69,8 @@ impl std::str::FromStr for Format {
 /// Where images go, and how they are written there.
 ///
 /// Layers of a docker-archive are plain unless asked otherwise, those of the OCI formats as they came where all of an
-/// image's blobs are there, else those that were kept and the others gzip. Nothing is synced: what is written is as durable as the caller makes it.
+/// image's blobs are there, else those that were kept and the others gzip. Nothing is synced: what is written is as durable
+/// as the caller makes it.
 #[must_use = "nothing is written before it is given to `save`"]
 pub struct Archive<'a> {
     target: Target<'a>,

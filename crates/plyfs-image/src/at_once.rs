@@ -15,8 +15,8 @@ use crate::handover::Helpers;
 
 /// Unpacks the layers of these sizes with as many threads as the store has free; gives them in the order they came in.
 ///
-/// `unpack` gets the number of a layer and the threads that become free, and wraps its input with [`Stop::reader`]: the first failure stops all others,
-/// and is the one that is returned.
+/// `unpack` gets the number of a layer and the threads that become free, and wraps its input with [`Stop::reader`]: the first
+/// failure stops all others, and is the one that is returned.
 pub(crate) fn unpack_at_once(
     operation: &Operation,
     sizes: &[u64],

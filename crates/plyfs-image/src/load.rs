@@ -1,6 +1,6 @@
 //! Images from archives and layouts into a store.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -119,11 +119,11 @@ impl Load<'_> {
     /// Finds which layers are there, and unpacks the others at once where there are several.
     fn layers(&self, operation: &mut Operation, images: &[Incoming]) -> Result<HashMap<ChainId, Known>> {
         let mut known = HashMap::new();
-        let mut absent: Vec<(ChainId, &IncomingLayer, &Incoming)> = Vec::new();
+        let (mut seen, mut absent) = (HashSet::new(), Vec::<(ChainId, &IncomingLayer, &Incoming)>::new());
         for image in images {
             let mut below = None;
             for (layer, chain) in image.layers.iter().zip(chains(image)) {
-                if !known.contains_key(&chain) && absent.iter().all(|(other, ..)| *other != chain) {
+                if seen.insert(chain) {
                     let found = operation.reuse(below.as_ref(), &layer.diff_id);
                     match found.map_err(|error| Error::store("stage", error))? {
                         Some(there) => drop(known.insert(chain, Known::There(there))),

@@ -1,11 +1,11 @@
 //! Commits that wait together: one sync for all of them, and the `synced` file moved forward after it.
 //!
-//! A commit is appended under the journal's lock and synced without it. Of the threads of one handle that wait, one
-//! syncs for all that was appended until then; processes sync side by side. Threads that commit again and again would fall into
-//! two groups, one syncing while the other appends; so the one that syncs waits a little for those that were there lately. A successful sync proves what lies
-//! before it because of two things: the kernel reports a write that failed to every descriptor that was open
-//! at the time (Linux 4.13), and what was in doubt before this descriptor was opened has been written through
-//! it once more. So the first failure is the handle's last word: it is poisoned.
+//! A commit is appended under the journal's lock and synced without it. Of the threads of one handle that wait, one syncs
+//! for all that was appended until then; processes sync side by side. Threads that commit again and again would fall into
+//! two groups, one syncing while the other appends; so the one that syncs waits a little for those that were there lately.
+//! A successful sync proves what lies before it because of two things: the kernel reports a write that failed to every
+//! descriptor that was open at the time (Linux 4.13), and what was in doubt before this descriptor was opened has been
+//! written through it once more. So the first failure is the handle's last word: it is poisoned.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

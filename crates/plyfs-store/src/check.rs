@@ -5,13 +5,14 @@
 //! | `directories.rs` | each layer's and container's record with its directory, its files and its short link |
 //! | `relations.rs` | the records with the look-ups and totals that follow from them |
 //! | `images.rs` | each image with its layers and blobs |
-//! | `journal.rs` | each run's index and table with the keys it holds; and the journal with its checksums, where it does not give a record |
+//! | `journal.rs` | each run with the keys it holds; its checksums, where it does not give a record |
 //! | `blobs.rs` | each layer with the compressed forms it came in |
 //! | `strays.rs` | what lies in the store, and what is mounted of it, with the records |
 //! | `content.rs` | each layer's content with its DiffID |
 //! | `repair.rs` | nothing: it undoes what the others found |
 //!
-//! Where the journal does not find what it holds, nothing else is looked at. Nothing is judged a stray while a record could not be read: it might be the one that speaks of it.
+//! Where the journal does not find what it holds, nothing else is looked at. Nothing is judged a stray while a record could
+//! not be read: it might be the one that speaks of it.
 
 mod blobs;
 mod content;

@@ -3,7 +3,7 @@
 //! | from | comes |
 //! |---|---|
 //! | `overlay2/<id>` and `tarsplit/<id>` | layers: the description in the tar-split record, or what can be worked out |
-//! | `blobs/` | images: configs whose DiffIDs lead through layers that are there; compressed layers, each read and held to a layer that is there |
+//! | `blobs/` | images: configs whose DiffIDs lead through layers that are there; compressed layers of those |
 //! | `overlay2/<id>` with `work` and without a tar-split record | containers, under made-up names |
 //!
 //! What lived in the journal alone, names, labels and options, is lost and listed as lost. Nothing in the directories is

@@ -56,8 +56,8 @@ impl StoreOptions {
 
     /// Says whether the journal's files are read by `mmap(2)`; `true` unless said otherwise.
     ///
-    /// With `false` a look-up costs some system calls more, and a medium that fails under the journal is an error where with a map it
-    /// is `SIGBUS`. On a network file system and on FUSE, where a store is only read, nothing is mapped.
+    /// With `false` a look-up costs some system calls more, and a medium that fails under the journal is an error where with a
+    /// map it is `SIGBUS`. On a network file system and on FUSE, where a store is only read, nothing is mapped.
     pub fn mapped(mut self, mapped: bool) -> Self {
         self.is_unmapped = !mapped;
         self

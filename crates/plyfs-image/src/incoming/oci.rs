@@ -1,9 +1,9 @@
 //! The `index.json` of an OCI layout: descriptors of manifests or of further indexes, one for each image.
 //!
-//! A nested index is one image for many platforms, and the wanted one is taken, as it is of images listed by one name. A name is taken from
-//! `org.opencontainers.image.ref.name` when it is a whole name, as podman and skopeo write it, else from
-//! `io.containerd.image.name`. A bare tag, as umoci writes, names no repository: the image comes in without a
-//! name, and a note says so.
+//! A nested index is one image for many platforms, and the wanted one is taken, as it is of images listed by one name. A
+//! name is taken from `org.opencontainers.image.ref.name` when it is a whole name, as podman and skopeo write it, else from
+//! `io.containerd.image.name`. A bare tag, as umoci writes, names no repository: the image comes in without a name, and a
+//! note says so.
 
 use std::collections::BTreeMap;
 
