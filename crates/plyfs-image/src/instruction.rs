@@ -1,6 +1,6 @@
 //! Instructions of a Dockerfile that change what a config says of a container, as `docker commit --change` takes them.
 //!
-//! An [`Instruction`] is read once, whole, before anything is staged; what it does to a config is [`apply`]. The
+//! An [`Instruction`] is read once, whole, before anything is staged; what it does to a config is [`apply()`]. The
 //! words, their arguments and what they do are those of the Dockerfile reference. Variables are put in from the
 //! environment that the config gives its containers, with what instructions before added to it.
 
