@@ -48,10 +48,14 @@ impl Durability {
 impl Store {
     /// Makes what was renamed, linked and removed in the store's directories durable, and with
     /// [`Durability::FileSystem`] all that was written before.
-    pub(crate) fn sync(&self) -> Result<()> {
+    ///
+    /// A write that failed is told once to each descriptor that was open then (syncfs(2)). So whoever publishes what was
+    /// written hands over a descriptor that is its own and older than its writes: through one that is shared another
+    /// would be told in its place.
+    pub(crate) fn sync(&self, own: impl AsFd) -> Result<()> {
         let synced = match self.0.durability {
             Durability::None => Ok(()),
-            Durability::FileSystem => fs::sync_filesystem(&self.0.root),
+            Durability::FileSystem => fs::sync_filesystem(own),
             Durability::Files => self.sync_directories(),
         };
         synced.map_err(|e| self.explain("make the store durable", e))

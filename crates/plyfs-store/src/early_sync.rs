@@ -69,8 +69,7 @@ impl Store {
         if !self.0.early_sync.is_due(length) {
             return;
         }
-        // A write that failed is told once to each descriptor that was open then (syncfs(2)): this sync has its own, so that
-        // the one which counts is told of it as well.
+        // This sync has a descriptor of its own, so that the one which counts is told of a failed write as well.
         let Ok(root) = fs::open_dir_at(&self.0.root, ".") else { return };
         self.0.early_sync.begin(move || drop(fs::sync_filesystem(root)));
     }

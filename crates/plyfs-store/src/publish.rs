@@ -30,7 +30,7 @@ impl Operation {
         self.place_layers()?;
         self.place_blobs()?;
         self.store().reached("publish 2");
-        self.store().sync()?;
+        self.store().sync(self.dir())?;
         self.store().reached("publish 3");
         self.store().commit(|records| {
             self.require_blobs()?;

@@ -65,13 +65,13 @@ impl Store {
         let Some(only_reaper) = Lock::try_take(own, Sharing::Exclusive).map_err(failed)? else {
             return Ok(Usage::default());
         };
-        let reaped = self.reap_alone();
+        let reaped = self.reap_alone(only_reaper.as_file());
         // Others pass by while it is held, also by a fork that is on its way to become another program.
         only_reaper.release();
         reaped
     }
 
-    fn reap_alone(&self) -> Result<Usage> {
+    fn reap_alone(&self, own: impl AsFd) -> Result<Usage> {
         let failed = |e| Error::call("trash", e);
         let (layers, blobs) = (self.pending_removals()?, self.pending_blob_removals()?);
         let mut reaper = Reaper { store: self, freed: Usage::default(), failure: None };
@@ -83,7 +83,7 @@ impl Store {
         let blobs: Vec<_> = blobs.into_iter().filter(|blob| reaper.drop_blob(blob)).collect();
         self.reached("reap 1");
         if !(layers.is_empty() && blobs.is_empty()) {
-            self.sync()?;
+            self.sync(own)?;
             self.reached("reap 2");
             self.commit(|records| {
                 layers.iter().for_each(|(layer, _)| records.delete(&key::removal(*layer)));

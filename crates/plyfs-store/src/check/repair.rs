@@ -104,6 +104,7 @@ impl Store {
     /// written anew. Missing or changed content stays a finding. Other processes may go on working meanwhile.
     pub fn repair(&self, options: &CheckOptions, progress: Progress<'_>) -> Result<Repaired> {
         self.require_root("repairing")?;
+        let own = fs::open_dir_at(&self.0.root, ".").map_err(|e| self.explain("make the store durable", e))?;
         let mut acts = Vec::new();
         let mut found = self.find(options, progress)?;
         // While look-ups gave wrong answers, nothing else was looked at.
@@ -112,7 +113,7 @@ impl Store {
             found = self.find(options, progress)?;
         }
         self.undo(found, &mut acts);
-        self.sync()?;
+        self.sync(&own)?;
         // The content was read once and no repair touches it; what was found of it stays true.
         let left = self.find(options, progress)?;
         Ok(Repaired { acts, left: left.into_iter().map(|found| found.finding).collect() })

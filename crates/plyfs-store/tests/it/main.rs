@@ -13,6 +13,7 @@ mod kernel;
 mod killed;
 mod lease;
 mod life;
+mod lost_writes;
 mod misleading;
 mod mount_cuts;
 mod mounts;
