@@ -42,6 +42,9 @@ pub struct Loaded {
 /// unpacked layer against the config. A layer that the store has already, upon the same chain, is not read; unless its
 /// blob is to be kept and is not yet ([`Source::keep_blobs`]).
 /// Processes that load the same layers at once do the work once.
+///
+/// One that is cancelled deletes what it unpacked for 50 ms; what is then left is in `trash`, seen by nobody, until the
+/// next [`Store::reap`].
 #[doc(alias = "ApplyDiff")]
 pub fn load(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result<Vec<Loaded>> {
     let name = source.name().to_owned();
@@ -68,7 +71,7 @@ fn stage_all(
     let (wanted, keeps_blobs, window) = (source.wanted(), source.keeps_blobs(), source.window());
     let members = source.members(spool.as_fd(), progress)?;
     let images = incoming::read(&members, &wanted)?;
-    operation.claim(images.iter().flat_map(chains).collect::<BTreeSet<_>>()).map_err(staging)?;
+    operation.claim(images.iter().flat_map(chains).collect::<BTreeSet<_>>(), progress).map_err(staging)?;
     let load = Load { members: &members, keeps_blobs, window, progress };
     let mut known = load.layers(operation, &images)?;
     let copied = load.copied(&images, &known);

@@ -15,8 +15,12 @@ use crate::cache::CacheKey;
 use crate::format::write_all;
 use crate::record::LayerRecord;
 use crate::{
-    ChainId, DiffId, Digest, Error, ErrorKind, KeptBlob, Reference, Result, Store, chain_id, describe, key, layout,
+    ChainId, DiffId, Digest, Error, ErrorKind, KeptBlob, Progress, Reference, Result, Stage, Store, chain_id, describe,
+    key, layout,
 };
+
+/// How long somebody who waits for another's layers sleeps before looking again: a fifth of what a cancel may take.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long an operation that is abandoned deletes what it had staged.
 const TIDYING: Duration = Duration::from_millis(50);
@@ -128,11 +132,12 @@ impl Operation {
         fs::open_dir_at(self.dir(), layout::SPOOL).map_err(|e| self.failed("spool", e))
     }
 
-    /// Makes this operation the only one, in all processes, that builds these chains; waits for others.
+    /// Makes this operation the only one, in all processes, that builds these chains; waits for others, and asks
+    /// meanwhile whether to go on.
     ///
     /// Call it once, before the first [`Self::apply`], with every chain the operation may build, so that two
     /// loads of one image do the work once. The locks are taken in the order of the ids, hence never in a circle.
-    pub fn claim(&mut self, chains: impl IntoIterator<Item = ChainId>) -> Result<()> {
+    pub fn claim(&mut self, chains: impl IntoIterator<Item = ChainId>, progress: Progress<'_>) -> Result<()> {
         assert!(self.claims.is_empty(), "a second claim could wait in a circle");
         let chains: BTreeSet<_> = chains.into_iter().collect();
         let known = self.store.snapshot()?;
@@ -141,10 +146,22 @@ impl Operation {
                 continue;
             }
             let name = layout::chain_lock(&chain.hex());
-            let lock = Lock::take_file(&self.store.0.staging, &name, Sharing::Exclusive);
-            self.claims.push((lock.map_err(|e| self.failed("claim", e))?, name));
+            let lock = self.wait_for(&name, &chain, progress)?;
+            self.claims.push((lock, name));
         }
         Ok(())
+    }
+
+    /// Takes the lock of a chain. flock(2) alone would wait for as long as the other works, whoever cancels.
+    fn wait_for(&self, name: &str, chain: &ChainId, progress: Progress<'_>) -> Result<Lock> {
+        loop {
+            let lock = Lock::try_take_file(&self.store.0.staging, name, Sharing::Exclusive);
+            if let Some(lock) = lock.map_err(|e| self.failed("claim", e))? {
+                return Ok(lock);
+            }
+            progress.report(Stage::Wait, &chain.to_string(), 0, None)?;
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// The layer that is this changeset upon that chain, when it is staged here or published; nothing is read.

@@ -9,6 +9,8 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
+    /// Waiting for another process, or thread, that builds the same layers.
+    Wait,
     /// Keeping what arrives: an archive from a pipe, or the blob of a layer that is there.
     Receive,
     /// Unpacking a layer; bytes are those read of its archive as it came.
@@ -26,6 +28,7 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Wait => "wait",
             Self::Receive => "receive",
             Self::Unpack => "unpack",
             Self::Publish => "publish",

@@ -2,10 +2,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use plyfs_image::{Compression, ErrorKind, Format, Source};
 use plyfs_store::{Progress, Stage, Step};
 use plyfs_testkit::images;
+use plyfs_testkit::process::wait_until;
 use plyfs_testkit::require_root;
 
 use crate::support::{Place, story};
@@ -52,6 +55,40 @@ fn root_two_loads_at_once_both_succeed_and_store_each_layer_once() {
     });
     assert_eq!(place.store.layers().expect("listed").len(), 20);
     assert_eq!(place.store.images().expect("listed").len(), 1);
+}
+
+#[test]
+fn root_a_load_that_waits_for_another_one_of_the_same_layers_can_be_cancelled() {
+    require_root!();
+    let many = images::many_layers(3);
+    let place = Place::new();
+    let elsewhere = Place::new().load(many.oci_archive()).remove(0).image;
+    let lowest = elsewhere.layers().expect("listed").last().expect("three").chain_id().expect("known");
+    let mut other = place.store.operation().expect("begun");
+    other.claim([lowest], Progress::none()).expect("nobody builds it");
+    let waits = AtomicBool::new(false);
+    let stop = |step: &Step<'_>| match step.stage {
+        Stage::Wait => {
+            waits.store(true, Ordering::Relaxed);
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    };
+    let load = || {
+        let source = Source::path(many.oci_archive()).expect("opened");
+        plyfs_image::load(&place.store, source, Progress::new(&stop))
+    };
+    let error = std::thread::scope(|scope| {
+        let load = scope.spawn(load);
+        let is_back = wait_until(Duration::from_secs(30), || load.is_finished());
+        drop(other);
+        assert!(is_back, "it waits for the other one, whoever cancels");
+        load.join().expect("no panic").expect_err("cancelled")
+    });
+    assert_eq!(error.kind(), ErrorKind::Cancelled, "{}", story(&error));
+    assert!(waits.into_inner());
+    place.assert_untouched();
+    place.load(many.oci_archive());
 }
 
 #[test]
