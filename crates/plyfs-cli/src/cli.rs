@@ -57,7 +57,8 @@ Exit codes:
    9  unsupported                17  read-only
   10  no space left              18  a sync failed earlier
                                  19  any other failed system call
-fsck has codes of its own, those of fsck(8)";
+fsck has codes of its own, those of fsck(8). Long work that a signal interrupts is taken
+back, and the program ends by that signal";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

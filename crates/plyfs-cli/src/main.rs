@@ -9,6 +9,7 @@ mod exit;
 mod filter;
 mod glob;
 mod human;
+mod interrupt;
 mod outfile;
 mod output;
 mod progress;
@@ -37,17 +38,22 @@ fn main() -> ExitCode {
         }
     };
     let is_fsck = matches!(cli.command, cli::Command::Fsck(_));
-    match run(cli) {
-        Ok(code) => ExitCode::from(code),
+    let code = match run(cli) {
+        Ok(code) => code,
         Err(failure) => {
             words::failure(&failure);
-            ExitCode::from(match failure.code() {
+            match failure.code() {
                 0 => 0,
                 _ if is_fsck => commands::fsck::code_of(&failure),
                 code => code,
-            })
+            }
         }
+    };
+    // A check has a code of its own for it.
+    if !is_fsck {
+        interrupt::end_if_asked();
     }
+    ExitCode::from(code)
 }
 
 /// Runs the command and cleans up behind it; the exit code of what went wrong on the way, or 0.

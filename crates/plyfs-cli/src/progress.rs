@@ -2,22 +2,19 @@
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use plyfs::{Progress, Stage, Step};
 
-use crate::human;
+use crate::{human, interrupt};
 
 /// Runs `work` with a progress bar, if standard error is a terminal and `quiet` is not asked for.
+///
+/// A signal that asks the program to end stops the work.
 pub(crate) fn with_bar<T>(quiet: bool, work: impl FnOnce(Progress<'_>) -> T) -> T {
-    with_bar_until(quiet, &AtomicBool::new(false), work)
-}
-
-/// The same for work that stops once `stop` is set.
-pub(crate) fn with_bar_until<T>(quiet: bool, stop: &AtomicBool, work: impl FnOnce(Progress<'_>) -> T) -> T {
-    let go_on = || if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    interrupt::watch();
+    let go_on = || if interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     if quiet || !std::io::stderr().is_terminal() {
         return work(Progress::new(&|_| go_on()));
     }

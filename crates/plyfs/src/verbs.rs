@@ -10,6 +10,9 @@ use crate::Result;
 /// Moving images in and out of a [`Store`].
 pub trait Images {
     /// Loads every image of an archive or layout. Durable on return; on an error nothing is kept.
+    ///
+    /// One that is cancelled deletes what it unpacked for 50 ms; what is then left is in `trash`, seen by nobody, until the
+    /// next [`Store::reap`].
     fn load(&self, source: Source<'_>, progress: Progress<'_>) -> Result<Vec<Loaded>>;
 
     /// Writes images as an archive or layout; the same images give the same bytes.

@@ -1,9 +1,5 @@
 //! `fsck`, with the exit codes of fsck(8).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use nix::sys::signal::{SigSet, Signal};
 use plyfs::prelude::Rebuild;
 use plyfs::{Act, CheckOptions, ErrorKind, Finding, Progress, Rebuilt, Repaired, Severity, Store};
 use serde::Serialize;
@@ -11,7 +7,7 @@ use serde::Serialize;
 use crate::cli::Fsck;
 use crate::exit::{Failure, Hinted, Result};
 use crate::human::one_line;
-use crate::progress::with_bar_until;
+use crate::progress::with_bar;
 use crate::session::Session;
 use crate::words;
 
@@ -64,8 +60,7 @@ impl From<&Act> for FindingShape {
 
 /// Prints what is not as the records say, and what was done about it.
 pub(crate) fn fsck(session: &mut Session, args: &Fsck) -> Result<u8> {
-    let interrupted = watch_interrupts();
-    let repaired = with_bar_until(session.out.is_quiet(), &interrupted, |progress| look(session, args, progress))?;
+    let repaired = with_bar(session.out.is_quiet(), |progress| look(session, args, progress))?;
     print(session, &repaired)?;
     let is_error = |finding: &Finding| finding.severity >= Severity::Error;
     if repaired.left.iter().any(is_error) {
@@ -129,20 +124,4 @@ fn tell(rebuilt: &Rebuilt) {
     for lost in &rebuilt.lost {
         words::note(&format!("lost: {lost}"));
     }
-}
-
-/// Notes Ctrl-C instead of dying of it, so that a repair ends between two acts.
-fn watch_interrupts() -> Arc<AtomicBool> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let signals = SigSet::from(Signal::SIGINT);
-    // Blocked here, before any other thread is: all inherit it, and only the one below takes it.
-    if signals.thread_block().is_ok() {
-        let noted = Arc::clone(&interrupted);
-        std::thread::spawn(move || {
-            while signals.wait().is_ok() {
-                noted.store(true, Ordering::Relaxed);
-            }
-        });
-    }
-    interrupted
 }
