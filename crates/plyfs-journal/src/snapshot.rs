@@ -48,23 +48,20 @@ impl Snapshot {
     pub fn each<E: From<Error>>(
         &self,
         prefix: &[u8],
-        mut show: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+        show: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut sources = self.sources(prefix);
-        let Some(first) = sources.next() else { return Ok(()) };
-        // What belongs to one id is mostly in one place.
-        let mut items = match sources.next() {
-            None => first,
-            Some(second) => Box::new(Merge::new([first, second].into_iter().chain(sources))),
-        };
-        for item in items.by_ref() {
-            match item? {
-                item if !item.key.starts_with(prefix) => break,
-                Item { value: None, .. } => {}
-                Item { key, value: Some(value) } => show(&key, &value)?,
-            }
+        let group = Fingerprint::of_group(prefix);
+        let mut runs = self.runs.iter().filter_map(|run| run.from(prefix, group));
+        if !self.tail.may_have(group) {
+            // What belongs to one id is mostly in one place.
+            let Some(first) = runs.next() else { return Ok(()) };
+            return match runs.next() {
+                None => show_all(first, prefix, show),
+                Some(second) => show_all(Merge::new([first, second].into_iter().chain(runs).map(boxed)), prefix, show),
+            };
         }
-        Ok(())
+        let tail = std::iter::once(table_source(self.tail.table(), prefix));
+        show_all(Merge::new(tail.chain(runs.map(boxed))), prefix, show)
     }
 
     /// What of the runs it is made of is wrong though it can be read; none of sound ones.
@@ -95,8 +92,28 @@ impl Snapshot {
         let group = Fingerprint::of_group(prefix);
         let tail = self.tail.may_have(group).then(|| table_source(self.tail.table(), prefix));
         let runs = self.runs.iter().filter_map(move |run| run.from(prefix, group));
-        tail.into_iter().chain(runs.map(|entries| Box::new(entries) as Source<'a>))
+        tail.into_iter().chain(runs.map(boxed))
     }
+}
+
+fn boxed<'a>(entries: impl Iterator<Item = Result<Item<'a>>> + 'a) -> Source<'a> {
+    Box::new(entries)
+}
+
+/// Shows the entries that start with `prefix` and have a value.
+fn show_all<'a, E: From<Error>>(
+    items: impl Iterator<Item = Result<Item<'a>>>,
+    prefix: &[u8],
+    mut show: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    for item in items {
+        match item? {
+            item if !item.key.starts_with(prefix) => break,
+            Item { value: None, .. } => {}
+            Item { key, value: Some(value) } => show(&key, &value)?,
+        }
+    }
+    Ok(())
 }
 
 /// The entries of a table from `key` on.

@@ -33,10 +33,11 @@ pub use self::finding::{Finding, FindingKind, Severity};
 use self::repair::Fix;
 pub use self::repair::{Act, Repaired};
 use crate::container::container_records;
+use crate::image::image_records;
 use crate::layer::layer_records;
 use crate::progress::{Progress, Stage};
 use crate::record::{ContainerRecord, ImageRecord, LayerRecord};
-use crate::{Digest, Result, Store, key};
+use crate::{Digest, Result, Store};
 
 /// What [`Store::check`] looks at.
 #[derive(Clone, Debug)]
@@ -142,10 +143,8 @@ impl<'a> Check<'a> {
             let record = check.sound(record);
             check.containers.extend(record);
         }
-        for entry in snapshot.scan(key::IMAGES) {
-            let decoded = entry
-                .map_err(crate::Error::from)
-                .and_then(|(key, value)| ImageRecord::decode(Digest::from_bytes(key::id(&key)?), &value));
+        for entry in image_records(&snapshot) {
+            let decoded = entry.and_then(|(id, record)| ImageRecord::decode(id, &record));
             if let Some(record) = check.sound(decoded) {
                 check.images.insert(record.id, record);
             }

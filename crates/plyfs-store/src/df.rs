@@ -9,6 +9,7 @@ use plyfs_link::LayerId;
 use plyfs_sys::fs;
 
 use crate::container::container_records;
+use crate::image::image_records;
 use crate::layer::{layer_record, layer_records};
 use crate::record::{ImageRecord, LayerRecord};
 use crate::{Container, Digest, Error, ErrorKind, Result, Store, key};
@@ -211,9 +212,9 @@ fn layer_ids(snapshot: &Snapshot) -> Result<Vec<LayerId>> {
 }
 
 fn image_tops(snapshot: &Snapshot) -> impl Iterator<Item = Result<Option<LayerId>>> + '_ {
-    snapshot.scan(key::IMAGES).map(|entry| {
-        let (key, value) = entry?;
-        Ok(ImageRecord::decode(Digest::from_bytes(key::id(&key)?), &value)?.top)
+    image_records(snapshot).map(|entry| {
+        let (id, record) = entry?;
+        Ok(ImageRecord::decode(id, &record)?.top)
     })
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, ErrorKind, Result, layout};
 
 /// The version this code writes and reads.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The largest format file that is read.
 const MAX_SIZE: u64 = 64 * 1024;
@@ -142,16 +142,17 @@ mod tests {
     #[test]
     fn newer_versions_and_unknown_incompatible_features_are_refused() {
         for (text, kind) in [
-            ("version = 2\nnew-field = 1\n", ErrorKind::Unsupported),
-            ("version = 1\ndialect = \"trusted\"\n[features]\nincompatible = [\"x\"]\n", ErrorKind::Unsupported),
-            ("version = 1\ndialect = \"other\"\n", ErrorKind::Unsupported),
-            ("version = 1\n", ErrorKind::Corrupt),
+            ("version = 3\nnew-field = 1\n", ErrorKind::Unsupported),
+            ("version = 1\ndialect = \"trusted\"\n", ErrorKind::Unsupported),
+            ("version = 2\ndialect = \"trusted\"\n[features]\nincompatible = [\"x\"]\n", ErrorKind::Unsupported),
+            ("version = 2\ndialect = \"other\"\n", ErrorKind::Unsupported),
+            ("version = 2\n", ErrorKind::Corrupt),
             ("", ErrorKind::Corrupt),
             ("\0\0\0\0", ErrorKind::Corrupt),
         ] {
             assert_eq!(read(text).expect_err(text).kind(), kind, "{text:?}");
         }
-        let text = "version = 1\ndialect = \"trusted\"\n[features]\nread-only-compatible = [\"x\"]\n";
+        let text = "version = 2\ndialect = \"trusted\"\n[features]\nread-only-compatible = [\"x\"]\n";
         assert!(read(text).expect("readable").is_read_only());
     }
 }

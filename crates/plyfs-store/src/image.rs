@@ -26,10 +26,7 @@ pub struct Image {
 impl Store {
     /// All images, sorted by their first name, nameless ones last, then by id.
     pub fn images(&self) -> Result<Vec<Image>> {
-        let snapshot = self.snapshot()?;
-        let ids = snapshot.scan(key::IMAGES).map(|entry| Ok(Digest::from_bytes(key::id(&entry?.0)?)));
-        let ids = ids.collect::<Result<Vec<_>>>()?;
-        let mut images = ids.into_iter().map(|id| self.image_in(&snapshot, id)).collect::<Result<Vec<_>>>()?;
+        let mut images = self.images_below(&self.snapshot()?, key::IMAGES)?;
         images.sort_by_cached_key(|image| (image.names.is_empty(), image.names.first().cloned(), image.id()));
         Ok(images)
     }
@@ -40,14 +37,24 @@ impl Store {
     }
 
     pub(crate) fn image_in(&self, snapshot: &Snapshot, id: ImageId) -> Result<Image> {
-        let record = snapshot.read(&key::image(&id), |bytes| ImageRecord::decode(id, bytes))?;
-        let record = record.ok_or_else(|| Error::absent(format!("image {id}")))??;
-        let mut names = Vec::new();
-        snapshot.each(&key::image_names(&id), |key, _| {
-            names.push(reference(key::text(key, key::BEHIND_ID)?)?);
+        let found = self.images_below(snapshot, &key::image(&id))?.pop();
+        found.ok_or_else(|| Error::absent(format!("image {id}")))
+    }
+
+    /// The images whose keys begin so, by id.
+    fn images_below(&self, snapshot: &Snapshot, prefix: &[u8]) -> Result<Vec<Image>> {
+        let mut images: Vec<Image> = Vec::new();
+        snapshot.each(prefix, |key, value| {
+            let id = Digest::from_bytes(key::id(key)?);
+            if !key::is_image_name(key) {
+                let record = ImageRecord::decode(id, value)?;
+                images.push(Image { store: self.clone(), record, names: Vec::new() });
+            } else if let Some(image) = images.last_mut().filter(|image| image.id() == id) {
+                image.names.push(reference(key::text(key, key::BEHIND_ID)?)?);
+            }
             Ok::<_, Error>(())
         })?;
-        Ok(Image { store: self.clone(), record, names })
+        Ok(images)
     }
 
     /// Makes `name` mean this image; a name that meant another image is moved. Durable on return.
@@ -178,6 +185,22 @@ impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Image").field("id", &self.id()).field("names", &self.names).finish_non_exhaustive()
     }
+}
+
+/// The id and the undecoded record of every image.
+pub(crate) fn image_records(snapshot: &Snapshot) -> impl Iterator<Item = Result<(Digest, Vec<u8>)>> + '_ {
+    let records = snapshot.scan(key::IMAGES).filter(|entry| !matches!(entry, Ok((key, _)) if key::is_image_name(key)));
+    records.map(|entry| {
+        let (key, value) = entry?;
+        Ok((Digest::from_bytes(key::id(&key)?), value))
+    })
+}
+
+/// The names of an image.
+pub(crate) fn names_of(records: &Transaction<'_>, image: &ImageId) -> Result<Vec<Reference>> {
+    let names =
+        records.scan(&key::image(image)).filter(|entry| !matches!(entry, Ok((key, _)) if !key::is_image_name(key)));
+    names.map(|entry| reference(key::text(&entry?.0, key::BEHIND_ID)?)).collect()
 }
 
 /// Takes a name from the image it means, which is the one that is expected where one is.

@@ -8,8 +8,8 @@
 //! | `n` container name | the container's record |
 //! | `d` container's layer id | container name |
 //! | `i` image id | the image's record |
+//! | `i` image id, reference | empty: a name of the image |
 //! | `t` reference | image id |
-//! | `g` image id, reference | empty: a name of the image |
 //! | `x` image id, container's layer id | empty: the container was made of the image |
 //! | `p` digest, layer id | empty: the layer came as this blob, which was kept |
 //! | `f` digest, image id | empty: the blob is the image's manifest |
@@ -22,7 +22,7 @@
 //! | `b` digest | empty: the blob is to be removed unless an image needs it again |
 //!
 //! Ids are 32 raw bytes, those of leases 26 characters; names are text. Every relation stands under the thing it is asked of, so that each
-//! question is one look-up or one scan of just its answers.
+//! question is one look-up or one scan of just its answers. The names of an image lie behind its record, since they are read with it.
 
 use plyfs_diff::Digest;
 use plyfs_link::LayerId;
@@ -31,14 +31,13 @@ use crate::{ContainerName, Error, ErrorKind, LeaseId, Reference, Result};
 
 pub(crate) const LAYERS: &[u8] = b"l";
 pub(crate) const CONTAINERS: &[u8] = b"n";
+/// Images, and behind each its names.
 pub(crate) const IMAGES: &[u8] = b"i";
 pub(crate) const LEASES: &[u8] = b"e";
 /// What leases keep, by lease.
 pub(crate) const LEASED: &[u8] = b"h";
 /// Who stands on which layer, by layer.
 pub(crate) const USERS: &[u8] = b"u";
-/// The names of images, by image.
-pub(crate) const IMAGE_NAMES: &[u8] = b"g";
 /// The containers made of images, by image.
 pub(crate) const IMAGE_CONTAINERS: &[u8] = b"x";
 /// The leases that keep images, by image.
@@ -136,12 +135,13 @@ pub(crate) fn tag(name: &Reference) -> Vec<u8> {
     joined(&[b"t", name.as_str().as_bytes()])
 }
 
-pub(crate) fn image_names(image: &Digest) -> Short {
-    short(IMAGE_NAMES, image.as_bytes())
+pub(crate) fn image_name(image: &Digest, name: &Reference) -> Vec<u8> {
+    joined(&[IMAGES, image.as_bytes(), name.as_str().as_bytes()])
 }
 
-pub(crate) fn image_name(image: &Digest, name: &Reference) -> Vec<u8> {
-    joined(&[IMAGE_NAMES, image.as_bytes(), name.as_str().as_bytes()])
+/// Says whether a key below [`IMAGES`] is that of an image's name and not of its record.
+pub(crate) fn is_image_name(key: &[u8]) -> bool {
+    key.len() > BEHIND_ID
 }
 
 pub(crate) fn image_containers(image: &Digest) -> Short {

@@ -99,7 +99,7 @@ pub(crate) fn by_prefix(
         if !HEXLOWER.encode(&id).starts_with(digits) {
             continue;
         }
-        if found.replace(id).is_some() {
+        if found.replace(id).is_some_and(|other| other != id) {
             return Err(Error::new(ErrorKind::InvalidInput, format!("several {what}s begin with {digits}")));
         }
     }

@@ -11,6 +11,7 @@ use plyfs_journal::Transaction;
 use plyfs_link::LayerId;
 
 use self::unused::{Candidate, unused_images, unused_layers};
+use crate::image::names_of;
 use crate::image::retract_name;
 use crate::sweep::Reach;
 use crate::{Digest, Error, ErrorKind, Image, ImageId, Layer, LeaseId, Reference, Result, Store, User, key};
@@ -196,7 +197,7 @@ impl Store {
         self.require_root("removing an image")?;
         self.sweep(|records, sweep| {
             retract_name(records, name, Some(image.id()))?;
-            if records.scan(&key::image_names(&image.id())).next().transpose()?.is_some() {
+            if !names_of(records, &image.id())?.is_empty() {
                 return Ok(());
             }
             refuse_used(records, image)?;
@@ -310,8 +311,10 @@ fn describe(user: &User) -> String {
 }
 
 fn is_image_used(records: &Transaction<'_>, image: &Digest) -> Result<bool> {
-    let relations = [key::image_names(image), key::image_containers(image), key::image_leases(image)];
-    for relation in relations {
+    if !names_of(records, image)?.is_empty() {
+        return Ok(true);
+    }
+    for relation in [key::image_containers(image), key::image_leases(image)] {
         if records.scan(&relation).next().transpose()?.is_some() {
             return Ok(true);
         }

@@ -8,6 +8,7 @@ use plyfs_sys::fs;
 use plyfs_sys::lock::Lock;
 
 use crate::check::report;
+use crate::image::names_of;
 use crate::prune::{Kept, Pruned, Reason, Subject, first_user};
 use crate::record::{ImageRecord, LayerRecord};
 use crate::recover::is_blob_used;
@@ -194,11 +195,9 @@ impl Sweep<'_> {
 }
 
 fn retract_names(records: &mut Transaction<'_>, image: &Digest) -> Result<()> {
-    let names = records.scan(&key::image_names(image)).map(|entry| Ok(entry?.0)).collect::<Result<Vec<_>>>()?;
-    for name in names {
-        let reference = crate::record::reference(key::text(&name, key::BEHIND_ID)?)?;
-        records.delete(&key::tag(&reference));
-        records.delete(&name);
+    for name in names_of(records, image)? {
+        records.delete(&key::tag(&name));
+        records.delete(&key::image_name(image, &name));
     }
     Ok(())
 }

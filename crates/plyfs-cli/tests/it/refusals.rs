@@ -141,7 +141,7 @@ fn root_what_is_no_store_of_this_version_is_refused() {
     fs::write(foreign.join("letter"), "dear").expect("written");
     fs::write(bench.temp.join("file"), "").expect("written");
     let newer = bench.temp.dir("newer");
-    fs::write(newer.join("plyfs.toml"), "version = 2\n").expect("written");
+    fs::write(newer.join("plyfs.toml"), "version = 3\n").expect("written");
     let said = check(
         &bench,
         &[

@@ -106,5 +106,5 @@ fn put_image(records: &mut plyfs_journal::Transaction<'_>, top: LayerId, chain: 
     records.put(&[&b"i"[..], id.as_bytes()].concat(), &record.encode());
     records.put(&[&b"u"[..], top.as_bytes(), b"i", id.as_bytes()].concat(), &[]);
     records.put(&[&b"t"[..], name.as_bytes()].concat(), id.as_bytes());
-    records.put(&[&b"g"[..], id.as_bytes(), name.as_bytes()].concat(), &[]);
+    records.put(&[&b"i"[..], id.as_bytes(), name.as_bytes()].concat(), &[]);
 }

@@ -39,7 +39,7 @@ impl Check<'_> {
             }
         }
         if self.is_complete {
-            for letter in [&b"u"[..], b"c", b"d", b"g", b"x", b"t", b"k", b"y", b"f", b"p", b"h", b"z"] {
+            for letter in [&b"u"[..], b"c", b"d", key::IMAGES, b"x", b"t", b"k", b"y", b"f", b"p", b"h", b"z"] {
                 self.strays_below(letter, &expected)?;
             }
         }
@@ -150,6 +150,7 @@ impl Check<'_> {
             b"c" => id().and_then(|id| self.layers.get(&LayerId::from_bytes(id))).is_some_and(|layer| {
                 layer.chain_id.is_some_and(|chain| key.get(1..) == Some(chain.as_bytes().as_slice()))
             }),
+            key::IMAGES if !key::is_image_name(key) => true,
             _ => expected.contains_key(key),
         }
     }
@@ -188,8 +189,8 @@ fn shown(key: &[u8]) -> String {
     let text = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
     match key {
         [letter @ (b't' | b'n'), name @ ..] => format!("{} {}", char::from(*letter), String::from_utf8_lossy(name)),
-        [b'g', rest @ ..] if rest.len() > 32 => {
-            format!("g {} {}", text(&rest[..32]), String::from_utf8_lossy(&rest[32..]))
+        [b'i', rest @ ..] if rest.len() > 32 => {
+            format!("i {} {}", text(&rest[..32]), String::from_utf8_lossy(&rest[32..]))
         }
         [b'u', rest @ ..] if rest.len() == 65 => {
             format!("u {} {} {}", text(&rest[..32]), char::from(rest[32]), text(&rest[33..]))

@@ -6,6 +6,7 @@ use plyfs_journal::Snapshot;
 use plyfs_link::LayerId;
 
 use super::{Kept, PruneOptions, Pruned, Reason, Subject};
+use crate::image::image_records;
 use crate::layer::layer_record;
 use crate::record::ImageRecord;
 use crate::{Digest, LeaseId, Result, User, key};
@@ -37,12 +38,16 @@ pub(super) fn unused_images(
     if !options.takes_images() {
         return Ok(free);
     }
-    let mut used = ids(snapshot, key::IMAGE_NAMES)?;
-    used.extend(ids(snapshot, key::IMAGE_CONTAINERS)?);
-    for id in ids(snapshot, key::IMAGES)?.into_iter().filter(|id| !used.contains(id)).map(Digest::from_bytes) {
-        let bytes = snapshot.get(&key::image(&id))?.unwrap_or_default();
+    let mut used = ids(snapshot, key::IMAGE_CONTAINERS)?;
+    snapshot.each(key::IMAGES, |key, _| {
+        used.extend(key::is_image_name(key).then(|| key::id(key)).transpose()?);
+        Ok::<_, crate::Error>(())
+    })?;
+    for entry in image_records(snapshot) {
+        let (id, bytes) = entry?;
         let record = ImageRecord::decode(id, &bytes);
-        if !options.takes_image(&id, record.as_ref().ok().map(|record| record.created)) {
+        if used.contains(id.as_bytes()) || !options.takes_image(&id, record.as_ref().ok().map(|record| record.created))
+        {
             continue;
         }
         let leases = snapshot.scan(&key::image_leases(&id)).map(|entry| key::lease_behind(&entry?.0));

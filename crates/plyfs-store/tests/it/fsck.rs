@@ -190,7 +190,7 @@ fn root_look_ups_are_written_anew_from_the_records_they_follow_from() {
     repairs(error, missing, |it| lost(it, &[b"c", it.top.chain_id().expect("known").as_bytes()]));
     repairs(error, missing, |it| lost(it, &[b"d", it.container.id().as_bytes()]));
     repairs(error, missing, |it| lost(it, &[b"x", it.image.id().as_bytes(), it.container.id().as_bytes()]));
-    repairs(error, missing, |it| lost(it, &[b"g", it.image.id().as_bytes(), b"svc:1"]));
+    repairs(error, missing, |it| lost(it, &[b"i", it.image.id().as_bytes(), b"svc:1"]));
     let other = LayerId::random();
     let stray = FindingKind::RelationStray;
     repairs(warning, stray, |it| it.journal(&[b"u", it.base.id().as_bytes(), b"l", other.as_bytes()], Some(b"")));

@@ -95,7 +95,7 @@ fn root_a_newer_store_is_refused_and_left_alone() {
     require_root!();
     let fixture = Fixture::new();
     let format = fixture.store.path().join("plyfs.toml");
-    let text = fs::read_to_string(&format).expect("read").replace("version = 1", "version = 2");
+    let text = fs::read_to_string(&format).expect("read").replace("version = 2", "version = 3");
     fs::write(&format, text).expect("written");
     let before = fixture.names();
 
