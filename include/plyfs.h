@@ -58,10 +58,18 @@
 #include <stdint.h>
 
 /* Structures that carry their size, as they begin. */
-#define PLYFS_CONTAINER_OPTIONS_INIT { sizeof(plyfs_container_options), 0, NULL, NULL, 0 }
+#define PLYFS_STORE_OPTIONS_INIT { sizeof(plyfs_store_options), 0, 0 }
+#define PLYFS_LOAD_OPTIONS_INIT { sizeof(plyfs_load_options), 0, NULL, 0, 0 }
+#define PLYFS_IMPORT_OPTIONS_INIT { sizeof(plyfs_import_options), NULL, NULL, NULL, NULL, 0 }
+#define PLYFS_SAVE_OPTIONS_INIT { sizeof(plyfs_save_options), 0, PLYFS_COMPRESSION_DEFAULT, 0 }
+#define PLYFS_PRUNE_OPTIONS_INIT { sizeof(plyfs_prune_options), 0, 0, NULL, 0 }
+#define PLYFS_CONTAINER_OPTIONS_INIT { sizeof(plyfs_container_options), 0, NULL, NULL, 0, NULL }
 #define PLYFS_MOUNT_OPTIONS_INIT { sizeof(plyfs_mount_options), 0, NULL }
-#define PLYFS_COMMIT_OPTIONS_INIT { sizeof(plyfs_commit_options), NULL, NULL, NULL, NULL, 0 }
+#define PLYFS_COMMIT_OPTIONS_INIT { sizeof(plyfs_commit_options), NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0 }
 #define PLYFS_CHANGE_INIT { sizeof(plyfs_change), NULL, NULL, 0 }
+#define PLYFS_FILE_STAT_INIT { sizeof(plyfs_file_stat), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define PLYFS_HISTORY_ENTRY_INIT \
+    { sizeof(plyfs_history_entry), NULL, NULL, NULL, NULL, NULL, PLYFS_USAGE_INIT }
 #define PLYFS_EXPORTED_INIT { sizeof(plyfs_exported), 0, { 0 } }
 #define PLYFS_PRUNED_INIT { sizeof(plyfs_pruned), 0, 0, 0, PLYFS_USAGE_INIT }
 #define PLYFS_USAGE_INIT { 0, 0, 0 }
@@ -141,8 +149,18 @@
 /// Sync nothing. A killed process loses nothing; a power cut may lose or damage what was done lately.
 #define PLYFS_STORE_NO_SYNC 4
 
-/// Prune images without a name that no container was made of, too.
-#define PLYFS_PRUNE_ALL 1
+/// Sync each file and directory that an operation made, instead of their file system: no other program's data is waited
+/// for, but many small files take longer.
+#define PLYFS_STORE_SYNC_FILES 8
+
+/// Open a store whose journal is damaged as well, for reading what is sound of it; plyfs_store_damage() says what is not.
+#define PLYFS_STORE_SALVAGE 16
+
+/// Read the journal without mapping it: a medium that fails is then an error and not SIGBUS.
+#define PLYFS_STORE_UNMAPPED 32
+
+/// Keep compressed layers as they came, beside their trees, so that they are saved as the same blobs.
+#define PLYFS_LOAD_KEEP_BLOBS 1
 
 /// What `docker save` writes: a tar archive with manifest.json.
 #define PLYFS_FORMAT_DOCKER_ARCHIVE 1
@@ -195,6 +213,55 @@
 /// A lower layer shows it and the container does not; the letter D.
 #define PLYFS_CHANGE_DELETED 68
 
+/// Let the image state the time `created`, so that the same changes give the same image.
+#define PLYFS_COMMIT_CREATED 1
+
+/// Give files that changed later than `clamp_mtime` this time, as SOURCE_DATE_EPOCH asks for.
+#define PLYFS_COMMIT_CLAMP_MTIME 2
+
+/// Look at a symbolic link itself, and not at what it leads to.
+#define PLYFS_VIEW_NOFOLLOW 1
+
+/// Compare every layer's content with its digest, too.
+#define PLYFS_CHECK_DATA 1
+
+/// What a power cut may leave by design: nothing is lost, and the next use makes it whole.
+#define PLYFS_SEVERITY_NOTE 1
+
+/// Space that no record speaks of, or something that repeats a record and differs from it.
+#define PLYFS_SEVERITY_WARNING 2
+
+/// Something recorded is missing or has other content.
+#define PLYFS_SEVERITY_ERROR 3
+
+/// Let the lease live on until its expiry when its holder frees its handle or dies, for whoever opens it again.
+#define PLYFS_LEASE_SURVIVES 1
+
+/// Prune images without a name that no container was made of, too.
+#define PLYFS_PRUNE_ALL 1
+
+/// Remove nothing: the answer is what would be removed.
+#define PLYFS_PRUNE_DRY_RUN 2
+
+/// Of the images without a name prune only those listed, also when none is listed, and of the layers only those they stood
+/// on.
+#define PLYFS_PRUNE_ONLY 4
+
+/// A thing of a kind that this version of the header does not know.
+#define PLYFS_SUBJECT_OTHER 0
+
+/// An image.
+#define PLYFS_SUBJECT_IMAGE 1
+
+/// A layer.
+#define PLYFS_SUBJECT_LAYER 2
+
+/// A container, by the id of its own layer.
+#define PLYFS_SUBJECT_CONTAINER 3
+
+/// A lease.
+#define PLYFS_SUBJECT_LEASE 4
+
 /// The bytes of "sha256:", 64 hex digits and the NUL.
 #define PLYFS_DIGEST_SIZE 72
 
@@ -210,13 +277,35 @@ typedef struct plyfs_containers plyfs_containers;
 /// What went wrong in one call.
 typedef struct plyfs_error plyfs_error;
 
+/// Things that are not as a store's records say.
+typedef struct plyfs_findings plyfs_findings;
+
+/// The instructions that made an image, newest first.
+typedef struct plyfs_history plyfs_history;
+
 /// An image as one state of the store knew it.
 typedef struct plyfs_image plyfs_image;
 
 /// Images in an order that the function which made the list states.
 typedef struct plyfs_images plyfs_images;
 
-/// A container made visible.
+/// What a store is and what it stands on.
+typedef struct plyfs_info plyfs_info;
+
+/// An immutable tree and what made it, as one state of the store knew it.
+typedef struct plyfs_layer plyfs_layer;
+
+/// Layers in an order that the function which made the list states.
+typedef struct plyfs_layers plyfs_layers;
+
+/// A held lease. What ends one is plyfs_lease_release(); plyfs_lease_free() does too, best effort, unless it was made with
+/// PLYFS_LEASE_SURVIVES.
+typedef struct plyfs_lease plyfs_lease;
+
+/// All leases that had not ended in one state of the store, sorted by id.
+typedef struct plyfs_leases plyfs_leases;
+
+/// A container or a layer made visible.
 ///
 /// A container has at most one mount; each handle of it is a guard. What ends one is plyfs_mount_unmount(),
 /// plyfs_mount_keep() or plyfs_mount_free().
@@ -226,8 +315,28 @@ typedef struct plyfs_mount plyfs_mount;
 /// container.
 typedef struct plyfs_mount_spec plyfs_mount_spec;
 
+/// Names in a directory of a view, sorted bytewise.
+typedef struct plyfs_names plyfs_names;
+
 /// One directory tree with a journal. Many handles, threads and processes may use one store at once.
 typedef struct plyfs_store plyfs_store;
+
+/// Things by kind and id, in an order that the function which made the list states.
+typedef struct plyfs_subjects plyfs_subjects;
+
+/// A merged tree. Links in it lead to what is in it, never out. What it shows cannot be removed while it lives.
+typedef struct plyfs_view plyfs_view;
+
+/// How to open a store; begin with PLYFS_STORE_OPTIONS_INIT.
+typedef struct plyfs_store_options {
+    /// sizeof(plyfs_store_options), set by the caller.
+    size_t size;
+    /// PLYFS_STORE_*.
+    uint64_t flags;
+    /// How many threads all operations of the open store may have together, beside those of their callers: 0 for one for
+    /// each core, -1 for none.
+    int64_t threads;
+} plyfs_store_options;
 
 /// What a tree takes, each hard-linked file counted once. It does not grow.
 typedef struct plyfs_usage {
@@ -283,6 +392,24 @@ typedef struct plyfs_store_usage {
     uint64_t free_inodes;
 } plyfs_store_usage;
 
+/// One instruction of a history; begin with PLYFS_HISTORY_ENTRY_INIT. Its texts live as long as the history.
+typedef struct plyfs_history_entry {
+    /// sizeof(plyfs_history_entry), set by the caller.
+    size_t size;
+    /// When, as the config says it, or NULL.
+    const char *created;
+    /// By what instruction or command, or NULL.
+    const char *created_by;
+    /// By whom, or NULL.
+    const char *author;
+    /// Why, or NULL.
+    const char *comment;
+    /// The id of the layer it made; NULL for an instruction that only changed the config.
+    const char *layer;
+    /// What that layer takes, nothing without one.
+    struct plyfs_usage usage;
+} plyfs_history_entry;
+
 /// How far one item of a stage is. The library fills it in; it lives as long as the callback runs.
 typedef struct plyfs_step {
     /// The bytes of this structure that the library has filled in.
@@ -301,6 +428,60 @@ typedef struct plyfs_step {
 /// NULL where nobody wants to know.
 typedef int32_t (*plyfs_progress)(void *user, const struct plyfs_step *step);
 
+/// How to load; begin with PLYFS_LOAD_OPTIONS_INIT.
+typedef struct plyfs_load_options {
+    /// sizeof(plyfs_load_options), set by the caller.
+    size_t size;
+    /// PLYFS_LOAD_*.
+    uint64_t flags;
+    /// The platform to choose an image by where an index offers several, such as `linux/arm64` or `linux/arm/v7`; NULL for
+    /// this machine's.
+    const char *platform;
+    /// Give up with PLYFS_ERR_TIMED_OUT when a pipe, socket or device gives nothing for this many milliseconds; 0 for
+    /// never.
+    uint64_t timeout_ms;
+    /// Read zstd streams whose window is up to 2 to the power of this many bytes, 10 to 31; 0 for 25.
+    uint64_t zstd_window;
+} plyfs_load_options;
+
+/// What is said of an image that a tree becomes; begin with PLYFS_IMPORT_OPTIONS_INIT.
+typedef struct plyfs_import_options {
+    /// sizeof(plyfs_import_options), set by the caller.
+    size_t size;
+    /// The name, which is taken from the image that has it; NULL for none.
+    const char *name;
+    /// The image whose layers are below and whose config is continued; NULL for none.
+    const struct plyfs_image *parent;
+    /// The message kept in the image's history; NULL for one that says where it came from.
+    const char *message;
+    /// Instructions of a Dockerfile that change the image's config, such as `ENV LEVEL=debug`, in their order.
+    const char *const *changes;
+    /// How many there are; 0 for none.
+    size_t change_count;
+} plyfs_import_options;
+
+/// How to save; begin with PLYFS_SAVE_OPTIONS_INIT.
+typedef struct plyfs_save_options {
+    /// sizeof(plyfs_save_options), set by the caller.
+    size_t size;
+    /// PLYFS_FORMAT_*; 0 for a docker-archive, and where a layout is written.
+    int32_t format;
+    /// PLYFS_COMPRESSION_*.
+    int32_t compression;
+    /// How hard the compression tries: 1 to 9 for gzip, 1 to 19 for zstd; 0 for 6 and 3.
+    uint64_t level;
+} plyfs_save_options;
+
+/// What was written.
+typedef struct plyfs_exported {
+    /// sizeof(plyfs_exported), set by the caller.
+    size_t size;
+    /// The bytes written.
+    uint64_t bytes;
+    /// Their digest, which is the DiffID of the layer they make: "sha256:" and 64 hex digits.
+    char diff_id[PLYFS_DIGEST_SIZE];
+} plyfs_exported;
+
 /// How to create a container; begin with PLYFS_CONTAINER_OPTIONS_INIT.
 typedef struct plyfs_container_options {
     /// sizeof(plyfs_container_options), set by the caller.
@@ -313,6 +494,8 @@ typedef struct plyfs_container_options {
     const char *const *labels;
     /// How many labels.
     size_t label_count;
+    /// The layer it stands on, where no image is given; NULL for none.
+    const struct plyfs_layer *layer;
 } plyfs_container_options;
 
 /// How to mount; begin with PLYFS_MOUNT_OPTIONS_INIT.
@@ -337,16 +520,6 @@ typedef struct plyfs_change {
     int32_t kind;
 } plyfs_change;
 
-/// What was written.
-typedef struct plyfs_exported {
-    /// sizeof(plyfs_exported), set by the caller.
-    size_t size;
-    /// The bytes written.
-    uint64_t bytes;
-    /// Their digest, which is the DiffID of the layer they make: "sha256:" and 64 hex digits.
-    char diff_id[PLYFS_DIGEST_SIZE];
-} plyfs_exported;
-
 /// What is said of an image that a container becomes; begin with PLYFS_COMMIT_OPTIONS_INIT.
 typedef struct plyfs_commit_options {
     /// sizeof(plyfs_commit_options), set by the caller.
@@ -361,7 +534,57 @@ typedef struct plyfs_commit_options {
     const char *const *changes;
     /// How many there are; 0 for none.
     size_t change_count;
+    /// Bytes under which plyfs_store_cached() finds the new layer upon the container's parent; NULL for none.
+    const uint8_t *cache_key;
+    /// How many bytes the key has; 0 for no key.
+    size_t cache_key_length;
+    /// PLYFS_COMMIT_*.
+    uint64_t flags;
+    /// With PLYFS_COMMIT_CREATED, the time the image states, in seconds since the epoch.
+    int64_t created;
+    /// With PLYFS_COMMIT_CLAMP_MTIME, the latest time of a file, in seconds since the epoch.
+    int64_t clamp_mtime;
 } plyfs_commit_options;
+
+/// One inode of a view; begin with PLYFS_FILE_STAT_INIT.
+typedef struct plyfs_file_stat {
+    /// sizeof(plyfs_file_stat), set by the caller.
+    size_t size;
+    /// The type and the permission bits, as st_mode has them.
+    uint32_t mode;
+    /// The owner.
+    uint32_t uid;
+    /// The group.
+    uint32_t gid;
+    /// Nanoseconds of when the content last changed.
+    uint32_t modified_nanoseconds;
+    /// When the content last changed, in seconds since the epoch.
+    int64_t modified;
+    /// The length of a file or of a link's target.
+    uint64_t length;
+    /// How many names the inode has in its layer.
+    uint64_t links;
+    /// Major number of a device.
+    uint32_t major;
+    /// Minor number of a device.
+    uint32_t minor;
+    /// Which layer shows it, counted from the uppermost.
+    uint64_t layer;
+} plyfs_file_stat;
+
+/// What may be pruned; begin with PLYFS_PRUNE_OPTIONS_INIT.
+typedef struct plyfs_prune_options {
+    /// sizeof(plyfs_prune_options), set by the caller.
+    size_t size;
+    /// PLYFS_PRUNE_*.
+    uint64_t flags;
+    /// Only what came into the store before this time, in seconds since the epoch; 0 for whenever it came.
+    uint64_t added_before;
+    /// The ids of images, for PLYFS_PRUNE_ONLY; NULL when there are none.
+    const char *const *images;
+    /// How many.
+    size_t image_count;
+} plyfs_prune_options;
 
 #ifdef __cplusplus
 extern "C" {
@@ -369,6 +592,9 @@ extern "C" {
 
 /// The version of the library as text, such as `0.1.0`; it belongs to the library.
 const char *plyfs_version(void);
+
+/// Frees a text that a call wrote to `char **`; NULL is none.
+void plyfs_text_free(char *text);
 
 /// The name of a status as all doors spell it, such as "NotFound"; "Other" for one this version does not know.
 /// It belongs to the library.
@@ -398,11 +624,25 @@ int32_t plyfs_store_open_with(const char *path,
                               struct plyfs_store **store,
                               struct plyfs_error **err);
 
+/// Opens the store at `path` with options, which may be NULL.
+int32_t plyfs_store_open_options(const char *path,
+                                 const struct plyfs_store_options *options,
+                                 struct plyfs_store **store,
+                                 struct plyfs_error **err);
+
 /// Frees a store's handle; images, containers and mounts made from it go on working.
 void plyfs_store_free(struct plyfs_store *store);
 
 /// The absolute path of the store, which lives as long as the handle; NULL for NULL.
 const char *plyfs_store_path(const struct plyfs_store *store);
+
+/// Says whether changes are possible; false for NULL.
+bool plyfs_store_is_writable(const struct plyfs_store *store);
+
+/// The damaged place of the journal at `index`, in words that name the file and the offset; NULL after the last. Only a
+/// store that was opened with PLYFS_STORE_SALVAGE has any.
+const char *plyfs_store_damage(const struct plyfs_store *store,
+                               size_t index);
 
 /// Finds an image: by its name, then below docker.io/library/, then below localhost/, then by its id or the only
 /// id that begins with these four or more digits.
@@ -436,6 +676,21 @@ int32_t plyfs_store_tag(const struct plyfs_store *store,
 /// Takes a name from its image, which stays. Durable on return.
 int32_t plyfs_store_untag(const struct plyfs_store *store, const char *name, struct plyfs_error **err);
 
+/// Takes a name from this image; PLYFS_ERR_CONFLICT when it means another one by now. Durable on return.
+int32_t plyfs_store_untag_from(const struct plyfs_store *store,
+                               const struct plyfs_image *image,
+                               const char *name,
+                               struct plyfs_error **err);
+
+/// Takes a name from an image, and with its last one removes it as plyfs_store_remove_image() does. Durable on return.
+/// PLYFS_ERR_CONFLICT when the name means another image by now. Where the image stays, `pruned`, which may be NULL, counts
+/// none.
+int32_t plyfs_store_remove_image_name(const struct plyfs_store *store,
+                                      const struct plyfs_image *image,
+                                      const char *name,
+                                      struct plyfs_pruned *pruned,
+                                      struct plyfs_error **err);
+
 /// Removes an image, its names, and those of its layers that nothing else stands on. Durable on return; the space
 /// comes back with plyfs_store_reap(). PLYFS_ERR_IN_USE while a container was made of it. The handle stays to be
 /// freed. `pruned` may be NULL.
@@ -443,13 +698,6 @@ int32_t plyfs_store_remove_image(const struct plyfs_store *store,
                                  const struct plyfs_image *image,
                                  struct plyfs_pruned *pruned,
                                  struct plyfs_error **err);
-
-/// Removes layers that nothing stands on, and what the flags PLYFS_PRUNE_* add. Durable on return; the space comes
-/// back with plyfs_store_reap(). `pruned` may be NULL.
-int32_t plyfs_store_prune(const struct plyfs_store *store,
-                          uint64_t flags,
-                          struct plyfs_pruned *pruned,
-                          struct plyfs_error **err);
 
 /// Deletes what was removed, and says what that took; `freed` may be NULL. When another process is at it already,
 /// nothing is done.
@@ -466,6 +714,24 @@ int32_t plyfs_store_get_usage(const struct plyfs_store *store,
 int32_t plyfs_store_measure(const struct plyfs_store *store,
                             struct plyfs_store_usage *usage,
                             struct plyfs_error **err);
+
+/// Tells how an image came to be: the instructions its config tells of, newest first, and its layers that it does not
+/// tell of.
+int32_t plyfs_image_history(const struct plyfs_image *image,
+                            struct plyfs_history **history,
+                            struct plyfs_error **err);
+
+/// How many entries a history has; 0 for NULL.
+size_t plyfs_history_count(const struct plyfs_history *history);
+
+/// Writes the entry at `index`, 0 the newest; PLYFS_ERR_NOT_FOUND behind the last.
+int32_t plyfs_history_get(const struct plyfs_history *history,
+                          size_t index,
+                          struct plyfs_history_entry *entry,
+                          struct plyfs_error **err);
+
+/// Frees a history.
+void plyfs_history_free(struct plyfs_history *history);
 
 /// How many images a list has; 0 for NULL.
 size_t plyfs_images_count(const struct plyfs_images *images);
@@ -495,6 +761,12 @@ const char *plyfs_image_architecture(const struct plyfs_image *image);
 
 /// The operating system an image's config names, or NULL.
 const char *plyfs_image_os(const struct plyfs_image *image);
+
+/// The digest of the manifest an image came with, or NULL.
+const char *plyfs_image_manifest_digest(const struct plyfs_image *image);
+
+/// When an image came into the store, in seconds since the epoch; 0 for NULL.
+uint64_t plyfs_image_added(const struct plyfs_image *image);
 
 /// What loading an image could not take over, in words: the first with `index` 0, then NULL after the last. Only images
 /// that a loading function returned have any.
@@ -527,14 +799,32 @@ int32_t plyfs_store_load_path(const struct plyfs_store *store,
                               struct plyfs_images **images,
                               struct plyfs_error **err);
 
+/// Does so with options, which may be NULL.
+int32_t plyfs_store_load_path_with(const struct plyfs_store *store,
+                                   const char *path,
+                                   const struct plyfs_load_options *options,
+                                   plyfs_progress progress,
+                                   void *user,
+                                   struct plyfs_images **images,
+                                   struct plyfs_error **err);
+
 /// Loads every image of the archive that a descriptor reads, from where it stands to its end, all or none. Durable on
-/// return. An archive in a file is better loaded by its path: it need not be kept aside meanwhile.
+/// return. A regular file is read where it lies; what can be read only once is kept aside meanwhile.
 int32_t plyfs_store_load_fd(const struct plyfs_store *store,
                             int32_t fd,
                             plyfs_progress progress,
                             void *user,
                             struct plyfs_images **images,
                             struct plyfs_error **err);
+
+/// Does so with options, which may be NULL.
+int32_t plyfs_store_load_fd_with(const struct plyfs_store *store,
+                                 int32_t fd,
+                                 const struct plyfs_load_options *options,
+                                 plyfs_progress progress,
+                                 void *user,
+                                 struct plyfs_images **images,
+                                 struct plyfs_error **err);
 
 /// Makes the tar archive or directory at `path` one layer, upon `parent` or, where that is NULL, upon nothing, and an
 /// image of it; without a `name` it has none. Durable on return.
@@ -546,6 +836,26 @@ int32_t plyfs_store_import_path(const struct plyfs_store *store,
                                 void *user,
                                 struct plyfs_image **image,
                                 struct plyfs_error **err);
+
+/// Makes the tar archive or directory at `path` one layer and an image of it, as the options, which may be NULL, say.
+/// Durable on return.
+int32_t plyfs_store_import_path_with(const struct plyfs_store *store,
+                                     const char *path,
+                                     const struct plyfs_import_options *options,
+                                     plyfs_progress progress,
+                                     void *user,
+                                     struct plyfs_image **image,
+                                     struct plyfs_error **err);
+
+/// Makes the tar archive that a descriptor reads, or the directory that it is, one layer and an image of it, as the
+/// options, which may be NULL, say. Durable on return.
+int32_t plyfs_store_import_fd(const struct plyfs_store *store,
+                              int32_t fd,
+                              const struct plyfs_import_options *options,
+                              plyfs_progress progress,
+                              void *user,
+                              struct plyfs_image **image,
+                              struct plyfs_error **err);
 
 /// Writes `count` images, each found as by plyfs_store_image(), with all their names as one archive to a descriptor.
 /// The same images give the same bytes. Nothing is synced.
@@ -559,6 +869,16 @@ int32_t plyfs_store_save_fd(const struct plyfs_store *store,
                             void *user,
                             struct plyfs_error **err);
 
+/// Does so with options, which may be NULL.
+int32_t plyfs_store_save_fd_with(const struct plyfs_store *store,
+                                 const char *const *images,
+                                 size_t count,
+                                 const struct plyfs_save_options *options,
+                                 int32_t fd,
+                                 plyfs_progress progress,
+                                 void *user,
+                                 struct plyfs_error **err);
+
 /// Writes `count` images, each found as by plyfs_store_image(), with all their names to the OCI layout in the directory
 /// at `path`, which is made when it is missing; to a layout that is there they are added. Nothing is synced.
 int32_t plyfs_store_save_layout(const struct plyfs_store *store,
@@ -570,6 +890,125 @@ int32_t plyfs_store_save_layout(const struct plyfs_store *store,
                                 void *user,
                                 struct plyfs_error **err);
 
+/// Does so with options, which may be NULL.
+int32_t plyfs_store_save_layout_with(const struct plyfs_store *store,
+                                     const char *const *images,
+                                     size_t count,
+                                     const struct plyfs_save_options *options,
+                                     const char *path,
+                                     plyfs_progress progress,
+                                     void *user,
+                                     struct plyfs_error **err);
+
+/// Finds a layer by its id or the only id that begins with these four or more digits.
+int32_t plyfs_store_layer(const struct plyfs_store *store,
+                          const char *id,
+                          struct plyfs_layer **layer,
+                          struct plyfs_error **err);
+
+/// Lists all layers, sorted by id.
+int32_t plyfs_store_layers(const struct plyfs_store *store,
+                           struct plyfs_layers **layers,
+                           struct plyfs_error **err);
+
+/// Lists the layers of an image, uppermost first.
+int32_t plyfs_image_layers(const struct plyfs_image *image,
+                           struct plyfs_layers **layers,
+                           struct plyfs_error **err);
+
+/// How many layers a list has; 0 for NULL.
+size_t plyfs_layers_count(const struct plyfs_layers *layers);
+
+/// The layer at `index` of a list, to which it belongs: it ends with the list and is not freed. NULL where there is
+/// none.
+const struct plyfs_layer *plyfs_layers_get(const struct plyfs_layers *layers,
+                                           size_t index);
+
+/// Frees a list and the layers' handles in it.
+void plyfs_layers_free(struct plyfs_layers *layers);
+
+/// The id of a layer, which is the name of its directory: 64 hex digits. NULL for NULL.
+const char *plyfs_layer_id(const struct plyfs_layer *layer);
+
+/// The id of the layer below, or NULL.
+const char *plyfs_layer_parent(const struct plyfs_layer *layer);
+
+/// The digest of the uncompressed archive a layer came from, or NULL.
+const char *plyfs_layer_diff_id(const struct plyfs_layer *layer);
+
+/// The digest of a layer's content and all below it, or NULL.
+const char *plyfs_layer_chain_id(const struct plyfs_layer *layer);
+
+/// The id of a layer's short link in `overlay2/l`; NULL for NULL.
+const char *plyfs_layer_link(const struct plyfs_layer *layer);
+
+/// The directory of a layer's own tree, in which nothing may be changed; NULL for NULL.
+const char *plyfs_layer_path(const struct plyfs_layer *layer);
+
+/// How many layers the chain of a layer has, itself counted; 0 for NULL.
+uint64_t plyfs_layer_depth(const struct plyfs_layer *layer);
+
+/// The length of the uncompressed archive a layer came from; 0 where that is not known.
+uint64_t plyfs_layer_archive_size(const struct plyfs_layer *layer);
+
+/// When a layer came into the store, in seconds since the epoch; 0 for NULL.
+uint64_t plyfs_layer_created(const struct plyfs_layer *layer);
+
+/// What a layer itself takes, as recorded when it came, and what it takes with all below it; either may be NULL.
+int32_t plyfs_layer_get_usage(const struct plyfs_layer *layer,
+                              struct plyfs_usage *own,
+                              struct plyfs_usage *chain,
+                              struct plyfs_error **err);
+
+/// Lists what stands on a layer: child layers, images, containers, leases.
+int32_t plyfs_layer_users(const struct plyfs_layer *layer,
+                          struct plyfs_subjects **users,
+                          struct plyfs_error **err);
+
+/// Writes the archive a layer came from to a descriptor, byte for byte. PLYFS_ERR_CORRUPT when its tree was changed
+/// since; what was written until then is to be dropped. `exported` may be NULL.
+int32_t plyfs_layer_archive_fd(const struct plyfs_layer *layer,
+                               int32_t fd,
+                               struct plyfs_exported *exported,
+                               struct plyfs_error **err);
+
+/// Makes a layer and all below it visible at the existing directory `at`, read-only. It cannot be removed while the mount
+/// lives.
+int32_t plyfs_layer_mount(const struct plyfs_layer *layer,
+                          const char *at,
+                          struct plyfs_mount **mount,
+                          struct plyfs_error **err);
+
+/// Makes the changeset that a descriptor reads to its end, a tar that may be compressed, a layer upon `parent` or, where
+/// that is NULL, upon nothing. Durable on return. A layer that nothing stands on goes with the next prune.
+int32_t plyfs_store_apply_fd(const struct plyfs_store *store,
+                             int32_t fd,
+                             const struct plyfs_layer *parent,
+                             plyfs_progress progress,
+                             void *user,
+                             struct plyfs_layer **layer,
+                             struct plyfs_error **err);
+
+/// Finds the layer that was last committed upon `parent`, or upon nothing where that is NULL, under the `length` bytes of
+/// `key`; NULL when there is none, or none any more. Nothing keeps it from a prune but what stands on it: create a
+/// container on it first.
+int32_t plyfs_store_cached(const struct plyfs_store *store,
+                           const struct plyfs_layer *parent,
+                           const uint8_t *key,
+                           size_t length,
+                           struct plyfs_layer **layer,
+                           struct plyfs_error **err);
+
+/// Removes a layer. Durable on return; the space comes back with plyfs_store_reap(). PLYFS_ERR_IN_USE while something
+/// stands on it. The handle stays to be freed. `pruned` may be NULL.
+int32_t plyfs_store_remove_layer(const struct plyfs_store *store,
+                                 const struct plyfs_layer *layer,
+                                 struct plyfs_pruned *pruned,
+                                 struct plyfs_error **err);
+
+/// Frees a layer's handle; the layer stays in its store.
+void plyfs_layer_free(struct plyfs_layer *layer);
+
 /// Creates a container of the image that is found as by plyfs_store_image(); without a `name` one is made up. Durable
 /// on return. PLYFS_ERR_EXISTS when the name is taken.
 int32_t plyfs_store_create(const struct plyfs_store *store,
@@ -578,7 +1017,8 @@ int32_t plyfs_store_create(const struct plyfs_store *store,
                            struct plyfs_container **container,
                            struct plyfs_error **err);
 
-/// Creates a container with options, which may be NULL. Without an `image` it begins empty. Durable on return.
+/// Creates a container with options, which may be NULL. Without an `image` and a layer it begins empty. Durable on
+/// return.
 int32_t plyfs_store_create_with(const struct plyfs_store *store,
                                 const char *image,
                                 const struct plyfs_container_options *options,
@@ -587,7 +1027,7 @@ int32_t plyfs_store_create_with(const struct plyfs_store *store,
 
 /// Creates a container for each of the `name_count` names, up to 1024: all, or none with an error that names the one that
 /// could not be. The list has them in the order of the names. The options are of all of them, may be NULL, and have no
-/// name; without an `image` they begin empty. Durable on return, at the price of one sync. PLYFS_ERR_EXISTS when a
+/// name; without an `image` and a layer they begin empty. Durable on return, at the price of one sync. PLYFS_ERR_EXISTS when a
 /// name is taken, PLYFS_ERR_INVALID_INPUT when it is given twice.
 int32_t plyfs_store_create_all(const struct plyfs_store *store,
                                const char *image,
@@ -619,6 +1059,18 @@ const char *plyfs_container_image_id(const struct plyfs_container *container);
 
 /// The name a container's image was found by when it was created, or NULL.
 const char *plyfs_container_image_name(const struct plyfs_container *container);
+
+/// The id of the layer a container stands on, or NULL.
+const char *plyfs_container_parent(const struct plyfs_container *container);
+
+/// When a container was created, in seconds since the epoch; 0 for NULL.
+uint64_t plyfs_container_created(const struct plyfs_container *container);
+
+/// Writes where a container is mounted now, in whatever mount namespace, or NULL where it is not. The text is the caller's,
+/// who frees it with plyfs_text_free().
+int32_t plyfs_container_mounted_at(const struct plyfs_container *container,
+                                   char **path,
+                                   struct plyfs_error **err);
 
 /// The key of the label at `index`, sorted; NULL after the last.
 const char *plyfs_container_label_key(const struct plyfs_container *container, size_t index);
@@ -663,6 +1115,9 @@ int32_t plyfs_container_unmount(const struct plyfs_container *container,
 
 /// Where a mount is visible, which lives as long as the handle; NULL for NULL.
 const char *plyfs_mount_path(const struct plyfs_mount *mount);
+
+/// Says whether this handle made the mount, and so ends it when freed; false for NULL.
+bool plyfs_mount_is_maker(const struct plyfs_mount *mount);
 
 /// Unmounts and frees the handle, whatever the answer: the honest way out. PLYFS_ERR_IN_USE while another guard of the
 /// mount lives, PLYFS_ERR_BUSY while programs work inside; then it stays mounted and plyfs_container_unmount() ends it.
@@ -729,6 +1184,232 @@ int32_t plyfs_container_commit(const struct plyfs_container *container,
                                void *user,
                                struct plyfs_image **image,
                                struct plyfs_error **err);
+
+/// Gives the merged tree of a container, which may be mounted.
+int32_t plyfs_container_view(const struct plyfs_container *container,
+                             struct plyfs_view **view,
+                             struct plyfs_error **err);
+
+/// Gives the merged tree of an image.
+int32_t plyfs_image_view(const struct plyfs_image *image, struct plyfs_view **view, struct plyfs_error **err);
+
+/// Gives the merged tree of a layer and all below it.
+int32_t plyfs_layer_view(const struct plyfs_layer *layer, struct plyfs_view **view, struct plyfs_error **err);
+
+/// Opens the regular file at `path` for reading; the descriptor is the caller's to close. Anything else is
+/// PLYFS_ERR_INVALID_INPUT: no device is opened, and no FIFO waited for.
+int32_t plyfs_view_open(const struct plyfs_view *view,
+                        const char *path,
+                        uint64_t flags,
+                        int32_t *fd,
+                        struct plyfs_error **err);
+
+/// Tells type, mode, owner, length and time of what is at `path`.
+int32_t plyfs_view_stat(const struct plyfs_view *view,
+                        const char *path,
+                        uint64_t flags,
+                        struct plyfs_file_stat *stat,
+                        struct plyfs_error **err);
+
+/// Writes where the symbolic link at `path` points. The text is the caller's, who frees it with plyfs_text_free().
+int32_t plyfs_view_read_link(const struct plyfs_view *view,
+                             const char *path,
+                             char **target,
+                             struct plyfs_error **err);
+
+/// Lists the names in the directory at `path`, sorted bytewise.
+int32_t plyfs_view_list(const struct plyfs_view *view,
+                        const char *path,
+                        uint64_t flags,
+                        struct plyfs_names **names,
+                        struct plyfs_error **err);
+
+/// Frees a view.
+void plyfs_view_free(struct plyfs_view *view);
+
+/// The name at `index`, any bytes but NUL; NULL after the last.
+const char *plyfs_names_get(const struct plyfs_names *names, size_t index);
+
+/// Frees a list of names.
+void plyfs_names_free(struct plyfs_names *names);
+
+/// Compares a store's records with its directories, as the flags PLYFS_CHECK_* say, and lists what differs, worst first.
+/// Nothing is changed.
+int32_t plyfs_store_check(const struct plyfs_store *store,
+                          uint64_t flags,
+                          plyfs_progress progress,
+                          void *user,
+                          struct plyfs_findings **findings,
+                          struct plyfs_error **err);
+
+/// Checks, puts right what can be without loss, and checks again: `acts` lists what was done, `left` what is wrong still.
+/// Nothing is deleted: what no record speaks of is moved into the store's `aside/`. Durable on return.
+int32_t plyfs_store_repair(const struct plyfs_store *store,
+                           uint64_t flags,
+                           plyfs_progress progress,
+                           void *user,
+                           struct plyfs_findings **acts,
+                           struct plyfs_findings **left,
+                           struct plyfs_error **err);
+
+/// How many findings a list has; 0 for NULL.
+size_t plyfs_findings_count(const struct plyfs_findings *findings);
+
+/// How bad the finding at `index` is, PLYFS_SEVERITY_*; 0 where there is none.
+int32_t plyfs_findings_severity(const struct plyfs_findings *findings, size_t index);
+
+/// What kind of thing the finding at `index` is, such as "directory-missing"; NULL after the last.
+const char *plyfs_findings_kind(const struct plyfs_findings *findings, size_t index);
+
+/// What the finding at `index` is about: "layer …", "container …"; NULL after the last.
+const char *plyfs_findings_subject(const struct plyfs_findings *findings, size_t index);
+
+/// What is wrong with it, in words; NULL after the last.
+const char *plyfs_findings_problem(const struct plyfs_findings *findings, size_t index);
+
+/// What a repair did about it, in words; NULL in the other lists.
+const char *plyfs_findings_done(const struct plyfs_findings *findings, size_t index);
+
+/// Frees a list.
+void plyfs_findings_free(struct plyfs_findings *findings);
+
+/// Tells what a store is and what it stands on.
+int32_t plyfs_store_info(const struct plyfs_store *store, struct plyfs_info **info, struct plyfs_error **err);
+
+/// The version of the store's format; 0 for NULL.
+uint32_t plyfs_info_version(const struct plyfs_info *info);
+
+/// The namespace of the overlay attributes in the layers, such as "trusted"; NULL for NULL.
+const char *plyfs_info_dialect(const struct plyfs_info *info);
+
+/// The file system below, by name, or by magic number where the name is not known; NULL for NULL.
+const char *plyfs_info_file_system(const struct plyfs_info *info);
+
+/// What the kernel can do, the line at `index`; NULL after the last. Without privilege there is none.
+const char *plyfs_info_kernel(const struct plyfs_info *info, size_t index);
+
+/// Frees an info.
+void plyfs_info_free(struct plyfs_info *info);
+
+/// Finds a container by name, else an image by name or id, else a layer by id. The output of what was found is written,
+/// the other two become NULL.
+int32_t plyfs_store_inspect(const struct plyfs_store *store,
+                            const char *what,
+                            struct plyfs_container **container,
+                            struct plyfs_image **image,
+                            struct plyfs_layer **layer,
+                            struct plyfs_error **err);
+
+/// Takes a lease, as the flags PLYFS_LEASE_* say. While it is held it lasts; `seconds` from now on is when it ends once
+/// nobody holds it. Durable on return.
+int32_t plyfs_store_lease(const struct plyfs_store *store,
+                          uint64_t seconds,
+                          uint64_t flags,
+                          struct plyfs_lease **lease,
+                          struct plyfs_error **err);
+
+/// Takes hold of a lease that survived its holder. PLYFS_ERR_NOT_FOUND when it ended, PLYFS_ERR_IN_USE while somebody holds
+/// it.
+int32_t plyfs_store_open_lease(const struct plyfs_store *store,
+                               const char *id,
+                               struct plyfs_lease **lease,
+                               struct plyfs_error **err);
+
+/// Lists the leases that have not ended, sorted by id.
+int32_t plyfs_store_leases(const struct plyfs_store *store,
+                           struct plyfs_leases **leases,
+                           struct plyfs_error **err);
+
+/// Lists what a lease keeps: images, then layers, each sorted by id.
+int32_t plyfs_store_leased(const struct plyfs_store *store,
+                           const char *id,
+                           struct plyfs_subjects **leased,
+                           struct plyfs_error **err);
+
+/// The id of a lease, by which it can be opened again; NULL for NULL.
+const char *plyfs_lease_id(const struct plyfs_lease *lease);
+
+/// When a lease ends once nobody holds it, in seconds since the epoch; 0 for NULL.
+uint64_t plyfs_lease_expires(const struct plyfs_lease *lease);
+
+/// Gives a handle of the store whose operations are under this lease: what they publish, and what they found there
+/// already, stays while the lease lasts.
+int32_t plyfs_lease_store(const struct plyfs_lease *lease,
+                          struct plyfs_store **store,
+                          struct plyfs_error **err);
+
+/// Keeps a layer and so all below it. Durable on return.
+int32_t plyfs_lease_hold(const struct plyfs_lease *lease,
+                         const struct plyfs_layer *layer,
+                         struct plyfs_error **err);
+
+/// Keeps an image, which no prune takes then for want of a name, and its layers also when it is removed. Durable on
+/// return.
+int32_t plyfs_lease_hold_image(const struct plyfs_lease *lease,
+                               const struct plyfs_image *image,
+                               struct plyfs_error **err);
+
+/// Lets a lease last `seconds` from now on. Durable on return.
+int32_t plyfs_lease_renew(struct plyfs_lease *lease, uint64_t seconds, struct plyfs_error **err);
+
+/// Ends a lease and frees the handle, whatever the answer. Durable on return; what it kept goes with the next prune unless
+/// something else uses it.
+int32_t plyfs_lease_release(struct plyfs_lease *lease,
+                            struct plyfs_error **err);
+
+/// Frees a lease's handle. It ends the lease, best effort, unless that was made to survive.
+void plyfs_lease_free(struct plyfs_lease *lease);
+
+/// How many leases a list has; 0 for NULL.
+size_t plyfs_leases_count(const struct plyfs_leases *leases);
+
+/// The id of the lease at `index`; NULL after the last.
+const char *plyfs_leases_id(const struct plyfs_leases *leases, size_t index);
+
+/// When the lease at `index` ends once nobody holds it, in seconds since the epoch; 0 where there is none.
+uint64_t plyfs_leases_expires(const struct plyfs_leases *leases, size_t index);
+
+/// Says whether the lease at `index` lives on without a holder.
+bool plyfs_leases_survives(const struct plyfs_leases *leases, size_t index);
+
+/// Says whether somebody held the lease at `index` when the list was made.
+bool plyfs_leases_is_held(const struct plyfs_leases *leases, size_t index);
+
+/// Frees a list.
+void plyfs_leases_free(struct plyfs_leases *leases);
+
+/// Removes layers that nothing stands on, and what the flags PLYFS_PRUNE_* add, as plyfs_store_prune_with() does. Durable
+/// on return; the space comes back with plyfs_store_reap(). `pruned` may be NULL.
+int32_t plyfs_store_prune(const struct plyfs_store *store,
+                          uint64_t flags,
+                          struct plyfs_pruned *pruned,
+                          struct plyfs_error **err);
+
+/// Removes what nothing uses and the options, which may be NULL, let go; lists what was removed, images first, and what
+/// nothing uses and yet stays, each with its reason. Durable on return; the space comes back with plyfs_store_reap(). Each of
+/// the three outputs may be NULL.
+int32_t plyfs_store_prune_with(const struct plyfs_store *store,
+                               const struct plyfs_prune_options *options,
+                               struct plyfs_pruned *pruned,
+                               struct plyfs_subjects **removed,
+                               struct plyfs_subjects **held,
+                               struct plyfs_error **err);
+
+/// How many things a list has; 0 for NULL.
+size_t plyfs_subjects_count(const struct plyfs_subjects *subjects);
+
+/// The kind of the thing at `index`, PLYFS_SUBJECT_*; PLYFS_SUBJECT_OTHER where there is none.
+int32_t plyfs_subjects_kind(const struct plyfs_subjects *subjects, size_t index);
+
+/// The id of the thing at `index`; NULL after the last.
+const char *plyfs_subjects_id(const struct plyfs_subjects *subjects, size_t index);
+
+/// Why the thing at `index` of what a prune left stays, in words: "is kept by lease …". NULL in other lists.
+const char *plyfs_subjects_reason(const struct plyfs_subjects *subjects,
+                                  size_t index);
+
+/// Frees a list.
+void plyfs_subjects_free(struct plyfs_subjects *subjects);
 
 #ifdef __cplusplus
 }  // extern "C"

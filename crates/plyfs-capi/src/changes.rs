@@ -2,16 +2,17 @@
 
 use std::ffi::{CString, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plyfs::prelude::*;
 use plyfs::{Change, ChangeKind, Changes, CommitOptions};
 
 use crate::container::plyfs_container;
 use crate::error::plyfs_error;
-use crate::guard::{Outcome, guard, guard_status};
+use crate::guard::{Failure, Outcome, guard, guard_status};
 use crate::handle::{Handle, borrow, borrow_mut, free, output};
 use crate::image::plyfs_image;
-use crate::input::{self, c_text};
+use crate::input::{self, c_text, only};
 use crate::progress::{plyfs_progress, reporting};
 use crate::sized::{self, growing};
 use crate::status::{PLYFS_DONE, PLYFS_OK};
@@ -127,6 +128,11 @@ pub unsafe extern "C" fn plyfs_container_export_fd(
     })
 }
 
+/// Let the image state the time `created`, so that the same changes give the same image.
+pub const PLYFS_COMMIT_CREATED: u64 = 1;
+/// Give files that changed later than `clamp_mtime` this time, as SOURCE_DATE_EPOCH asks for.
+pub const PLYFS_COMMIT_CLAMP_MTIME: u64 = 2;
+
 /// What is said of an image that a container becomes; begin with PLYFS_COMMIT_OPTIONS_INIT.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -143,13 +149,23 @@ pub struct plyfs_commit_options {
     pub changes: *const *const c_char,
     /// How many there are; 0 for none.
     pub change_count: usize,
+    /// Bytes under which plyfs_store_cached() finds the new layer upon the container's parent; NULL for none.
+    pub cache_key: *const u8,
+    /// How many bytes the key has; 0 for no key.
+    pub cache_key_length: usize,
+    /// PLYFS_COMMIT_*.
+    pub flags: u64,
+    /// With PLYFS_COMMIT_CREATED, the time the image states, in seconds since the epoch.
+    pub created: i64,
+    /// With PLYFS_COMMIT_CLAMP_MTIME, the latest time of a file, in seconds since the epoch.
+    pub clamp_mtime: i64,
 }
 growing!(plyfs_commit_options, "commit options", author: *const c_char);
 
 impl plyfs_commit_options {
     /// # Safety
     ///
-    /// Its texts are NULL or NUL-terminated, and behind `changes` are as many as it says.
+    /// Its texts are NULL or NUL-terminated, and behind `changes` and `cache_key` is as much as it says.
     unsafe fn convert(&self) -> Outcome<CommitOptions> {
         let mut options = CommitOptions::new();
         // SAFETY: the caller promised a text.
@@ -168,8 +184,32 @@ impl plyfs_commit_options {
         for change in unsafe { input::texts(self.changes, self.change_count, "change") }? {
             options = options.change(change.parse()?);
         }
+        // SAFETY: the caller promised as many bytes.
+        let key = unsafe { input::blob(self.cache_key, self.cache_key_length, "cache key") }?;
+        if !key.is_empty() {
+            options = options.cache_key(key);
+        }
+        self.times(options)
+    }
+}
+
+impl plyfs_commit_options {
+    fn times(&self, mut options: CommitOptions) -> Outcome<CommitOptions> {
+        only(self.flags, PLYFS_COMMIT_CREATED | PLYFS_COMMIT_CLAMP_MTIME, "commit options")?;
+        if self.flags & PLYFS_COMMIT_CREATED != 0 {
+            options = options.created(moment(self.created)?)?;
+        }
+        if self.flags & PLYFS_COMMIT_CLAMP_MTIME != 0 {
+            options = options.clamp_mtime(self.clamp_mtime);
+        }
         Ok(options)
     }
+}
+
+fn moment(unix: i64) -> Outcome<SystemTime> {
+    let distance = Duration::from_secs(unix.unsigned_abs());
+    let time = if unix < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+    time.ok_or_else(|| Failure::invalid(format!("commit options: {unix} seconds are out of reach")))
 }
 
 /// Makes an image of a container's image and what the container changed; `options` may be NULL. Durable on return. The

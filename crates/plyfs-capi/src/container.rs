@@ -1,6 +1,7 @@
 //! Containers: making and finding them, what they say of themselves, changing and removing them.
 
 use std::ffi::{CString, c_char};
+use std::os::unix::ffi::OsStrExt;
 use std::ptr::null;
 
 use plyfs::{Container, ContainerOptions, Parent, Removal};
@@ -8,7 +9,8 @@ use plyfs::{Container, ContainerOptions, Parent, Removal};
 use crate::error::plyfs_error;
 use crate::guard::{Failure, Outcome, guard, shield};
 use crate::handle::{Handle, borrow, borrow_mut, free, look, output};
-use crate::input::{self, c_text, only};
+use crate::input::{self, c_text, give_text, only};
+use crate::layer::plyfs_layer;
 use crate::sized::{self, growing};
 use crate::store::plyfs_store;
 use crate::usage::plyfs_usage;
@@ -27,6 +29,7 @@ pub struct plyfs_container {
     id: CString,
     image_id: Option<CString>,
     image_name: Option<CString>,
+    parent: Option<CString>,
     labels: Vec<(CString, CString)>,
 }
 
@@ -55,6 +58,7 @@ impl From<Container> for plyfs_container {
             id: c_text(container.id().to_string()),
             image_id: container.image().map(|id| c_text(id.to_string())),
             image_name: container.image_name().map(c_text),
+            parent: container.parent().map(|id| c_text(id.to_string())),
             labels: container.labels().iter().map(|(k, v)| (c_text(k.as_str()), c_text(v.as_str()))).collect(),
             container,
         }
@@ -75,6 +79,8 @@ pub struct plyfs_container_options {
     pub labels: *const *const c_char,
     /// How many labels.
     pub label_count: usize,
+    /// The layer it stands on, where no image is given; NULL for none.
+    pub layer: *const plyfs_layer,
 }
 growing!(plyfs_container_options, "container options", label_count: usize);
 
@@ -115,16 +121,17 @@ pub unsafe extern "C" fn plyfs_store_create(
 ) -> i32 {
     guard(err, || {
         let size = size_of::<plyfs_container_options>();
-        let options = plyfs_container_options { size, flags: 0, name, labels: null(), label_count: 0 };
+        let options = plyfs_container_options { size, flags: 0, name, labels: null(), label_count: 0, layer: null() };
         // SAFETY: the header demands a live store, NUL-terminated texts and a writable place.
         let (store, image, options, place) = unsafe {
             (borrow(store)?, input::text(image, "name of the image")?, options.convert()?, output(container)?)
         };
-        place.give(create(store, Some(image), options)?)
+        place.give(create(store, Base::Image(image), options)?)
     })
 }
 
-/// Creates a container with options, which may be NULL. Without an `image` it begins empty. Durable on return.
+/// Creates a container with options, which may be NULL. Without an `image` and a layer it begins empty. Durable on
+/// return.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn plyfs_store_create_with(
     store: *const plyfs_store,
@@ -138,35 +145,60 @@ pub unsafe extern "C" fn plyfs_store_create_with(
         let (store, image, options, place) = unsafe {
             (borrow(store)?, input::optional(image, "name of the image")?, sized::read(options)?, output(container)?)
         };
+        // SAFETY: the header demands NULL or a live layer.
+        let base = unsafe { Base::new(image, options.as_ref()) }?;
         let options = match options {
             // SAFETY: the header demands of the structure what `convert` asks for.
             Some(options) => unsafe { options.convert() }?,
             None => ContainerOptions::new(),
         };
-        place.give(create(store, image, options)?)
+        place.give(create(store, base, options)?)
     })
 }
 
-fn create(store: &plyfs_store, image: Option<&str>, options: ContainerOptions) -> Outcome<plyfs_container> {
-    let created = create_all(store, image, vec![options])?;
+/// What a new container stands on.
+enum Base<'a> {
+    Image(&'a str),
+    Layer(&'a plyfs_layer),
+    Nothing,
+}
+
+impl<'a> Base<'a> {
+    /// # Safety
+    ///
+    /// The layer of the options is NULL or live during `'a`.
+    unsafe fn new(image: Option<&'a str>, options: Option<&plyfs_container_options>) -> Outcome<Self> {
+        // SAFETY: the caller promised NULL or a live layer.
+        match (image, options.and_then(|options| unsafe { look(options.layer) })) {
+            (Some(_), Some(_)) => Err(Failure::invalid("container options: a layer beside an image")),
+            (Some(image), None) => Ok(Self::Image(image)),
+            (None, Some(layer)) => Ok(Self::Layer(layer)),
+            (None, None) => Ok(Self::Nothing),
+        }
+    }
+}
+
+fn create(store: &plyfs_store, base: Base<'_>, options: ContainerOptions) -> Outcome<plyfs_container> {
+    let created = create_all(store, base, vec![options])?;
     Ok(created.0.into_iter().next().expect("one was asked for"))
 }
 
-fn create_all(store: &plyfs_store, image: Option<&str>, wanted: Vec<ContainerOptions>) -> Outcome<plyfs_containers> {
+fn create_all(store: &plyfs_store, base: Base<'_>, wanted: Vec<ContainerOptions>) -> Outcome<plyfs_containers> {
     let store = &store.store;
-    let created = match image {
-        Some(name) => {
+    let created = match base {
+        Base::Image(name) => {
             let wanted = wanted.into_iter().map(|options| options.image_name(name));
             store.create_all(&store.image(name)?, wanted)?
         }
-        None => store.create_all(Parent::Empty, wanted)?,
+        Base::Layer(layer) => store.create_all(Parent::Layer(&layer.layer), wanted)?,
+        Base::Nothing => store.create_all(Parent::Empty, wanted)?,
     };
     Ok(created.into_iter().map(plyfs_container::from).collect())
 }
 
 /// Creates a container for each of the `name_count` names, up to 1024: all, or none with an error that names the one that
 /// could not be. The list has them in the order of the names. The options are of all of them, may be NULL, and have no
-/// name; without an `image` they begin empty. Durable on return, at the price of one sync. PLYFS_ERR_EXISTS when a
+/// name; without an `image` and a layer they begin empty. Durable on return, at the price of one sync. PLYFS_ERR_EXISTS when a
 /// name is taken, PLYFS_ERR_INVALID_INPUT when it is given twice.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn plyfs_store_create_all(
@@ -185,6 +217,8 @@ pub unsafe extern "C" fn plyfs_store_create_all(
         };
         // SAFETY: the header demands as many texts as it is told there are.
         let names = unsafe { input::texts(names, name_count, "name of a container") }?;
+        // SAFETY: the header demands NULL or a live layer.
+        let base = unsafe { Base::new(image, options.as_ref()) }?;
         let options = match options {
             Some(options) if !options.name.is_null() => {
                 return Err(Failure::invalid("container options: a name for several containers"));
@@ -194,7 +228,7 @@ pub unsafe extern "C" fn plyfs_store_create_all(
             None => ContainerOptions::new(),
         };
         let wanted = names.into_iter().map(|name| Ok(options.clone().name(name.parse()?)));
-        place.give(create_all(store, image, wanted.collect::<Outcome<Vec<_>>>()?)?)
+        place.give(create_all(store, base, wanted.collect::<Outcome<Vec<_>>>()?)?)
     })
 }
 
@@ -262,6 +296,36 @@ pub unsafe extern "C" fn plyfs_container_image_id(container: *const plyfs_contai
 pub unsafe extern "C" fn plyfs_container_image_name(container: *const plyfs_container) -> *const c_char {
     // SAFETY: the header demands NULL or a live container.
     unsafe { text(container, |container| container.image_name.as_ref()) }
+}
+
+/// The id of the layer a container stands on, or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_container_parent(container: *const plyfs_container) -> *const c_char {
+    // SAFETY: the header demands NULL or a live container.
+    unsafe { text(container, |container| container.parent.as_ref()) }
+}
+
+/// When a container was created, in seconds since the epoch; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_container_created(container: *const plyfs_container) -> u64 {
+    // SAFETY: the header demands NULL or a live container.
+    shield(0, || unsafe { look(container) }.map_or(0, |container| container.container.created_unix()))
+}
+
+/// Writes where a container is mounted now, in whatever mount namespace, or NULL where it is not. The text is the caller's,
+/// who frees it with plyfs_text_free().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_container_mounted_at(
+    container: *const plyfs_container,
+    path: *mut *mut c_char,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard(err, || {
+        // SAFETY: the header demands a live container.
+        let at = unsafe { borrow(container) }?.container.mounted_at()?;
+        // SAFETY: the header demands a writable place.
+        unsafe { give_text(path, at.map(|at| c_text(at.as_os_str().as_bytes())), "path") }
+    })
 }
 
 /// The key of the label at `index`, sorted; NULL after the last.

@@ -26,6 +26,13 @@ impl<T: Handle> Output<'_, T> {
         unsafe { self.place.write(Box::into_raw(Box::new(value))) };
         Ok(())
     }
+
+    /// Says that there is none; as final as [`Self::give`].
+    pub(crate) fn give_none(self) -> Outcome {
+        // SAFETY: as in `give`.
+        unsafe { self.place.write(std::ptr::null_mut()) };
+        Ok(())
+    }
 }
 
 /// Accepts the place of a new handle.
@@ -38,6 +45,15 @@ pub(crate) unsafe fn output<'a, T: Handle>(place: *mut *mut T) -> Outcome<Output
         return Err(Failure::invalid(format!("the place for the {} is NULL", T::NAME)));
     }
     Ok(Output { place, _of_the_caller: PhantomData })
+}
+
+/// Accepts the place of a handle that the caller may not want.
+///
+/// # Safety
+///
+/// As for [`output`].
+pub(crate) unsafe fn optional_output<'a, T: Handle>(place: *mut *mut T) -> Option<Output<'a, T>> {
+    (!place.is_null()).then_some(Output { place, _of_the_caller: PhantomData })
 }
 
 /// Borrows a handle.

@@ -21,6 +21,7 @@ pub struct plyfs_image {
     created: Option<CString>,
     architecture: Option<CString>,
     os: Option<CString>,
+    manifest_digest: Option<CString>,
     /// What loading it could not take over.
     skipped: Vec<CString>,
     config: OnceLock<Vec<u8>>,
@@ -52,6 +53,7 @@ impl plyfs_image {
             created: image.created().map(c_text),
             architecture: image.architecture().map(c_text),
             os: image.os().map(c_text),
+            manifest_digest: image.manifest_digest().map(|digest| c_text(digest.to_string())),
             skipped: skipped.into_iter().map(c_text).collect(),
             config: OnceLock::new(),
             image,
@@ -137,6 +139,20 @@ pub unsafe extern "C" fn plyfs_image_architecture(image: *const plyfs_image) -> 
 pub unsafe extern "C" fn plyfs_image_os(image: *const plyfs_image) -> *const c_char {
     // SAFETY: the header demands NULL or a live image.
     unsafe { text(image, |image| image.os.as_ref()) }
+}
+
+/// The digest of the manifest an image came with, or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_image_manifest_digest(image: *const plyfs_image) -> *const c_char {
+    // SAFETY: the header demands NULL or a live image.
+    unsafe { text(image, |image| image.manifest_digest.as_ref()) }
+}
+
+/// When an image came into the store, in seconds since the epoch; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_image_added(image: *const plyfs_image) -> u64 {
+    // SAFETY: the header demands NULL or a live image.
+    shield(0, || unsafe { look(image) }.map_or(0, |image| image.image.added_unix()))
 }
 
 /// What loading an image could not take over, in words: the first with `index` 0, then NULL after the last. Only images

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use plyfs::ErrorKind;
 
-use crate::guard::{Failure, Outcome};
+use crate::guard::{Failure, Outcome, shield};
 
 /// Text as C holds it: up to the first NUL it would have, without it.
 pub(crate) fn c_text(text: impl Into<Vec<u8>>) -> CString {
@@ -76,6 +76,43 @@ pub(crate) unsafe fn texts<'a>(texts: *const *const c_char, count: usize, what: 
     let pointers = unsafe { std::slice::from_raw_parts(texts, count) };
     // SAFETY: the caller promised that each is NULL or NUL-terminated.
     pointers.iter().map(|pointer| unsafe { text(*pointer, what) }).collect()
+}
+
+/// Reads bytes that say their length; `what` names them.
+///
+/// # Safety
+///
+/// Behind `bytes` are `length` bytes, unchanged during `'a`; NULL will do for none.
+pub(crate) unsafe fn blob<'a>(bytes: *const u8, length: usize, what: &str) -> Outcome<&'a [u8]> {
+    if length == 0 {
+        return Ok(&[]);
+    }
+    if bytes.is_null() {
+        return Err(Failure::invalid(format!("the {what} of {length} bytes is NULL")));
+    }
+    // SAFETY: the caller promised `length` bytes.
+    Ok(unsafe { std::slice::from_raw_parts(bytes, length) })
+}
+
+/// Gives a text to the caller, who frees it with plyfs_text_free().
+///
+/// # Safety
+///
+/// `place` is NULL or writable.
+pub(crate) unsafe fn give_text(place: *mut *mut c_char, text: Option<CString>, what: &str) -> Outcome {
+    if place.is_null() {
+        return Err(Failure::invalid(format!("the place for the {what} is NULL")));
+    }
+    // SAFETY: the caller promised a writable place.
+    unsafe { place.write(text.map_or(std::ptr::null_mut(), CString::into_raw)) };
+    Ok(())
+}
+
+/// Frees a text that a call wrote to `char **`; NULL is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_text_free(text: *mut c_char) {
+    // SAFETY: the header demands NULL or a text that `give_text` made, of which the caller makes no more use.
+    shield((), || drop((!text.is_null()).then(|| unsafe { CString::from_raw(text) })));
 }
 
 /// Duplicates a descriptor, so that the caller's is only borrowed.

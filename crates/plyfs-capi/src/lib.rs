@@ -7,7 +7,7 @@
 //! | here | is |
 //! |---|---|
 //! | a handle (`plyfs_store`, `plyfs_image`, …) | a Rust value in a box that C owns, and the texts C may borrow from it |
-//! | a list (`plyfs_images`, `plyfs_containers`) | handles that belong to the list |
+//! | a list (`plyfs_images`, `plyfs_containers`, `plyfs_layers`) | handles that belong to the list |
 //! | a status | [`PLYFS_OK`], or the number of an error's kind |
 //! | [`plyfs_error`] | kind, errno and message of one failed call |
 //!
@@ -56,28 +56,49 @@ mod progress;
 
 mod store;
 
+mod history;
 mod image;
 
-mod archive;
+mod load;
+mod save;
+
+mod layer;
 
 mod container;
 mod mount;
 mod spec;
 
 mod changes;
+mod view;
+
+mod check;
+mod info;
+mod lease;
+mod prune;
+mod subjects;
 mod usage;
 
-pub use archive::*;
 pub use changes::*;
+pub use check::*;
 pub use container::*;
 pub use error::*;
+pub use history::*;
 pub use image::*;
+pub use info::*;
+pub use input::plyfs_text_free;
+pub use layer::*;
+pub use lease::*;
+pub use load::*;
 pub use mount::*;
 pub use progress::*;
+pub use prune::*;
+pub use save::*;
 pub use spec::*;
 pub use status::*;
 pub use store::*;
+pub use subjects::*;
 pub use usage::*;
+pub use view::*;
 
 /// The version of the library as text, such as `0.1.0`; it belongs to the library.
 #[unsafe(no_mangle)]

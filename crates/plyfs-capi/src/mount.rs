@@ -27,7 +27,7 @@ pub const PLYFS_MOUNT_NOEXEC: u64 = 16;
 /// Detach the mount: it ends in every mount namespace, and programs inside keep what they have open.
 pub const PLYFS_UNMOUNT_DETACH: u64 = 1;
 
-/// A container made visible.
+/// A container or a layer made visible.
 ///
 /// A container has at most one mount; each handle of it is a guard. What ends one is plyfs_mount_unmount(),
 /// plyfs_mount_keep() or plyfs_mount_free().
@@ -39,6 +39,12 @@ pub struct plyfs_mount {
 
 impl Handle for plyfs_mount {
     const NAME: &'static str = "mount";
+}
+
+impl From<Mount> for plyfs_mount {
+    fn from(mount: Mount) -> Self {
+        Self { path: c_text(mount.path().as_os_str().as_bytes()), mount }
+    }
 }
 
 /// How to mount; begin with PLYFS_MOUNT_OPTIONS_INIT.
@@ -97,8 +103,7 @@ pub unsafe extern "C" fn plyfs_container_mount(
             Some(options) => unsafe { options.convert() }?,
             None => MountOptions::new(),
         };
-        let mount = container.container.mount(&options)?;
-        place.give(plyfs_mount { path: c_text(mount.path().as_os_str().as_bytes()), mount })
+        place.give(container.container.mount(&options)?.into())
     })
 }
 
@@ -123,6 +128,13 @@ pub unsafe extern "C" fn plyfs_container_unmount(
 pub unsafe extern "C" fn plyfs_mount_path(mount: *const plyfs_mount) -> *const c_char {
     // SAFETY: the header demands NULL or a live mount.
     shield(null(), || unsafe { look(mount) }.map_or(null(), |mount| mount.path.as_ptr()))
+}
+
+/// Says whether this handle made the mount, and so ends it when freed; false for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_mount_is_maker(mount: *const plyfs_mount) -> bool {
+    // SAFETY: the header demands NULL or a live mount.
+    shield(false, || unsafe { look(mount) }.is_some_and(|mount| mount.mount.is_maker()))
 }
 
 /// Unmounts and frees the handle, whatever the answer: the honest way out. PLYFS_ERR_IN_USE while another guard of the

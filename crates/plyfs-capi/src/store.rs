@@ -5,15 +5,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::null;
 
-use plyfs::{Durability, PruneOptions, Store};
+use plyfs::{Durability, Store};
 
 use crate::container::{plyfs_container, plyfs_containers};
 use crate::error::plyfs_error;
-use crate::guard::{Outcome, guard, shield};
+use crate::guard::{Failure, Outcome, guard, shield};
 use crate::handle::{Handle, borrow, free, look, output};
 use crate::image::{plyfs_image, plyfs_images};
 use crate::input::{self, c_text, only};
-use crate::sized;
+use crate::sized::{self, growing};
 use crate::usage::{plyfs_pruned, plyfs_store_usage, plyfs_usage};
 
 /// Make the store where there is nothing or an empty directory.
@@ -23,14 +23,83 @@ pub const PLYFS_STORE_READ_ONLY: u64 = 2;
 /// Sync nothing. A killed process loses nothing; a power cut may lose or damage what was done lately.
 pub const PLYFS_STORE_NO_SYNC: u64 = 4;
 
-/// Prune images without a name that no container was made of, too.
-pub const PLYFS_PRUNE_ALL: u64 = 1;
+/// Sync each file and directory that an operation made, instead of their file system: no other program's data is waited
+/// for, but many small files take longer.
+pub const PLYFS_STORE_SYNC_FILES: u64 = 8;
+/// Open a store whose journal is damaged as well, for reading what is sound of it; plyfs_store_damage() says what is not.
+pub const PLYFS_STORE_SALVAGE: u64 = 16;
+/// Read the journal without mapping it: a medium that fails is then an error and not SIGBUS.
+pub const PLYFS_STORE_UNMAPPED: u64 = 32;
+
+/// How to open a store; begin with PLYFS_STORE_OPTIONS_INIT.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct plyfs_store_options {
+    /// sizeof(plyfs_store_options), set by the caller.
+    pub size: usize,
+    /// PLYFS_STORE_*.
+    pub flags: u64,
+    /// How many threads all operations of the open store may have together, beside those of their callers: 0 for one for
+    /// each core, -1 for none.
+    pub threads: i64,
+}
+growing!(plyfs_store_options, "store options", threads: i64);
+
+impl plyfs_store_options {
+    fn new(flags: u64) -> Self {
+        Self { size: size_of::<Self>(), flags, threads: 0 }
+    }
+
+    fn open(&self, path: &Path) -> Outcome<plyfs_store> {
+        let has = |flag| self.flags & flag != 0;
+        only(self.flags, ALL_FLAGS, "opening a store")?;
+        let durability = match (has(PLYFS_STORE_NO_SYNC), has(PLYFS_STORE_SYNC_FILES)) {
+            (false, false) => Durability::FileSystem,
+            (false, true) => Durability::Files,
+            (true, false) => Durability::None,
+            (true, true) => return Err(Failure::invalid("opening a store: files are synced and nothing is")),
+        };
+        let mut options = Store::options()
+            .read_only(has(PLYFS_STORE_READ_ONLY))
+            .salvage(has(PLYFS_STORE_SALVAGE))
+            .mapped(!has(PLYFS_STORE_UNMAPPED))
+            .durability(durability);
+        options = match self.threads {
+            0 => options,
+            -1 => options.threads(0),
+            threads => {
+                let wrong = |_| Failure::invalid(format!("store options: {threads} is no number of threads"));
+                options.threads(usize::try_from(threads).map_err(wrong)?)
+            }
+        };
+        let store = if has(PLYFS_STORE_CREATE) { options.ensure(path)? } else { options.open(path)? };
+        Ok(store.into())
+    }
+}
+
+const ALL_FLAGS: u64 = PLYFS_STORE_CREATE
+    | PLYFS_STORE_READ_ONLY
+    | PLYFS_STORE_NO_SYNC
+    | PLYFS_STORE_SYNC_FILES
+    | PLYFS_STORE_SALVAGE
+    | PLYFS_STORE_UNMAPPED;
 
 /// One directory tree with a journal. Many handles, threads and processes may use one store at once.
 #[derive(Debug)]
 pub struct plyfs_store {
     pub(crate) store: Store,
     path: CString,
+    damage: Vec<CString>,
+}
+
+impl From<Store> for plyfs_store {
+    fn from(store: Store) -> Self {
+        Self {
+            path: c_text(store.path().as_os_str().as_bytes()),
+            damage: store.damage().iter().map(|place| c_text(place.as_str())).collect(),
+            store,
+        }
+    }
 }
 
 impl Handle for plyfs_store {
@@ -70,16 +139,24 @@ pub unsafe extern "C" fn plyfs_store_open_with(
     guard(err, || {
         // SAFETY: the header demands a NUL-terminated path and a writable place.
         let (path, store) = unsafe { (input::path(path, "path of the store")?, output(store)?) };
-        store.give(open(path, flags)?)
+        store.give(plyfs_store_options::new(flags).open(path)?)
     })
 }
 
-fn open(path: &Path, flags: u64) -> Outcome<plyfs_store> {
-    only(flags, PLYFS_STORE_CREATE | PLYFS_STORE_READ_ONLY | PLYFS_STORE_NO_SYNC, "opening a store")?;
-    let durability = if flags & PLYFS_STORE_NO_SYNC == 0 { Durability::FileSystem } else { Durability::None };
-    let options = Store::options().read_only(flags & PLYFS_STORE_READ_ONLY != 0).durability(durability);
-    let store = if flags & PLYFS_STORE_CREATE == 0 { options.open(path)? } else { options.ensure(path)? };
-    Ok(plyfs_store { path: c_text(store.path().as_os_str().as_bytes()), store })
+/// Opens the store at `path` with options, which may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_store_open_options(
+    path: *const c_char,
+    options: *const plyfs_store_options,
+    store: *mut *mut plyfs_store,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard(err, || {
+        // SAFETY: the header demands a NUL-terminated path, NULL or a structure of its stated size, a writable place.
+        let (path, options, place) =
+            unsafe { (input::path(path, "path of the store")?, sized::read(options)?, output(store)?) };
+        place.give(options.unwrap_or(plyfs_store_options::new(0)).open(path)?)
+    })
 }
 
 /// Frees a store's handle; images, containers and mounts made from it go on working.
@@ -94,6 +171,22 @@ pub unsafe extern "C" fn plyfs_store_free(store: *mut plyfs_store) {
 pub unsafe extern "C" fn plyfs_store_path(store: *const plyfs_store) -> *const c_char {
     // SAFETY: the header demands NULL or a live store.
     shield(null(), || unsafe { look(store) }.map_or(null(), |store| store.path.as_ptr()))
+}
+
+/// Says whether changes are possible; false for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_store_is_writable(store: *const plyfs_store) -> bool {
+    // SAFETY: the header demands NULL or a live store.
+    shield(false, || unsafe { look(store) }.is_some_and(|store| store.store.is_writable()))
+}
+
+/// The damaged place of the journal at `index`, in words that name the file and the offset; NULL after the last. Only a
+/// store that was opened with PLYFS_STORE_SALVAGE has any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_store_damage(store: *const plyfs_store, index: usize) -> *const c_char {
+    // SAFETY: the header demands NULL or a live store.
+    let place = || unsafe { look(store) }.and_then(|store| store.damage.get(index));
+    shield(null(), || place().map_or(null(), |text| text.as_ptr()))
 }
 
 /// Finds an image: by its name, then below docker.io/library/, then below localhost/, then by its id or the only
@@ -185,6 +278,42 @@ pub unsafe extern "C" fn plyfs_store_untag(
     })
 }
 
+/// Takes a name from this image; PLYFS_ERR_CONFLICT when it means another one by now. Durable on return.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_store_untag_from(
+    store: *const plyfs_store,
+    image: *const plyfs_image,
+    name: *const c_char,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard(err, || {
+        // SAFETY: the header demands a live store and image and a NUL-terminated name.
+        let (store, image, name) = unsafe { (borrow(store)?, borrow(image)?, input::text(name, "name of the image")?) };
+        Ok(store.store.untag_from(&image.image, &name.parse()?)?)
+    })
+}
+
+/// Takes a name from an image, and with its last one removes it as plyfs_store_remove_image() does. Durable on return.
+/// PLYFS_ERR_CONFLICT when the name means another image by now. Where the image stays, `pruned`, which may be NULL, counts
+/// none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_store_remove_image_name(
+    store: *const plyfs_store,
+    image: *const plyfs_image,
+    name: *const c_char,
+    pruned: *mut plyfs_pruned,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard(err, || {
+        // SAFETY: the header demands a live store and image and a NUL-terminated name.
+        let (store, image, name) = unsafe { (borrow(store)?, borrow(image)?, input::text(name, "name of the image")?) };
+        // SAFETY: the header demands NULL or a structure of its stated size.
+        let place = unsafe { sized::optional_output(pruned) }?;
+        let pruned = store.store.remove_image_name(&image.image, &name.parse()?)?;
+        place.map_or(Ok(()), |place| place.give(&(&pruned).into()))
+    })
+}
+
 /// Removes an image, its names, and those of its layers that nothing else stands on. Durable on return; the space
 /// comes back with plyfs_store_reap(). PLYFS_ERR_IN_USE while a container was made of it. The handle stays to be
 /// freed. `pruned` may be NULL.
@@ -199,24 +328,6 @@ pub unsafe extern "C" fn plyfs_store_remove_image(
         // SAFETY: the header demands a live store and image, and NULL or a structure of its stated size.
         let (store, image, place) = unsafe { (borrow(store)?, borrow(image)?, sized::optional_output(pruned)?) };
         let pruned = store.store.remove_image(&image.image)?;
-        place.map_or(Ok(()), |place| place.give(&(&pruned).into()))
-    })
-}
-
-/// Removes layers that nothing stands on, and what the flags PLYFS_PRUNE_* add. Durable on return; the space comes
-/// back with plyfs_store_reap(). `pruned` may be NULL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn plyfs_store_prune(
-    store: *const plyfs_store,
-    flags: u64,
-    pruned: *mut plyfs_pruned,
-    err: *mut *mut plyfs_error,
-) -> i32 {
-    guard(err, || {
-        only(flags, PLYFS_PRUNE_ALL, "pruning")?;
-        // SAFETY: the header demands a live store, and NULL or a structure of its stated size.
-        let (store, place) = unsafe { (borrow(store)?, sized::optional_output(pruned)?) };
-        let pruned = store.store.prune(PruneOptions::new().all(flags & PLYFS_PRUNE_ALL != 0))?;
         place.map_or(Ok(()), |place| place.give(&(&pruned).into()))
     })
 }

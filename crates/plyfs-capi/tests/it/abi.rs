@@ -52,11 +52,21 @@ fn every_handle_crosses_threads() {
     shared::<plyfs_container>();
     shared::<plyfs_containers>();
     shared::<plyfs_error>();
+    shared::<plyfs_findings>();
+    shared::<plyfs_history>();
     shared::<plyfs_image>();
     shared::<plyfs_images>();
+    shared::<plyfs_info>();
+    shared::<plyfs_layer>();
+    shared::<plyfs_layers>();
+    shared::<plyfs_lease>();
+    shared::<plyfs_leases>();
     shared::<plyfs_mount>();
     shared::<plyfs_mount_spec>();
+    shared::<plyfs_names>();
     shared::<plyfs_store>();
+    shared::<plyfs_subjects>();
+    shared::<plyfs_view>();
     // One thread uses it at a time, whichever.
     fn sent<T: Send>() {}
     sent::<plyfs_changes>();
@@ -64,16 +74,23 @@ fn every_handle_crosses_threads() {
 
 #[test]
 #[cfg(target_pointer_width = "64")]
-fn the_first_version_of_each_structure_keeps_its_size() {
+fn each_structure_keeps_its_size() {
     for (name, size, expected) in [
         ("plyfs_usage", size_of::<plyfs_usage>(), 24),
         ("plyfs_step", size_of::<plyfs_step>(), 40),
         ("plyfs_change", size_of::<plyfs_change>(), 32),
-        ("plyfs_commit_options", size_of::<plyfs_commit_options>(), 48),
-        ("plyfs_container_options", size_of::<plyfs_container_options>(), 40),
+        ("plyfs_commit_options", size_of::<plyfs_commit_options>(), 88),
+        ("plyfs_container_options", size_of::<plyfs_container_options>(), 48),
         ("plyfs_exported", size_of::<plyfs_exported>(), 88),
+        ("plyfs_file_stat", size_of::<plyfs_file_stat>(), 64),
+        ("plyfs_history_entry", size_of::<plyfs_history_entry>(), 72),
+        ("plyfs_import_options", size_of::<plyfs_import_options>(), 48),
+        ("plyfs_load_options", size_of::<plyfs_load_options>(), 40),
         ("plyfs_mount_options", size_of::<plyfs_mount_options>(), 24),
         ("plyfs_pruned", size_of::<plyfs_pruned>(), 56),
+        ("plyfs_prune_options", size_of::<plyfs_prune_options>(), 40),
+        ("plyfs_save_options", size_of::<plyfs_save_options>(), 24),
+        ("plyfs_store_options", size_of::<plyfs_store_options>(), 24),
         ("plyfs_store_usage", size_of::<plyfs_store_usage>(), 184),
     ] {
         assert_eq!(size, expected, "{name}");

@@ -16,6 +16,13 @@ const BEGINNINGS: &str = "#include <plyfs.h>
 #include <plyfs.h>
 int main(void)
 {
+    plyfs_store_options open = PLYFS_STORE_OPTIONS_INIT;
+    plyfs_load_options load = PLYFS_LOAD_OPTIONS_INIT;
+    plyfs_import_options import = PLYFS_IMPORT_OPTIONS_INIT;
+    plyfs_save_options save = PLYFS_SAVE_OPTIONS_INIT;
+    plyfs_prune_options prune = PLYFS_PRUNE_OPTIONS_INIT;
+    plyfs_file_stat stat = PLYFS_FILE_STAT_INIT;
+    plyfs_history_entry entry = PLYFS_HISTORY_ENTRY_INIT;
     plyfs_container_options container = PLYFS_CONTAINER_OPTIONS_INIT;
     plyfs_mount_options mount = PLYFS_MOUNT_OPTIONS_INIT;
     plyfs_commit_options commit = PLYFS_COMMIT_OPTIONS_INIT;
@@ -23,6 +30,8 @@ int main(void)
     plyfs_exported exported = PLYFS_EXPORTED_INIT;
     plyfs_pruned pruned = PLYFS_PRUNED_INIT;
     plyfs_store_usage usage = PLYFS_STORE_USAGE_INIT;
+    if (open.size + load.size + import.size + save.size + prune.size + stat.size + entry.size == 0)
+        return 1;
     return container.size + mount.size + commit.size + change.size + exported.size + pruned.size + usage.size == 0;
 }
 ";

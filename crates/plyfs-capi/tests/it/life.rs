@@ -1,6 +1,6 @@
 //! The life of images and containers through the door, with the promises that only a caller of C sees.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::c_void;
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsRawFd;
@@ -10,86 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use plyfs_capi::*;
 use plyfs_testkit::images;
-use plyfs_testkit::oci::{Compression, LayerTar, Plain};
-use plyfs_testkit::temp::{TempDir, mounts_below, unmount_below};
+use plyfs_testkit::temp::{TempDir, mounts_below};
 
 use crate::call::{c_path, call, fails, given, ok, text};
-
-/// A store with one image `svc:1`, all ended when dropped.
-struct Ground {
-    dir: TempDir,
-    store: *mut plyfs_store,
-}
-
-impl Ground {
-    fn new() -> Self {
-        let dir = TempDir::new();
-        let path = c_path(&dir.join("store"));
-        // SAFETY: the path is NUL-terminated and the outputs are writable.
-        let store = given(|store, err| unsafe { plyfs_store_ensure(path.as_ptr(), store, err) });
-        let ground = Self { dir, store };
-        ground.load();
-        ground
-    }
-
-    fn archive(&self) -> PathBuf {
-        let archive = self.dir.join("svc.tar");
-        let base = LayerTar::new().dir("etc").file("etc/motd", "hello\n").finish();
-        let app = LayerTar::new().dir("app").file("app/config.properties", "port=80\n").finish();
-        Plain::new("svc:1", vec![base, app]).write_oci_archive(Compression::Gzip, &archive);
-        archive
-    }
-
-    fn load(&self) {
-        let archive = c_path(&self.archive());
-        // SAFETY: the store is live, the path NUL-terminated, the outputs writable.
-        let images = given(|images, err| unsafe {
-            plyfs_store_load_path(self.store, archive.as_ptr(), None, null_mut(), images, err)
-        });
-        // SAFETY: the list is live and freed once.
-        unsafe {
-            assert_eq!(plyfs_images_count(images), 1);
-            plyfs_images_free(images);
-        }
-    }
-
-    fn create(&self, name: &CStr) -> *mut plyfs_container {
-        // SAFETY: the store is live, the texts NUL-terminated, the outputs writable.
-        given(|container, err| unsafe {
-            plyfs_store_create(self.store, c"svc:1".as_ptr(), name.as_ptr(), container, err)
-        })
-    }
-
-    fn image(&self, name: &CStr) -> *mut plyfs_image {
-        // SAFETY: the store is live, the name NUL-terminated, the outputs writable.
-        given(|image, err| unsafe { plyfs_store_image(self.store, name.as_ptr(), image, err) })
-    }
-}
-
-impl Drop for Ground {
-    fn drop(&mut self) {
-        unmount_below(self.dir.path());
-        // SAFETY: the store is live and used no more.
-        unsafe { plyfs_store_free(self.store) };
-    }
-}
-
-fn mount(container: *const plyfs_container) -> (*mut plyfs_mount, PathBuf) {
-    // SAFETY: the container is live and the outputs are writable.
-    let mount = given(|mount, err| unsafe { plyfs_container_mount(container, null(), mount, err) });
-    // SAFETY: the mount is live.
-    let path = unsafe { text(plyfs_mount_path(mount)) }.expect("a mount has a path");
-    (mount, PathBuf::from(path))
-}
-
-/// Changes the container as a service would, and ends its mount.
-fn change(container: *const plyfs_container) {
-    let (mount, path) = mount(container);
-    fs::write(path.join("app/config.properties"), "port=81\n").expect("it is writable");
-    fs::remove_file(path.join("etc/motd")).expect("it is there");
-    // SAFETY: the mount is live and consumed.
-    ok(|err| unsafe { plyfs_mount_unmount(mount, err) });
-}
+use crate::ground::{Ground, change, mount};
 
 fn changes(container: *const plyfs_container) -> Vec<(i32, String, String)> {
     let mut found = Vec::new();
@@ -131,6 +55,11 @@ fn root_a_container_lives_from_its_creation_to_the_image_made_of_it() {
         author: null(),
         changes: changes.as_ptr(),
         change_count: changes.len(),
+        cache_key: null(),
+        cache_key_length: 0,
+        flags: 0,
+        created: 0,
+        clamp_mtime: 0,
     };
     let bad = [c"RUN make".as_ptr()];
     let refused = plyfs_commit_options { changes: bad.as_ptr(), change_count: 1, ..options };
@@ -336,6 +265,7 @@ fn root_a_container_is_found_and_says_what_it_was_created_with() {
         name: c"web-1".as_ptr(),
         labels: labels.as_ptr(),
         label_count: labels.len(),
+        layer: null(),
     };
     let wrong = [c"no-value".as_ptr()];
     let mut none = null_mut();
@@ -385,6 +315,7 @@ fn root_many_containers_are_created_at_once_or_none() {
         name,
         labels: labels.as_ptr(),
         label_count: 1,
+        layer: null(),
     };
     let (image, shared) = (c"svc:1".as_ptr(), options(null()));
     let create = |names: &[&std::ffi::CStr], options: *const plyfs_container_options, list, err| {

@@ -6,7 +6,10 @@
 mod abi;
 mod call;
 mod examples;
+mod ground;
 mod header;
+mod layers;
 mod life;
 mod null;
+mod options;
 mod stage;

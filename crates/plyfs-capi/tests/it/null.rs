@@ -26,7 +26,9 @@ fn store() -> (TempDir, *mut plyfs_store) {
 
 #[test]
 fn every_function_is_called_by_these_tests() {
-    let here = concat!(include_str!("null.rs"), include_str!("life.rs"));
+    let here =
+        [include_str!("null.rs"), include_str!("life.rs"), include_str!("layers.rs"), include_str!("options.rs")];
+    let here = here.concat();
     let called: BTreeSet<_> = here.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
     for function in include_str!("../../abi.txt").lines() {
         assert!(called.contains(function), "{function} is not called by these tests");
@@ -40,6 +42,49 @@ fn functions_that_need_something_refuse_null() {
         refuses(|err| plyfs_store_open(null(), null_mut(), err));
         refuses(|err| plyfs_store_ensure(null(), null_mut(), err));
         refuses(|err| plyfs_store_open_with(null(), 0, null_mut(), err));
+        refuses(|err| plyfs_store_open_options(null(), null(), null_mut(), err));
+        refuses(|err| plyfs_store_info(null(), null_mut(), err));
+        refuses(|err| plyfs_store_inspect(null(), null(), null_mut(), null_mut(), null_mut(), err));
+        refuses(|err| plyfs_store_untag_from(null(), null(), null(), err));
+        refuses(|err| plyfs_store_remove_image_name(null(), null(), null(), null_mut(), err));
+        refuses(|err| plyfs_store_prune_with(null(), null(), null_mut(), null_mut(), null_mut(), err));
+        refuses(|err| plyfs_store_check(null(), 0, None, null_mut(), null_mut(), err));
+        refuses(|err| plyfs_store_repair(null(), 0, None, null_mut(), null_mut(), null_mut(), err));
+        refuses(|err| plyfs_store_lease(null(), 0, 0, null_mut(), err));
+        refuses(|err| plyfs_store_open_lease(null(), null(), null_mut(), err));
+        refuses(|err| plyfs_store_leases(null(), null_mut(), err));
+        refuses(|err| plyfs_store_leased(null(), null(), null_mut(), err));
+        refuses(|err| plyfs_lease_store(null(), null_mut(), err));
+        refuses(|err| plyfs_lease_hold(null(), null(), err));
+        refuses(|err| plyfs_lease_hold_image(null(), null(), err));
+        refuses(|err| plyfs_lease_renew(null_mut(), 0, err));
+        refuses(|err| plyfs_lease_release(null_mut(), err));
+        refuses(|err| plyfs_store_layer(null(), null(), null_mut(), err));
+        refuses(|err| plyfs_store_layers(null(), null_mut(), err));
+        refuses(|err| plyfs_store_apply_fd(null(), 0, null(), None, null_mut(), null_mut(), err));
+        refuses(|err| plyfs_store_cached(null(), null(), null(), 0, null_mut(), err));
+        refuses(|err| plyfs_store_remove_layer(null(), null(), null_mut(), err));
+        refuses(|err| plyfs_layer_get_usage(null(), null_mut(), null_mut(), err));
+        refuses(|err| plyfs_layer_users(null(), null_mut(), err));
+        refuses(|err| plyfs_layer_archive_fd(null(), 0, null_mut(), err));
+        refuses(|err| plyfs_layer_mount(null(), null(), null_mut(), err));
+        refuses(|err| plyfs_layer_view(null(), null_mut(), err));
+        refuses(|err| plyfs_image_view(null(), null_mut(), err));
+        refuses(|err| plyfs_image_layers(null(), null_mut(), err));
+        refuses(|err| plyfs_image_history(null(), null_mut(), err));
+        refuses(|err| plyfs_history_get(null(), 0, null_mut(), err));
+        refuses(|err| plyfs_container_view(null(), null_mut(), err));
+        refuses(|err| plyfs_container_mounted_at(null(), null_mut(), err));
+        refuses(|err| plyfs_view_open(null(), null(), 0, null_mut(), err));
+        refuses(|err| plyfs_view_stat(null(), null(), 0, null_mut(), err));
+        refuses(|err| plyfs_view_read_link(null(), null(), null_mut(), err));
+        refuses(|err| plyfs_view_list(null(), null(), 0, null_mut(), err));
+        refuses(|err| plyfs_store_load_path_with(null(), null(), null(), None, null_mut(), null_mut(), err));
+        refuses(|err| plyfs_store_load_fd_with(null(), 0, null(), None, null_mut(), null_mut(), err));
+        refuses(|err| plyfs_store_import_path_with(null(), null(), null(), None, null_mut(), null_mut(), err));
+        refuses(|err| plyfs_store_import_fd(null(), 0, null(), None, null_mut(), null_mut(), err));
+        refuses(|err| plyfs_store_save_fd_with(null(), null(), 1, null(), 0, None, null_mut(), err));
+        refuses(|err| plyfs_store_save_layout_with(null(), null(), 1, null(), null(), None, null_mut(), err));
         refuses(|err| plyfs_store_image(null(), null(), null_mut(), err));
         refuses(|err| plyfs_store_images(null(), null_mut(), err));
         refuses(|err| plyfs_store_container(null(), null(), null_mut(), err));
@@ -89,6 +134,27 @@ fn questions_to_null_have_no_answer() {
             plyfs_image_architecture(null()),
             plyfs_image_os(null()),
             plyfs_image_skipped(null(), 0),
+            plyfs_image_manifest_digest(null()),
+            plyfs_store_damage(null(), 0),
+            plyfs_info_dialect(null()),
+            plyfs_info_file_system(null()),
+            plyfs_info_kernel(null(), 0),
+            plyfs_layer_id(null()),
+            plyfs_layer_parent(null()),
+            plyfs_layer_diff_id(null()),
+            plyfs_layer_chain_id(null()),
+            plyfs_layer_link(null()),
+            plyfs_layer_path(null()),
+            plyfs_lease_id(null()),
+            plyfs_leases_id(null(), 0),
+            plyfs_subjects_id(null(), 0),
+            plyfs_subjects_reason(null(), 0),
+            plyfs_findings_kind(null(), 0),
+            plyfs_findings_subject(null(), 0),
+            plyfs_findings_problem(null(), 0),
+            plyfs_findings_done(null(), 0),
+            plyfs_names_get(null(), 0),
+            plyfs_container_parent(null()),
             plyfs_container_name(null()),
             plyfs_container_id(null()),
             plyfs_container_image_id(null()),
@@ -112,6 +178,17 @@ fn questions_to_null_have_no_answer() {
         assert_eq!(plyfs_containers_count(null()), 0);
         assert!(plyfs_containers_get(null(), 0).is_null());
         assert!(!plyfs_container_is_read_only(null()));
+        assert!(!plyfs_store_is_writable(null()) && !plyfs_mount_is_maker(null()));
+        assert!(!plyfs_leases_survives(null(), 0) && !plyfs_leases_is_held(null(), 0));
+        assert!(plyfs_layers_get(null(), 0).is_null());
+        let counts = [plyfs_layers_count(null()), plyfs_history_count(null()), plyfs_leases_count(null())];
+        assert_eq!(counts, [0; 3]);
+        assert_eq!([plyfs_subjects_count(null()), plyfs_findings_count(null())], [0; 2]);
+        assert_eq!([plyfs_image_added(null()), plyfs_container_created(null()), plyfs_layer_created(null())], [0; 3]);
+        assert_eq!([plyfs_layer_depth(null()), plyfs_layer_archive_size(null())], [0; 2]);
+        assert_eq!([plyfs_lease_expires(null()), plyfs_leases_expires(null(), 0)], [0; 2]);
+        assert_eq!([plyfs_subjects_kind(null(), 0), plyfs_findings_severity(null(), 0)], [0; 2]);
+        assert_eq!(plyfs_info_version(null()), 0);
     }
 }
 
@@ -129,6 +206,17 @@ fn every_free_accepts_null() {
         plyfs_mount_keep(null_mut());
         plyfs_mount_spec_free(null_mut());
         plyfs_changes_free(null_mut());
+        plyfs_findings_free(null_mut());
+        plyfs_history_free(null_mut());
+        plyfs_info_free(null_mut());
+        plyfs_layer_free(null_mut());
+        plyfs_layers_free(null_mut());
+        plyfs_lease_free(null_mut());
+        plyfs_leases_free(null_mut());
+        plyfs_names_free(null_mut());
+        plyfs_subjects_free(null_mut());
+        plyfs_text_free(null_mut());
+        plyfs_view_free(null_mut());
     }
 }
 
@@ -230,10 +318,10 @@ fn what_is_wrong_but_not_null_is_named() {
     // SAFETY: the store is live, texts are NUL-terminated, outputs are writable.
     let said = unsafe {
         [
-            fails(PLYFS_ERR_INVALID_INPUT, |err| plyfs_store_open_with(c"/".as_ptr(), 8, &mut fresh, err)),
+            fails(PLYFS_ERR_INVALID_INPUT, |err| plyfs_store_open_with(c"/".as_ptr(), 64, &mut fresh, err)),
             fails(PLYFS_ERR_INVALID_INPUT, |err| plyfs_store_image(store, c"\xff".as_ptr(), &mut image, err)),
             fails(PLYFS_ERR_NOT_FOUND, |err| plyfs_store_image(store, name, &mut image, err)),
-            fails(PLYFS_ERR_INVALID_INPUT, |err| plyfs_store_prune(store, 2, null_mut(), err)),
+            fails(PLYFS_ERR_INVALID_INPUT, |err| plyfs_store_prune(store, 8, null_mut(), err)),
             fails(PLYFS_ERR_INVALID_INPUT, |err| plyfs_store_get_usage(store, &mut usage, err)),
             fails(PLYFS_ERR_INVALID_INPUT, |err| {
                 plyfs_store_save_fd(store, [name].as_ptr(), 1, 3, 0, 0, None, null_mut(), err)
@@ -248,10 +336,10 @@ fn what_is_wrong_but_not_null_is_named() {
         ]
     };
     let expected = [
-        "unknown flags 0x8",
+        "unknown flags 0x40",
         "the name of the image is not UTF-8",
         "svc:1",
-        "unknown flags 0x2",
+        "unknown flags 0x8",
         "store usage: its size is 0",
         "3 is no format",
         "9 is no compression",
