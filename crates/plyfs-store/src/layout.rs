@@ -47,12 +47,14 @@ pub(crate) const NEW_DIFF: &str = "diff.new";
 /// Says where a container is mounted; on its layer directory, removed by the unmount.
 pub(crate) const MOUNT_MARK: &str = "trusted.plyfs.mount";
 
+/// The file whose bytes are locked for the chains that operations build.
+pub(crate) const CLAIMS: &str = "claims";
+
 /// A directory of an operation for what it must keep for a while.
 pub(crate) const SPOOL: &str = "spool";
 
 const STAGED_TAR_SPLIT: &str = ".tarsplit";
 const NEW: &str = ".new";
-const CHAIN_LOCK: &str = ".chain";
 const BLOB: &str = ".blob";
 const USES: &str = ".uses";
 const LEASE: &str = ".lease";
@@ -104,12 +106,4 @@ pub(crate) fn lease_lock(lease: LeaseId) -> String {
 
 pub(crate) fn is_lease_lock(name: &str) -> bool {
     name.ends_with(LEASE)
-}
-
-pub(crate) fn chain_lock(hex: &str) -> String {
-    format!("{hex}{CHAIN_LOCK}")
-}
-
-pub(crate) fn is_chain_lock(name: &str) -> bool {
-    name.ends_with(CHAIN_LOCK)
 }

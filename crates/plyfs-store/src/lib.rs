@@ -46,6 +46,7 @@
 mod archive;
 mod cache;
 mod check;
+mod claims;
 mod container;
 mod create;
 mod describe;

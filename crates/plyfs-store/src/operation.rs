@@ -12,15 +12,13 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::retry_on_intr;
 
 use crate::cache::CacheKey;
+use crate::claims::Claims;
 use crate::format::write_all;
 use crate::record::LayerRecord;
 use crate::{
-    ChainId, DiffId, Digest, Error, ErrorKind, KeptBlob, Progress, Reference, Result, Stage, Store, chain_id, describe,
-    key, layout,
+    ChainId, DiffId, Digest, Error, ErrorKind, KeptBlob, Progress, Reference, Result, Store, chain_id, describe, key,
+    layout,
 };
-
-/// How long somebody who waits for another's layers sleeps before looking again: a fifth of what a cancel may take.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long an operation that is abandoned deletes what it had staged.
 const TIDYING: Duration = Duration::from_millis(50);
@@ -72,7 +70,7 @@ pub struct Operation {
     pub(crate) cached: Vec<(CacheKey, LayerId)>,
     pub(crate) kept: Vec<(LayerId, KeptBlob)>,
     pub(crate) replaces_manifests: bool,
-    claims: Vec<(Lock, String)>,
+    claims: Option<Claims>,
     pub(crate) is_published: bool,
     is_abandoned: bool,
 }
@@ -105,7 +103,7 @@ impl Store {
             cached: Vec::new(),
             kept: Vec::new(),
             replaces_manifests: false,
-            claims: Vec::new(),
+            claims: None,
             is_published: false,
             is_abandoned: false,
         })
@@ -138,30 +136,18 @@ impl Operation {
     /// Call it once, before the first [`Self::apply`], with every chain the operation may build, so that two
     /// loads of one image do the work once. The locks are taken in the order of the ids, hence never in a circle.
     pub fn claim(&mut self, chains: impl IntoIterator<Item = ChainId>, progress: Progress<'_>) -> Result<()> {
-        assert!(self.claims.is_empty(), "a second claim could wait in a circle");
-        let chains: BTreeSet<_> = chains.into_iter().collect();
+        assert!(self.claims.is_none(), "a second claim could wait in a circle");
         let known = self.store.snapshot()?;
+        let mut absent = BTreeSet::new();
         for chain in chains {
-            if known.get(&key::chain(&chain))?.is_some() {
-                continue;
+            if known.get(&key::chain(&chain))?.is_none() {
+                absent.insert(chain);
             }
-            let name = layout::chain_lock(&chain.hex());
-            let lock = self.wait_for(&name, &chain, progress)?;
-            self.claims.push((lock, name));
+        }
+        if !absent.is_empty() {
+            self.claims = Some(Claims::take(&self.store, &absent, progress)?);
         }
         Ok(())
-    }
-
-    /// Takes the lock of a chain. flock(2) alone would wait for as long as the other works, whoever cancels.
-    fn wait_for(&self, name: &str, chain: &ChainId, progress: Progress<'_>) -> Result<Lock> {
-        loop {
-            let lock = Lock::try_take_file(&self.store.0.staging, name, Sharing::Exclusive);
-            if let Some(lock) = lock.map_err(|e| self.failed("claim", e))? {
-                return Ok(lock);
-            }
-            progress.report(Stage::Wait, &chain.to_string(), 0, None)?;
-            std::thread::sleep(PAUSE);
-        }
     }
 
     /// The layer that is this changeset upon that chain, when it is staged here or published; nothing is read.
@@ -318,10 +304,8 @@ impl Operation {
 
     /// Ends the claims; whoever waits for them finds the chains published or builds them.
     pub(crate) fn release(&mut self) {
-        for (lock, name) in self.claims.drain(..) {
-            // Unlinked while held: a lock file counts only while linked.
-            let _ = fs::unlink_at(&self.store.0.staging, &name);
-            drop(lock);
+        if let Some(claims) = self.claims.take() {
+            claims.release(&self.store);
         }
     }
 }

@@ -48,8 +48,8 @@ impl Store {
         let mut has_ended = false;
         for entry in fs::read_dir(&self.0.staging).map_err(failed)? {
             let Some(name) = entry.name.to_str() else { continue };
-            if layout::is_chain_lock(name) {
-                self.drop_lock_file(name)?;
+            if name == layout::CLAIMS {
+                self.drop_claims()?;
             } else if layout::is_lease_lock(name) {
                 has_ended |= self.drop_lock_file(name)?;
             } else {
@@ -59,7 +59,7 @@ impl Store {
         if has_ended { self.commit(|records| self.end_leases(records)) } else { Ok(()) }
     }
 
-    /// Removes the lock file of a chain that nobody builds or of a lease that nobody holds; says whether it did.
+    /// Removes the lock file of a lease that nobody holds; says whether it did.
     fn drop_lock_file(&self, name: &str) -> Result<bool> {
         let failed = |e| Error::call("staging", e);
         let file = match fs::open_at(&self.0.staging, name, rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty()) {

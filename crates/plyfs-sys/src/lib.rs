@@ -36,6 +36,7 @@ pub mod fs;
 mod listing;
 pub mod lock;
 pub mod mount;
+pub mod numbers;
 mod remove;
 pub mod xattr;
 

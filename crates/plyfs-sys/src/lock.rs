@@ -77,18 +77,6 @@ impl Lock {
         }
     }
 
-    /// Like [`Self::take_file`], or gives `None` when someone holds it.
-    pub fn try_take_file(dir: impl AsFd, name: impl AsRef<OsStr>, sharing: Sharing) -> Result<Option<Self>> {
-        let (dir, name) = (dir.as_fd(), name.as_ref());
-        loop {
-            let fd = fs::open_at(dir, name, OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(0o600))?;
-            let Some(lock) = Self::try_take(fd, sharing)? else { return Ok(None) };
-            if lock.is_linked_as(dir, name)? {
-                return Ok(Some(lock));
-            }
-        }
-    }
-
     /// Says whether `name` below `dir` is still the locked file.
     pub fn is_linked_as(&self, dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<bool> {
         fs::is_named(&self.fd, dir, name)

@@ -1,9 +1,10 @@
 //! What is said of images and changed of them: instructions, history, names.
 
+use plyfs_testkit::oci::{LayerTar, Plain};
 use plyfs_testkit::process::run;
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, PLYFS, clean};
 
 fn json_of(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
@@ -135,4 +136,16 @@ fn root_a_name_that_is_taken_away_leaves_its_image() {
     assert_eq!(bench.ok(["untag", "app:1"]), "localhost/app:1");
     assert_eq!(bench.ok(["--quiet", "images"]), id);
     bench.run(["untag", id.as_str(), "app:1"]).code(2);
+}
+
+#[test]
+fn root_a_load_needs_no_descriptor_for_each_layer_beside_those_of_its_chain() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::new();
+    let layer = |number: usize| LayerTar::new().file(format!("file{number}"), "x").finish();
+    Plain::new("localhost/tall:1", (0..200).map(layer).collect()).write_docker_archive(&bench.temp.join("tall.tar"));
+    let mut shell = clean("sh");
+    shell.args(["-c", "ulimit -n 250; exec \"$@\"", "sh", PLYFS, "--root"]).arg(bench.store());
+    let ran = run(shell.arg("load").arg(bench.temp.join("tall.tar"))).success();
+    assert_eq!(ran.text(), "localhost/tall:1");
 }

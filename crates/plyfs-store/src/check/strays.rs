@@ -176,7 +176,7 @@ impl Check<'_> {
     fn staging(&mut self) -> Result<()> {
         for entry in fs::read_dir(&self.store.0.staging).map_err(|e| Error::call("staging", e))? {
             let name = entry.name.to_string_lossy().into_owned();
-            if layout::is_chain_lock(&name) || layout::is_lease_lock(&name) {
+            if name == layout::CLAIMS || layout::is_lease_lock(&name) {
                 continue;
             }
             let subject = format!("staging/{name}");
