@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use plyfs::prelude::*;
-use plyfs::{CommitOptions, ContainerName, Instruction, MountOptions, Reference, Removal, Unmount};
+use plyfs::{
+    CommitOptions, ContainerName, ExportOptions, Instruction, MountOptions, Reference, Removal, Style, Unmount,
+};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::changes::Changes;
@@ -108,13 +112,27 @@ impl Container {
         Ok(Changes(Mutex::new(changes)))
     }
 
-    fn export(&self, py: Python<'_>, file: Py<PyAny>, progress: Option<Py<PyAny>>) -> PyResult<Exported> {
+    #[pyo3(signature = (file, *, clamp_mtime, style, progress))]
+    fn export(
+        &self,
+        py: Python<'_>,
+        file: Py<PyAny>,
+        clamp_mtime: Option<i64>,
+        style: &str,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Exported> {
+        let style = match style {
+            "native" => Style::Native,
+            "containerd" => Style::Containerd,
+            other => return Err(PyValueError::new_err(format!("{other:?} is no style: native or containerd"))),
+        };
+        let options = clamp_mtime.into_iter().fold(ExportOptions::new().style(style), ExportOptions::clamp_mtime);
         watched(py, progress, |raised, progress| -> Outcome<_> {
-            writing(file, raised, |out| Ok(values::exported(&self.0.export(out, progress)?)))
+            writing(file, raised, |out| Ok(values::exported(&self.0.export_with(out, &options, progress)?)))
         })
     }
 
-    #[pyo3(signature = (*, name, message, author, changes, cache_key, progress))]
+    #[pyo3(signature = (*, name, message, author, changes, cache_key, created, clamp_mtime, progress))]
     #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python")]
     fn commit(
         &self,
@@ -124,6 +142,8 @@ impl Container {
         author: Option<String>,
         changes: Vec<String>,
         cache_key: Option<Vec<u8>>,
+        created: Option<SystemTime>,
+        clamp_mtime: Option<i64>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Image> {
         let image = watched_aside(py, progress, |progress| {
@@ -140,6 +160,10 @@ impl Container {
             if let Some(key) = cache_key {
                 options = options.cache_key(key);
             }
+            if let Some(time) = created {
+                options = options.created(time)?;
+            }
+            options = clamp_mtime.into_iter().fold(options, CommitOptions::clamp_mtime);
             options = instructions(&changes)?.into_iter().fold(options, CommitOptions::change);
             Ok(self.0.commit(options, progress)?)
         });

@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod image;
 mod layer;
+mod lease;
 mod mount;
 mod store;
 mod values;
@@ -27,6 +28,8 @@ mod _native {
     use super::image::Image;
     #[pymodule_export]
     use super::layer::Layer;
+    #[pymodule_export]
+    use super::lease::Lease;
     #[pymodule_export]
     use super::mount::Mount;
     #[pymodule_export]

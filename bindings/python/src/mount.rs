@@ -33,6 +33,12 @@ impl Mount {
         &self.path
     }
 
+    /// Says whether this guard made the mount; false once it is gone.
+    #[getter]
+    fn is_maker(&self) -> bool {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(plyfs::Mount::is_maker)
+    }
+
     /// Says whether the guard still lives.
     #[getter]
     fn is_held(&self) -> bool {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use plyfs::prelude::*;
 use plyfs::{
     Archive, CheckOptions, Compression, ContainerName, ContainerOptions, Durability, Format, ImportOptions, Inspected,
-    Parent, Platform, PruneOptions, Reference, Source,
+    LeaseOptions, Parent, Platform, PruneOptions, Reference, Source,
 };
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::container::{Container, instructions};
@@ -15,7 +17,8 @@ use crate::error::{Outcome, detached};
 use crate::file::{Input, reader, writing};
 use crate::image::Image;
 use crate::layer::Layer;
-use crate::values::{self, Info, Pruned, StoreUsage, Usage};
+use crate::lease::{self, Lease, LeaseInfo};
+use crate::values::{self, Finding, Info, Pruned, Repaired, StoreUsage, Usage};
 use crate::watch::{watched, watched_aside};
 
 /// One directory tree with a journal.
@@ -36,10 +39,26 @@ type Loaded = (Image, Vec<String>, Vec<String>);
 impl Store {
     /// Opens a store; with `create`, makes one where there is none.
     #[staticmethod]
-    #[pyo3(signature = (path, *, create, read_only, durable))]
-    fn open(py: Python<'_>, path: PathBuf, create: bool, read_only: bool, durable: bool) -> PyResult<Store> {
-        let durability = if durable { Durability::FileSystem } else { Durability::None };
-        let options = plyfs::Store::options().read_only(read_only).durability(durability);
+    #[pyo3(signature = (path, *, create, read_only, durability, threads, mapped, salvage))]
+    #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python")]
+    fn open(
+        py: Python<'_>,
+        path: PathBuf,
+        create: bool,
+        read_only: bool,
+        durability: &str,
+        threads: Option<usize>,
+        mapped: bool,
+        salvage: bool,
+    ) -> PyResult<Store> {
+        let durability = match durability {
+            "file-system" => Durability::FileSystem,
+            "files" => Durability::Files,
+            "none" => Durability::None,
+            other => return Err(PyValueError::new_err(format!("{other:?} is no durability"))),
+        };
+        let options = plyfs::Store::options().read_only(read_only).durability(durability).mapped(mapped);
+        let options = threads.into_iter().fold(options.salvage(salvage), plyfs::StoreOptions::threads);
         let open = || Ok(if create { options.ensure(path) } else { options.open(path) }?);
         detached(py, open).map(Store)
     }
@@ -54,18 +73,28 @@ impl Store {
         self.0.is_writable()
     }
 
-    #[pyo3(signature = (input, *, platform, keep_blobs, progress))]
+    #[getter]
+    fn damage(&self) -> Vec<String> {
+        self.0.damage().to_vec()
+    }
+
+    #[pyo3(signature = (input, *, platform, keep_blobs, timeout, zstd_window, progress))]
+    #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python")]
     fn load(
         &self,
         py: Python<'_>,
         input: Input,
         platform: Option<&str>,
         keep_blobs: bool,
+        timeout: Option<Duration>,
+        zstd_window: Option<u32>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Loaded>> {
         let loaded = input.watched(py, progress, |source, progress| {
             let platform = platform.map(str::parse::<Platform>).transpose()?;
             let source = platform.into_iter().fold(source.keep_blobs(keep_blobs), Source::platform);
+            let source = timeout.into_iter().fold(source, Source::timeout);
+            let source = zstd_window.into_iter().fold(source, Source::zstd_window);
             Ok(self.0.load(source, progress)?)
         })?;
         let parts = |loaded: plyfs::Loaded| {
@@ -170,13 +199,25 @@ impl Store {
         detached(py, || Ok(self.0.tag(image, &name.parse::<Reference>()?)?))
     }
 
-    fn untag(&self, py: Python<'_>, name: &str) -> PyResult<()> {
-        detached(py, || Ok(self.0.untag(&name.parse::<Reference>()?)?))
+    #[pyo3(signature = (name, *, image))]
+    fn untag(&self, py: Python<'_>, name: &str, image: Option<PyRef<'_, Image>>) -> PyResult<()> {
+        let image = image.as_ref().map(|image| &image.0);
+        detached(py, || {
+            let name = name.parse::<Reference>()?;
+            Ok(image.map_or_else(|| self.0.untag(&name), |image| self.0.untag_from(image, &name))?)
+        })
     }
 
-    fn remove_image(&self, py: Python<'_>, image: PyRef<'_, Image>) -> PyResult<Pruned> {
+    #[pyo3(signature = (image, *, name))]
+    fn remove_image(&self, py: Python<'_>, image: PyRef<'_, Image>, name: Option<&str>) -> PyResult<Pruned> {
         let image = &image.0;
-        detached(py, || Ok(self.0.remove_image(image)?.into()))
+        detached(py, || {
+            let removed = match name {
+                Some(name) => self.0.remove_image_name(image, &name.parse::<Reference>()?),
+                None => self.0.remove_image(image),
+            };
+            Ok(removed?.into())
+        })
     }
 
     fn layer(&self, py: Python<'_>, id: &str) -> PyResult<Layer> {
@@ -258,26 +299,69 @@ impl Store {
         detached(py, || Ok(self.0.measure()?.into()))
     }
 
-    #[pyo3(signature = (*, all))]
-    fn prune(&self, py: Python<'_>, all: bool) -> PyResult<Pruned> {
-        detached(py, || Ok(self.0.prune(PruneOptions::new().all(all))?.into()))
+    #[pyo3(signature = (*, all, added_before, only, dry_run))]
+    fn prune(
+        &self,
+        py: Python<'_>,
+        all: bool,
+        added_before: Option<u64>,
+        only: Option<Vec<PyRef<'_, Image>>>,
+        dry_run: bool,
+    ) -> PyResult<Pruned> {
+        let options = PruneOptions::new().all(all).dry_run(dry_run);
+        let options = added_before.into_iter().fold(options, PruneOptions::added_before);
+        let only = only.map(|images| images.iter().map(|image| image.0.id()).collect::<Vec<_>>());
+        let options = only.into_iter().fold(options, PruneOptions::only);
+        detached(py, || Ok(self.0.prune(options)?.into()))
+    }
+
+    /// Takes a lease.
+    #[pyo3(signature = (lasts, *, survives))]
+    fn lease(&self, py: Python<'_>, lasts: Duration, survives: bool) -> PyResult<Lease> {
+        let options = LeaseOptions::new(lasts).survives_holder(survives);
+        detached(py, || Ok(self.0.lease(options)?)).map(Lease::from)
+    }
+
+    fn open_lease(&self, py: Python<'_>, id: &str) -> PyResult<Lease> {
+        detached(py, || Ok(self.0.open_lease(id.parse()?)?)).map(Lease::from)
+    }
+
+    fn leases(&self, py: Python<'_>) -> PyResult<Vec<LeaseInfo>> {
+        let leases = detached(py, || Ok(self.0.leases()?))?;
+        Ok(leases.iter().map(lease::listed).collect())
+    }
+
+    /// Pairs of a word and an id.
+    fn leased(&self, py: Python<'_>, id: &str) -> PyResult<Vec<(&'static str, String)>> {
+        let leased = detached(py, || Ok(self.0.leased(id.parse()?)?))?;
+        Ok(leased.iter().map(values::subject).collect())
     }
 
     fn reap(&self, py: Python<'_>) -> PyResult<Usage> {
         detached(py, || Ok(values::usage(self.0.reap()?)))
     }
 
-    /// Triples of severity, subject and problem.
-    #[pyo3(signature = (*, data))]
-    fn check(&self, py: Python<'_>, data: bool) -> PyResult<Vec<(String, String, String)>> {
-        let options = if data { CheckOptions::data() } else { CheckOptions::quick() };
-        let findings = detached(py, || Ok(self.0.check(options)?))?;
-        Ok(findings.into_iter().map(|found| (found.severity.to_string(), found.subject, found.problem)).collect())
+    #[pyo3(signature = (*, data, progress))]
+    fn check(&self, py: Python<'_>, data: bool, progress: Option<Py<PyAny>>) -> PyResult<Vec<Finding>> {
+        let findings = watched_aside(py, progress, |progress| Ok(self.0.check_with(check_options(data), progress)?))?;
+        Ok(findings.into_iter().map(values::finding).collect())
+    }
+
+    /// What was done, each with what was wrong, and what is left.
+    #[pyo3(signature = (*, data, progress))]
+    fn repair(&self, py: Python<'_>, data: bool, progress: Option<Py<PyAny>>) -> PyResult<Repaired> {
+        let repaired = watched_aside(py, progress, |progress| Ok(self.0.repair(&check_options(data), progress)?))?;
+        let acts = repaired.acts.into_iter().map(|act| (values::finding(act.finding), act.done)).collect();
+        Ok((acts, repaired.left.into_iter().map(values::finding).collect()))
     }
 
     fn info(&self, py: Python<'_>) -> PyResult<Info> {
         detached(py, || Ok(self.0.info()?.into()))
     }
+}
+
+fn check_options(data: bool) -> CheckOptions {
+    if data { CheckOptions::data() } else { CheckOptions::quick() }
 }
 
 fn compressed(archive: Archive<'_>, compression: Option<Compression>, level: Option<u32>) -> Archive<'_> {

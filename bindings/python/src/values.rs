@@ -88,23 +88,44 @@ pub(crate) struct Pruned {
     images: Vec<String>,
     layers: Vec<String>,
     reclaimed: Usage,
-    held: Vec<String>,
+    /// Kind, id and reason of each.
+    held: Vec<(&'static str, String, String)>,
 }
 
 impl From<plyfs::Pruned> for Pruned {
     fn from(of: plyfs::Pruned) -> Self {
-        let kept = |kept: &plyfs::Kept| match kept.subject {
-            plyfs::Subject::Layer(id) => Some(id.to_string()),
-            _ => None,
+        let kept = |kept: &plyfs::Kept| {
+            let (kind, id) = subject(&kept.subject);
+            (kind, id, kept.reason.to_string())
         };
         Self {
             images: of.images.iter().map(ToString::to_string).collect(),
             layers: of.layers.iter().map(ToString::to_string).collect(),
             reclaimed: usage(of.reclaimed),
-            held: of.kept.iter().filter_map(kept).collect(),
+            held: of.kept.iter().map(kept).collect(),
         }
     }
 }
+
+/// A word for the kind of a thing, and its id.
+pub(crate) fn subject(of: &plyfs::Subject) -> (&'static str, String) {
+    match of {
+        plyfs::Subject::Layer(id) => ("layer", id.to_string()),
+        plyfs::Subject::Image(id) => ("image", id.to_string()),
+        other => ("other", other.to_string()),
+    }
+}
+
+/// Severity, subject, problem and kind.
+pub(crate) type Finding = (String, String, String, &'static str);
+
+/// What is wrong with what.
+pub(crate) fn finding(found: plyfs::Finding) -> Finding {
+    (found.severity.to_string(), found.subject, found.problem, found.kind.name())
+}
+
+/// What a repair did, each with what was wrong, and what it left.
+pub(crate) type Repaired = (Vec<(Finding, String)>, Vec<Finding>);
 
 /// What a store is and what it stands on.
 #[derive(IntoPyObject)]

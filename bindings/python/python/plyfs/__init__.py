@@ -42,28 +42,35 @@ from ._errors import (
 )
 from ._image import Image
 from ._layer import Layer, LayerMount
+from ._lease import Lease, LeaseInfo
 from ._native import VERSION as __version__
 from ._store import Store
 from ._values import (
+    Act,
     Change,
     ChangeKind,
     Compression,
+    Durable,
     Exported,
     FileStat,
     Finding,
     Format,
+    Held,
     HistoryEntry,
     Info,
     MountSpec,
     Progress,
     Pruned,
+    Repaired,
     StoreUsage,
+    Style,
     Usage,
     User,
 )
 from ._view import View
 
 __all__ = [
+    "Act",
     "Busy",
     "Cancelled",
     "Change",
@@ -72,12 +79,14 @@ __all__ = [
     "Conflict",
     "Container",
     "Corrupt",
+    "Durable",
     "Error",
     "Exists",
     "Exported",
     "FileStat",
     "Finding",
     "Format",
+    "Held",
     "HistoryEntry",
     "Image",
     "InUse",
@@ -86,6 +95,8 @@ __all__ = [
     "IoError",
     "Layer",
     "LayerMount",
+    "Lease",
+    "LeaseInfo",
     "Mount",
     "MountSpec",
     "NoInodes",
@@ -97,8 +108,10 @@ __all__ = [
     "Pruned",
     "QuotaExceeded",
     "ReadOnly",
+    "Repaired",
     "Store",
     "StoreUsage",
+    "Style",
     "TimedOut",
     "Unsupported",
     "Usage",

@@ -12,7 +12,7 @@ from ._files import StrPath, SupportsWrite, writing
 from ._html import table
 from ._image import Image
 from ._mount import Guard
-from ._values import Change, ChangeKind, Exported, MountSpec, Progress, Usage
+from ._values import Change, ChangeKind, Exported, MountSpec, Progress, Style, Usage, seconds_of
 from ._view import View
 
 if TYPE_CHECKING:
@@ -26,17 +26,13 @@ class Mount(Guard):
     unmounts only what its guard mounted, and not while other guards hold it.
     """
 
-    __slots__ = ("_made",)
-
-    def __init__(self, native: _native.Mount, *, made: bool) -> None:
-        super().__init__(native)
-        self._made = made
+    __slots__ = ()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._leave(error, self._give_up)
 
     def _give_up(self) -> None:
-        if not self._made:
+        if not self._native.is_maker:
             self._native.release()
             return
         try:
@@ -121,9 +117,7 @@ class Container:
         Use the result in a ``with`` statement, which gives the path, or call its `keep` to leave it mounted.
         Mounting at another place than where it is mounted raises `InUse`.
         """
-        made = self._native.mounted_at() is None
-        native = self._native.mount(at=at, read_only=read_only, nosuid=nosuid, nodev=nodev, noexec=noexec)
-        return Mount(native, made=made)
+        return Mount(self._native.mount(at=at, read_only=read_only, nosuid=nosuid, nodev=nodev, noexec=noexec))
 
     def mount_spec(self) -> MountSpec:
         """Gives what a runtime needs to mount it by itself; nothing is mounted."""
@@ -142,10 +136,23 @@ class Container:
         native = self._native.changes()
         return (Change(PurePosixPath(path), ChangeKind(letter)) for path, letter in native)
 
-    def export(self, target: StrPath | SupportsWrite, *, progress: Progress | None = None) -> Exported:
-        """Writes what it changed as an OCI changeset, a plain tar; the same changes give the same bytes."""
+    def export(
+        self,
+        target: StrPath | SupportsWrite,
+        *,
+        clamp_mtime: datetime | None = None,
+        style: Style = "native",
+        progress: Progress | None = None,
+    ) -> Exported:
+        """Writes what it changed as an OCI changeset, a plain tar; the same changes give the same bytes.
+
+        Times later than `clamp_mtime` are written as that. In the style ``containerd`` the bytes are those that its differ
+        writes.
+        """
+        clamp = seconds_of(clamp_mtime)
         with writing(target) as file:
-            return Exported._of(self._native.export(file, progress))
+            native = self._native.export(file, clamp_mtime=clamp, style=style, progress=progress)
+        return Exported._of(native)
 
     def commit(
         self,
@@ -155,15 +162,27 @@ class Container:
         author: str | None = None,
         changes: Iterable[str] = (),
         cache_key: bytes | None = None,
+        created: datetime | None = None,
+        clamp_mtime: datetime | None = None,
         progress: Progress | None = None,
     ) -> Image:
         """Makes what it changed the top layer of a new image. Durable on return; the container stays as it is.
 
         `changes` are instructions of a Dockerfile that change the config, such as ``ENV LEVEL=debug``. Under `cache_key`
-        `Store.cached` finds the new layer upon the container's parent.
+        `Store.cached` finds the new layer upon the container's parent. The image states `created`, which must know its zone, or
+        the present time; files that changed later than `clamp_mtime` are given that time. So the same changes give the same
+        image.
         """
+        seconds_of(created)  # Refuses one that does not know its zone.
         native = self._native.commit(
-            name=name, message=message, author=author, changes=list(changes), cache_key=cache_key, progress=progress
+            name=name,
+            message=message,
+            author=author,
+            changes=list(changes),
+            cache_key=cache_key,
+            created=created,
+            clamp_mtime=seconds_of(clamp_mtime),
+            progress=progress,
         )
         return Image(native, self._store)
 

@@ -1,6 +1,7 @@
 """Stores: one directory tree with a journal, shared by threads and processes."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +11,24 @@ from ._files import StrPath, SupportsRead, SupportsWrite, opened, reading, writi
 from ._html import size, table
 from ._image import Image
 from ._layer import Layer
-from ._values import Compression, Finding, Format, Info, Progress, Pruned, StoreUsage, Usage
+from ._lease import Lease, LeaseInfo
+from ._values import (
+    Act,
+    Compression,
+    Durable,
+    Finding,
+    Format,
+    Info,
+    Progress,
+    Pruned,
+    Repaired,
+    StoreUsage,
+    Usage,
+    User,
+    seconds_of,
+)
+
+_NativeStore = _native.Store
 
 
 class Store:
@@ -18,20 +36,58 @@ class Store:
 
     ``Store(path)`` opens the store at `path`; where there is nothing, or an empty directory, it makes one first.
     `Store.open` needs it to be there. With ``durable=False`` nothing is synced: a power cut may lose what was done.
+    All operations of the open store may have as many `threads` together beside those of their callers, one for each core
+    unless it is given. Without `mapped` a medium that fails under the journal is an exception and not ``SIGBUS``.
     """
 
     __slots__ = ("_native",)
 
     _native: _native.Store
 
-    def __init__(self, path: StrPath, *, durable: bool = True) -> None:
-        self._native = _native.Store.open(path, create=True, read_only=False, durable=durable)
+    def __init__(
+        self, path: StrPath, *, durable: Durable = True, threads: int | None = None, mapped: bool = True
+    ) -> None:
+        self._native = _native.Store.open(
+            path,
+            create=True,
+            read_only=False,
+            durability=_durability(durable),
+            threads=threads,
+            mapped=mapped,
+            salvage=False,
+        )
 
     @classmethod
-    def open(cls, path: StrPath, *, read_only: bool = False, durable: bool = True) -> Self:
-        """Opens the store at `path`, which must be there."""
+    def open(
+        cls,
+        path: StrPath,
+        *,
+        read_only: bool = False,
+        durable: Durable = True,
+        threads: int | None = None,
+        mapped: bool = True,
+        salvage: bool = False,
+    ) -> Self:
+        """Opens the store at `path`, which must be there.
+
+        With `salvage` one whose journal is damaged is opened too, for reading what is sound; `damage` says what is not.
+        """
+        return cls._of(
+            _native.Store.open(
+                path,
+                create=False,
+                read_only=read_only,
+                durability=_durability(durable),
+                threads=threads,
+                mapped=mapped,
+                salvage=salvage,
+            )
+        )
+
+    @classmethod
+    def _of(cls, native: _NativeStore) -> Self:
         store = cls.__new__(cls)
-        store._native = _native.Store.open(path, create=False, read_only=read_only, durable=durable)
+        store._native = native
         return store
 
     @property
@@ -44,6 +100,11 @@ class Store:
         """Whether changes are possible."""
         return self._native.is_writable
 
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """The damaged places of its journal; none unless it was opened with `salvage` and needed that."""
+        return tuple(self._native.damage)
+
     # Images
 
     def load(
@@ -52,6 +113,8 @@ class Store:
         *,
         platform: str | None = None,
         keep_blobs: bool = False,
+        timeout: timedelta | None = None,
+        zstd_window: int | None = None,
         progress: Progress | None = None,
     ) -> list[Image]:
         """Loads every image of a docker-archive, an OCI archive or an OCI layout, all or none.
@@ -59,10 +122,21 @@ class Store:
         `source` is a path or a binary file object. Durable on return; what the store has already is not stored
         again. Where an index offers images for several platforms, that for `platform`, such as ``linux/arm64``, is
         taken, by default this machine's. With `keep_blobs` compressed layers are kept as they came, so that they are
-        saved as the same blobs.
+        saved as the same blobs. A pipe or device that is given by its path, ``/dev/stdin`` for one, is given up with
+        `TimedOut` when nothing comes for `timeout`; a file object waits by its own rules. Streams of zstd may have windows
+        of up to 2 to the power of `zstd_window` bytes, 25 unless it is given.
         """
+        if timeout is not None and hasattr(source, "read"):
+            raise TypeError("a file object waits by its own rules: give a path with a timeout")
         with reading(source) as input:
-            loaded = self._native.load(input, platform=platform, keep_blobs=keep_blobs, progress=progress)
+            loaded = self._native.load(
+                input,
+                platform=platform,
+                keep_blobs=keep_blobs,
+                timeout=timeout,
+                zstd_window=zstd_window,
+                progress=progress,
+            )
         return [Image(native, self, tuple(skipped)) for native, _, skipped in loaded]
 
     def save(
@@ -128,16 +202,17 @@ class Store:
         """Makes `name` mean this image; a name that meant another is moved."""
         self._native.tag(self._found(image)._native, name)
 
-    def untag(self, name: str) -> None:
-        """Takes a name from its image, which stays."""
-        self._native.untag(name)
+    def untag(self, name: str, *, image: Image | None = None) -> None:
+        """Takes a name from its image, which stays; given an `image`, one that means another raises `Conflict`."""
+        self._native.untag(name, image=None if image is None else image._native)
 
-    def remove_image(self, image: Image | str) -> Pruned:
+    def remove_image(self, image: Image | str, *, name: str | None = None) -> Pruned:
         """Removes an image, its names, and those of its layers that nothing else stands on.
 
-        It raises `InUse` while a container uses it. The space is returned by `reap`.
+        It raises `InUse` while a container uses it. The space is returned by `reap`. Given a `name`, takes that alone, and
+        removes the image only when it was the last, which is decided where nobody can give another.
         """
-        return Pruned._of(self._native.remove_image(self._found(image)._native))
+        return Pruned._of(self._native.remove_image(self._found(image)._native, name=name))
 
     # Layers
 
@@ -245,20 +320,65 @@ class Store:
         """Does the same with what the containers hold themselves: their own layers are walked."""
         return StoreUsage._of(self._native.measure())
 
-    def prune(self, *, all: bool = False) -> Pruned:
+    def prune(
+        self,
+        *,
+        all: bool = False,
+        before: datetime | None = None,
+        only: Iterable[Image] | None = None,
+        dry_run: bool = False,
+    ) -> Pruned:
         """Removes layers that nothing uses; with `all`, images without a name and a container too.
 
-        The space is returned by `reap`.
+        With `before`, a time that knows its zone, only what came into the store before it; with `only`, of the images without
+        a name these, and of the layers those they stood on. With `dry_run` nothing is removed, and the answer is what would
+        be. The space is returned by `reap`.
         """
-        return Pruned._of(self._native.prune(all=all))
+        chosen = None if only is None else [image._native for image in only]
+        pruned = self._native.prune(all=all, added_before=seconds_of(before), only=chosen, dry_run=dry_run)
+        return Pruned._of(pruned)
+
+    def lease(self, lasts: timedelta, *, survives: bool = False) -> Lease:
+        """Takes a lease. Durable on return.
+
+        It lasts while it is held. One that `survives` lives on without its holder until `lasts` from now is over, for
+        whoever opens it again.
+        """
+        return Lease(self._native.lease(lasts, survives=survives), type(self)._of, survives=survives)
+
+    def open_lease(self, id: str) -> Lease:
+        """Takes hold of a lease that survived its holder; `InUse` while somebody holds it, `NotFound` when it ended."""
+        return Lease(self._native.open_lease(id), type(self)._of, survives=True)
+
+    def leases(self) -> list[LeaseInfo]:
+        """All leases that have not ended, sorted by id."""
+        return [
+            LeaseInfo(id, datetime.fromtimestamp(expires, UTC), survives, is_held)
+            for id, expires, survives, is_held in self._native.leases()
+        ]
+
+    def leased(self, lease: Lease | LeaseInfo | str) -> list[User]:
+        """What a lease keeps: images, then layers, each sorted by id."""
+        id = lease if isinstance(lease, str) else lease.id
+        return [User(kind, id) for kind, id in self._native.leased(id)]
 
     def reap(self) -> Usage:
         """Empties the trash that removals leave, and tells what was freed."""
         return Usage(*self._native.reap())
 
-    def check(self, *, data: bool = False) -> list[Finding]:
+    def check(self, *, data: bool = False, progress: Progress | None = None) -> list[Finding]:
         """Compares the records with the directories; with `data`, every layer's content with its digest too."""
-        return [Finding(*found) for found in self._native.check(data=data)]
+        return [Finding(*found) for found in self._native.check(data=data, progress=progress)]
+
+    def repair(self, *, data: bool = False, progress: Progress | None = None) -> Repaired:
+        """Checks, puts right what can be without loss, and checks again. Durable on return.
+
+        Nothing is deleted: what no record speaks of is moved into the store's ``aside``.
+        """
+        acts, left = self._native.repair(data=data, progress=progress)
+        return Repaired(
+            tuple(Act(Finding(*found), done) for found, done in acts), tuple(Finding(*found) for found in left)
+        )
 
     def info(self) -> Info:
         """Tells what the store is and what it stands on."""
@@ -285,6 +405,13 @@ class Store:
                 ("as copies", size(usage.as_copies.allocated)),
             ]
         )
+
+
+def _durability(durable: Durable) -> str:
+    """The word of the native half for it."""
+    if durable == "files":
+        return durable
+    return "file-system" if durable else "none"
 
 
 def _stands_on(

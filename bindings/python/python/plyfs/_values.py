@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self, TypeAlias
 
@@ -20,8 +21,24 @@ the library.
 Format: TypeAlias = Literal["docker-archive"] | Literal["oci-archive"] | Literal["oci"]
 """How images are written; ``oci`` is a layout in a directory."""
 
+Durable: TypeAlias = bool | Literal["files"]
+"""What a call's return promises: True that it survives a power cut, at the price of one sync of the file system; ``files``
+the same by a sync of each file and directory, which waits for no other program's data; False nothing."""
+
+Style: TypeAlias = Literal["native"] | Literal["containerd"]
+"""Whose changesets an export looks like; every reader of OCI layers understands both."""
+
 Compression: TypeAlias = Literal["none"] | Literal["gzip"] | Literal["zstd"]
 """How layers are compressed on their way out."""
+
+
+def seconds_of(time: datetime | None) -> int | None:
+    """Seconds since the epoch of a time that knows its zone."""
+    if time is None:
+        return None
+    if time.tzinfo is None:
+        raise ValueError(f"{time} does not know its time zone")
+    return int(time.timestamp())
 
 
 class ChangeKind(enum.Enum):
@@ -146,14 +163,26 @@ class StoreUsage:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Something that nothing uses and yet stays: ``layer`` or ``image``, its id, and why."""
+
+    kind: str
+    id: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id} {self.reason}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """What a removal took; `held` are layers that nothing uses and yet stay."""
+    """What a removal took, or would take; `held` is what nothing uses and yet stays."""
 
     images: tuple[str, ...]
     layers: tuple[str, ...]
     reclaimed: Usage
-    held: tuple[str, ...]
+    held: tuple[Held, ...]
 
     @classmethod
     def _of(cls, native: "_native._Pruned") -> Self:
@@ -161,7 +190,7 @@ class Pruned:
             images=tuple(native["images"]),
             layers=tuple(native["layers"]),
             reclaimed=Usage(*native["reclaimed"]),
-            held=tuple(native["held"]),
+            held=tuple(Held(*held) for held in native["held"]),
         )
 
 
@@ -181,7 +210,7 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """What stands on a layer: ``layer``, ``image`` or ``container``, and its id."""
+    """What stands on a layer, or what a lease keeps: ``layer``, ``image``, ``container`` or ``lease``, and its id."""
 
     kind: str
     id: str
@@ -189,14 +218,37 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as the store's records say; `severity` is ``note``, ``warning`` or ``error``."""
+    """One thing that is not as the store's records say; `severity` is ``note``, ``warning`` or ``error``.
+
+    `kind` tells programs what it is, ``directory-missing`` for one.
+    """
 
     severity: str
     subject: str
     problem: str
+    kind: str
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.subject}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing a repair did: what was wrong, and what was done about it, in words."""
+
+    finding: Finding
+    done: str
+
+    def __str__(self) -> str:
+        return f"{self.finding.subject}: {self.finding.problem}: {self.done}"
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair did, in order, and what it left, worst first."""
+
+    acts: tuple[Act, ...]
+    left: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
