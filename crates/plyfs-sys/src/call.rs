@@ -28,13 +28,19 @@ impl std::error::Error for Reason {}
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = std::io::Error::from(self.0).to_string();
-        let text = text.split(" (os error").next().unwrap_or_default();
-        // An acronym such as RFS keeps its capitals.
-        let is_word = text.chars().nth(1).is_some_and(char::is_lowercase);
-        let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
-        if is_word { write!(f, "{}{rest}", first.to_lowercase()) } else { f.write_str(text) }
+        f.write_str(&plain(&std::io::Error::from(self.0)))
     }
+}
+
+/// What an I/O error says, as this project says it: lower case, without its number.
+#[must_use]
+pub fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    // An acronym such as RFS keeps its capitals.
+    let is_word = text.chars().nth(1).is_some_and(char::is_lowercase);
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    if is_word { format!("{}{rest}", first.to_lowercase()) } else { text.to_owned() }
 }
 
 impl CallError {

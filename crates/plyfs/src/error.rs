@@ -1,5 +1,7 @@
 //! The one error of the facade.
 
+use std::io;
+
 pub use plyfs_store::ErrorKind;
 
 /// Anything that went wrong behind the facade; [`Self::kind`] is what a caller can act on.
@@ -53,7 +55,10 @@ from!(plyfs_store::Error, plyfs_image::Error, plyfs_link::Error, plyfs_diff::Err
 #[must_use]
 pub fn report(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes.fold(error.to_string(), |text, cause| match cause.downcast_ref::<io::Error>() {
+        Some(call) if call.raw_os_error().is_some() => format!("{text}: {}", plyfs_sys::plain(call)),
+        _ => format!("{text}: {cause}"),
+    })
 }
 
 #[cfg(test)]
@@ -66,5 +71,11 @@ mod tests {
         let error = Error::from(plyfs_store::Error::new(ErrorKind::NotFound, "outer").because(inner));
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(report(&error), "outer: inner");
+    }
+
+    #[test]
+    fn a_failed_system_call_is_reported_in_lower_case_and_without_its_number() {
+        let error = plyfs_image::Source::path("no-such-file").expect_err("it is not there");
+        assert_eq!(report(&Error::from(error)), "open no-such-file: no such file or directory");
     }
 }

@@ -1,7 +1,6 @@
 //! `changes`, `diff` and `commit`: what a container changed.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
@@ -9,9 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plyfs::prelude::*;
 use plyfs::{
-    Chain, Change, ChangeKind, CommitOptions, Container, Dialect, ErrorKind, ExportOptions, Exported, Progress, Style,
-    View,
+    Chain, Change, ChangeKind, CommitOptions, Container, Dialect, ErrorKind, ExportOptions, Exported, Style, View,
 };
+use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 
 use crate::cli::{Changes, Commit as CommitArgs, Diff, StyleName};
@@ -78,9 +77,10 @@ fn tree(session: &Session, named: &OsStr) -> Result<View> {
         let hint = "a directory begins with a dot or a slash";
         return Ok(Looked::at(session, text(named)?).hint_on(ErrorKind::NotFound, hint)?.view);
     }
-    let dir = File::open(named).map_err(|error| Failure::stream(format!("open {}", named.display()), error))?;
+    let dir = rustix::fs::open(named, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let dir = dir.map_err(|errno| Failure::stream(format!("open {}", named.display()), errno.into()))?;
     // A plain directory has no marks of OverlayFS that would mean anything.
-    Ok(View::new(Chain::new(vec![dir.into()], Dialect::User))?)
+    Ok(View::new(Chain::new(vec![dir], Dialect::User))?)
 }
 
 fn text(name: &OsStr) -> Result<&str> {
@@ -107,10 +107,10 @@ pub(crate) fn diff(session: &mut Session, args: &Diff) -> Result<()> {
     let quiet = session.out.is_quiet();
     if is_dash(&args.output) {
         let stdout = session.out.archive()?;
-        return with_bar(quiet, |progress| source.export(stdout, &options, progress)).map(drop);
+        return source.export(stdout, &options, quiet).map(drop);
     }
     let out = OutFile::create(&args.output)?;
-    let exported = with_bar(quiet, |progress| source.export(out.file(), &options, progress))?;
+    let exported = source.export(out.file(), &options, quiet)?;
     out.finish()?;
     if session.out.is_json() {
         let shape = ExportedShape { diff_id: exported.diff_id.to_string(), size_bytes: exported.size };
@@ -126,10 +126,13 @@ enum Source {
 }
 
 impl Source {
-    fn export(&self, out: impl Write, options: &ExportOptions, progress: Progress<'_>) -> Result<Exported> {
+    fn export(&self, out: impl Write + Send, options: &ExportOptions, quiet: bool) -> Result<Exported> {
         let mut out = BufWriter::with_capacity(1 << 16, out);
         let exported = match self {
-            Self::Container(container) => container.export_with(&mut out, options, progress)?,
+            Self::Container(container) => {
+                with_bar(quiet, |progress| container.export_with(&mut out, options, progress))?
+            }
+            // This has no steps to end at, and is ended at once by any signal: nothing is left of it.
             Self::Trees(older, newer) => newer.export_from(older, &mut out, options)?,
         };
         out.flush().map_err(|error| Failure::stream("write the changeset", error))?;

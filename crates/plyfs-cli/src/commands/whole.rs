@@ -73,12 +73,11 @@ pub(crate) fn unpack(session: &mut Session, args: &Unpack) -> Result<()> {
         Err(error) => return Err(Failure::stream(format!("make {}", args.dir.display()), error)),
     };
     let dir = File::open(&args.dir).map_err(|error| Failure::stream(format!("open {}", args.dir.display()), error))?;
-    let is_empty = fs::read_dir(&args.dir).is_ok_and(|mut names| names.next().is_none());
-    let unpacked = view.unpack(&dir).inspect_err(|_| {
-        if is_empty {
-            clean_up(&args.dir, is_new);
-        }
-    })?;
+    let into = |error| Failure::stream(format!("unpack into {}", args.dir.display()), error);
+    if fs::read_dir(&args.dir).map_err(into)?.next().is_some() {
+        return Err(into(rustix::io::Errno::NOTEMPTY.into()));
+    }
+    let unpacked = view.unpack(&dir).inspect_err(|_| clean_up(&args.dir, is_new))?;
     say_unpacked(&unpacked);
     if session.out.is_json() {
         return session.out.json(&UnpackedShape {

@@ -50,6 +50,7 @@ fn root_names_that_mean_nothing_or_cannot_be_are_refused() {
             (5, &["tag", "app:1", "../x"]),
             (5, &["tag", "app:1", "app@sha256:00"]),
             (5, &["import", "app.tar", "UPPER"]),
+            (5, &["changes", "./app.tar", "/"]),
             (5, &["commit", "web-1", "a//b"]),
             (6, &["rm", "mounted"]),
             (6, &["rmi", "app:1"]),

@@ -85,5 +85,5 @@ fn root_an_unpacking_that_fails_leaves_nothing() {
     assert_eq!(fs::read_dir(&small).expect("read").count(), 0);
     fs::write(small.join("mine"), "").expect("written");
     let words = bench.refused(4, ["unpack", "app:1", "small"]);
-    assert!(words.contains("not empty"), "{words}");
+    assert!(words.contains("unpack into small: directory not empty"), "{words}");
 }

@@ -16,6 +16,9 @@ use super::{Node, name};
 use crate::error::{Error, ErrorKind, Result, shown};
 use crate::layout::{CHUNK, MAX_MEMBER_NAME, MAX_MEMBER_NAMES, MAX_MEMBERS};
 
+/// How much is read of what follows the end mark: tar(1) fills up to 10 KiB, and to no more than 16 MiB when told to.
+const MAX_TRAILER: u64 = 64 << 20;
+
 /// The largest headers of one member: long names and PAX records.
 const MAX_HEADERS: u32 = 256 << 10;
 
@@ -55,7 +58,11 @@ fn build(input: &mut impl Input) -> Result<Index> {
     let mut parser = Parser::new(limits);
     let (mut nodes, mut names, mut buffer) = (Nodes::new(), 0, Vec::new());
     loop {
-        let parsed = parser.parse(&buffer).map_err(|error| unreadable(&nodes, &error.to_string()))?;
+        let parsed = parser.parse(&buffer).map_err(|error| match nodes.len() {
+            // What the parser missed in a photograph is nothing to a person.
+            0 => unreadable(&nodes, "what it begins with is no header"),
+            _ => unreadable(&nodes, &error.to_string()),
+        })?;
         let (entry, plain) = match parsed {
             ParseEvent::NeedData { min_bytes } => {
                 let wanted = min_bytes.saturating_sub(buffer.len()).max(1);
@@ -221,8 +228,9 @@ impl<R: Read> Input for Spooling<'_, R> {
         Ok(offset)
     }
 
-    /// Reads the rest, so that a compressed archive's checksum is verified and a pipe's writer can finish.
+    /// Reads the rest, so that a compressed archive's checksum is verified and a pipe's writer can finish; of one that does
+    /// not end no more than [`MAX_TRAILER`].
     fn finish(&mut self) -> Result<()> {
-        io::copy(&mut self.stream, &mut io::sink()).map(drop).map_err(|error| Error::io("read to the end", error))
+        self.pass(MAX_TRAILER, |this, _| (this.report)(this.at)).map(drop)
     }
 }

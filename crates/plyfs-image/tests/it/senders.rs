@@ -123,6 +123,21 @@ fn root_a_file_on_a_descriptor_is_read_from_where_it_stands() {
     assert_eq!(plyfs_image::load(&place.store, source, Progress::none()).expect("loaded").len(), 1);
 }
 
+#[test]
+fn root_what_follows_an_archive_without_an_end_is_not_waited_for() {
+    require_root!();
+    let bytes = fs::read(many_layers(2).docker_archive()).expect("readable");
+    let place = Place::new();
+    let endless = bytes.chain(io::repeat(0));
+    let loaded = plyfs_image::load(&place.store, Source::reader(endless), Progress::none());
+    assert_eq!(loaded.expect("loaded").len(), 1);
+
+    let place = Place::new();
+    let error = plyfs_image::load(&place.store, Source::reader(io::repeat(0)), Progress::none());
+    assert_eq!(error.expect_err("nothing is in it").kind(), ErrorKind::InvalidInput);
+    place.assert_untouched();
+}
+
 /// Bytes that do not compress.
 fn noise(number: u64, length: usize) -> Vec<u8> {
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
