@@ -38,6 +38,12 @@ impl Reference {
         &self.text[self.repository + 1..]
     }
 
+    /// A name out of the journal: its grammar was checked before it came there, its tag is all that is looked for.
+    pub(crate) fn recorded(text: &str) -> Option<Self> {
+        let repository = text.rfind(':')?;
+        Some(Self { text: text.into(), repository })
+    }
+
     /// The same name below a prefix such as `localhost/`.
     pub(crate) fn below(&self, prefix: &str) -> Self {
         Self { text: format!("{prefix}{}", self.text).into(), repository: prefix.len() + self.repository }
@@ -73,7 +79,7 @@ impl FromStr for Reference {
     }
 }
 
-// Every look-up by name parses two: bytes, since all that is allowed is ASCII.
+// Every look-up by name parses one: bytes, since all that is allowed is ASCII.
 
 /// Says whether a name without its tag begins as an id does, or is one.
 fn is_id(repository: &[u8]) -> bool {

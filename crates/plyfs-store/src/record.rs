@@ -370,9 +370,10 @@ fn take_text(bytes: &mut &[u8]) -> Option<String> {
     String::from_utf8(text.to_vec()).ok()
 }
 
-/// The names of an image's `g` keys.
+/// The name of an image in a key.
 pub(crate) fn reference(text: &str) -> Result<Reference> {
-    text.parse().map_err(|e| Error::new(ErrorKind::Corrupt, format!("journal holds the name {text:?}")).because(e))
+    let wrong = || Error::new(ErrorKind::Corrupt, format!("journal holds the name {text:?}"));
+    Reference::recorded(text).ok_or_else(wrong)
 }
 
 #[cfg(test)]

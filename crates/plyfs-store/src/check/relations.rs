@@ -12,7 +12,7 @@ use super::finding::{FindingKind, Severity};
 use super::repair::{Change, Fix};
 use super::{Check, report};
 use crate::record::LayerRecord;
-use crate::{Digest, Result, User, key, record};
+use crate::{Digest, Result, User, key};
 
 /// A record as the check saw it: nothing is changed once it has become another.
 type Seen = (Vec<u8>, Option<Vec<u8>>);
@@ -100,8 +100,7 @@ impl Check<'_> {
             }
         }
         for (key, value) in self.snapshot.scan(b"t").flatten() {
-            let (Ok(name), Ok(id)) =
-                (key::text(&key, 1).and_then(record::reference), <[u8; 32]>::try_from(value.as_slice()))
+            let (Ok(name), Ok(id)) = (key::text(&key, 1).and_then(str::parse), <[u8; 32]>::try_from(value.as_slice()))
             else {
                 continue;
             };
