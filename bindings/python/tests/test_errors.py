@@ -97,10 +97,16 @@ def test_arguments_of_other_types_are_type_errors(store: plyfs.Store) -> None:
         lambda: store.create(3),  # type: ignore[arg-type]
         lambda: store.tag(3, "x"),  # type: ignore[arg-type]
         lambda: store.image(3),  # type: ignore[arg-type]
+        # A str is an iterable of str to the type checker: one name would be taken for its letters.
+        lambda: store.create_all(None, "web"),
+        lambda: store.save("svc:1", io.BytesIO()),
+        lambda: store.create(None).commit("x", changes="ENV A=1"),
+        lambda: store.import_(io.BytesIO(archives.tar(archives.BASE)), changes="ENV A=1"),
     ]
     for call in calls:
         with pytest.raises(TypeError):
             call()
+    assert [container.name for container in store.containers() if len(container.name) == 1] == []
 
 
 def as_nobody(call: Callable[[], object]) -> str:

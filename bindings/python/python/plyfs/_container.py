@@ -12,7 +12,7 @@ from ._files import StrPath, SupportsWrite, writing
 from ._html import table
 from ._image import Image
 from ._mount import Guard
-from ._values import Change, ChangeKind, Exported, MountSpec, Progress, Style, Usage, seconds_of
+from ._values import Change, ChangeKind, Exported, MountSpec, Progress, Style, Usage, seconds_of, several
 from ._view import View
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Container:
             name=name,
             message=message,
             author=author,
-            changes=list(changes),
+            changes=several(changes, "changes"),
             cache_key=cache_key,
             created=created,
             clamp_mtime=seconds_of(clamp_mtime),

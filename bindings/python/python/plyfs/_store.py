@@ -26,6 +26,7 @@ from ._values import (
     Usage,
     User,
     seconds_of,
+    several,
 )
 
 _NativeStore = _native.Store
@@ -156,7 +157,7 @@ class Store:
         ``oci`` is a layout in a directory: it needs a path, and adds to the layout that is there. Nothing is
         synced. When it fails, a file that was given by its path is removed.
         """
-        natives = [self._found(image)._native for image in images]
+        natives = [self._found(image)._native for image in several(images, "images")]
         if format == "oci":
             if hasattr(target, "write"):
                 raise TypeError("an OCI layout is a directory: give a path")
@@ -186,7 +187,12 @@ class Store:
         below = None if parent is None else self._found(parent)._native
         with reading(source) as input:
             native = self._native.import_tree(
-                input, name=name, parent=below, message=message, changes=list(changes), progress=progress
+                input,
+                name=name,
+                parent=below,
+                message=message,
+                changes=several(changes, "changes"),
+                progress=progress,
             )
         return Image(native, self)
 
@@ -288,7 +294,11 @@ class Store:
         """
         on, image_name = _stands_on(self, parent)
         natives = self._native.create_all(
-            on, image_name=image_name, names=list(names), read_only=read_only, labels=dict(labels or {})
+            on,
+            image_name=image_name,
+            names=several(names, "names"),
+            read_only=read_only,
+            labels=dict(labels or {}),
         )
         return [Container(native, self) for native in natives]
 

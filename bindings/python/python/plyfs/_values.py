@@ -1,13 +1,15 @@
 """Plain data that calls return: frozen, comparable, hashable."""
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias, TypeVar
 
 from . import _native
+
+_T = TypeVar("_T")
 
 Progress: TypeAlias = Callable[[str, str, int, int | None], bool | None]
 """Called as ``progress(stage, item, done, expected)`` during long work, a few times a second for each item.
@@ -30,6 +32,13 @@ Style: TypeAlias = Literal["native"] | Literal["containerd"]
 
 Compression: TypeAlias = Literal["none"] | Literal["gzip"] | Literal["zstd"]
 """How layers are compressed on their way out."""
+
+
+def several(given: Iterable[_T], what: str) -> list[_T]:
+    """All of what is given; of one text, which Python would take for its letters, a `TypeError`."""
+    if isinstance(given, str):
+        raise TypeError(f"{what} are several, such as [{given!r}], and no str")
+    return list(given)
 
 
 def seconds_of(time: datetime | None) -> int | None:
