@@ -129,7 +129,7 @@ impl<'a, M: Maker> Handover<'a, M> {
         Self { here, elsewhere: None, made: None, helpers, start, chunk, left, failure: None }
     }
 
-    /// Has the bytes made elsewhere from now on, if somebody is free to.
+    /// Has the bytes made elsewhere from now on, if somebody is free to. Those made here are all taken.
     fn hand_over(&mut self) {
         let Some(maker) = self.here.take_if(|_| self.helpers.take()) else { return };
         match (self.start)(maker) {
@@ -164,8 +164,6 @@ impl<M: Maker> BufRead for Handover<'_, M> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.left.is_empty() {
             self.hand_over();
-        }
-        if self.left.is_empty() && self.here.is_some() {
             let mut chunk = std::mem::take(&mut self.chunk);
             chunk.resize(PIECE, 0);
             let made = self.make(&mut chunk);
@@ -173,15 +171,15 @@ impl<M: Maker> BufRead for Handover<'_, M> {
             self.left = 0..made?;
         }
         match &mut self.elsewhere {
-            Some(outlet) if self.left.is_empty() => outlet.fill_buf(),
-            _ => Ok(&self.chunk[self.left.clone()]),
+            Some(outlet) => outlet.fill_buf(),
+            None => Ok(&self.chunk[self.left.clone()]),
         }
     }
 
     fn consume(&mut self, length: usize) {
         match &mut self.elsewhere {
-            Some(outlet) if self.left.is_empty() => outlet.consume(length),
-            _ => self.left.start += length,
+            Some(outlet) => outlet.consume(length),
+            None => self.left.start += length,
         }
     }
 }
@@ -224,7 +222,7 @@ mod tests {
         Error::io("test", error)
     }
 
-    /// Bytes, and which threads made them; another thread becomes free after as many reads.
+    /// Bytes, and which threads made them; another thread becomes free after as many reads, and the third is interrupted.
     struct Traced<'a> {
         left: u64,
         free_in: usize,
@@ -241,9 +239,15 @@ mod tests {
 
     impl Read for Traced<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if buffer.is_empty() {
+                return Ok(0);
+            }
             self.threads.push(std::thread::current().id());
             if self.threads.len() == self.free_in {
                 self.helpers.add();
+            }
+            if self.threads.len() == 3 {
+                return Err(io::ErrorKind::Interrupted.into());
             }
             let length = buffer.len().min(usize::try_from(self.left).expect("small"));
             for (at, byte) in (LENGTH - self.left..).zip(&mut buffer[..length]) {
@@ -265,48 +269,73 @@ mod tests {
         }
     }
 
-    /// How the bytes are taken.
-    fn whole(handover: &mut Handover<'_, impl Maker>, piece: usize) -> io::Result<Vec<u8>> {
-        let mut all = Vec::new();
-        loop {
-            let taken = match piece {
-                0 => handover.fill_buf()?.len().min(1000),
-                _ => {
-                    let mut buffer = vec![0; piece];
-                    let read = handover.read(&mut buffer)?;
-                    all.extend_from_slice(&buffer[..read]);
-                    if read == 0 {
-                        return Ok(all);
-                    }
-                    continue;
+    /// One way to take bytes.
+    #[derive(Clone, Copy, Debug)]
+    enum Take {
+        /// At most so many of what is made already.
+        Made(usize),
+        /// By a read that has room for so many.
+        Read(usize),
+    }
+
+    impl Take {
+        fn some(self, handover: &mut Handover<'_, impl Maker>, all: &mut Vec<u8>) -> io::Result<usize> {
+            let (Self::Made(most) | Self::Read(most)) = self;
+            let mut buffer = vec![0; most];
+            let taken = match self {
+                Self::Read(_) => handover.read(&mut buffer)?,
+                Self::Made(_) => {
+                    let taken = handover.fill_buf()?.read(&mut buffer)?;
+                    handover.consume(taken);
+                    taken
                 }
             };
-            if taken == 0 {
-                return Ok(all);
-            }
-            let bytes = handover.fill_buf()?;
-            all.extend_from_slice(&bytes[..taken]);
-            handover.consume(taken);
+            all.extend_from_slice(&buffer[..taken]);
+            Ok(taken)
         }
+    }
+
+    /// Takes all bytes, in these ways in turn.
+    fn whole(handover: &mut Handover<'_, impl Maker>, ways: &[Take]) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        assert_eq!(handover.read(&mut [])?, 0, "which is no end");
+        for way in ways.iter().cycle() {
+            match way.some(handover, &mut all) {
+                Ok(0) => break,
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(all)
     }
 
     #[test]
     fn bytes_arrive_whole_and_in_order_whenever_another_thread_becomes_free() {
         let expected: Vec<u8> = (0..LENGTH).map(|at| (at % 251) as u8).collect();
-        for free_in in [0, 1, 3, usize::MAX] {
-            for piece in [0, 1000, PIECE] {
+        let in_turn = [Take::Made(1000), Take::Read(3000), Take::Read(PIECE)];
+        for free_in in [0, 1, 2, 4, usize::MAX] {
+            for ways in [&[Take::Made(1000)][..], &[Take::Read(1000)], &[Take::Read(PIECE)], &in_turn] {
                 let helpers = Helpers::of(usize::from(free_in == 0));
                 let made = handed_over(Traced::new(free_in, &helpers), &helpers, failed, |handover| {
-                    let taken = whole(handover, piece).map_err(failed)?;
-                    assert!(taken == expected, "free after {free_in} reads, pieces of {piece}");
+                    let taken = whole(handover, ways).map_err(failed)?;
+                    assert!(taken == expected, "free after {free_in} reads, {ways:?}");
                     let elsewhere = handover.elsewhere.as_ref().and_then(Outlet::made);
                     Ok(elsewhere.or(handover.made.as_ref()).expect("known at the end").clone())
                 })
                 .expect("handed over");
                 let here = made.iter().take_while(|thread| **thread == std::thread::current().id()).count();
-                assert_eq!(here, free_in.min(made.len()), "free after {free_in} reads, pieces of {piece}");
+                assert_eq!(here, free_in.min(made.len()), "free after {free_in} reads, {ways:?}");
             }
         }
+    }
+
+    #[test]
+    fn bytes_are_made_here_where_no_thread_can_be_started() {
+        let helpers = Helpers::of(1);
+        let mut start = Err;
+        let mut handover = Handover::new(Traced::new(usize::MAX, &helpers), &helpers, &mut start);
+        let taken = whole(&mut handover, &[Take::Made(1000), Take::Read(1000)]).expect("taken");
+        assert_eq!(taken.len() as u64, LENGTH);
     }
 
     #[test]
@@ -330,7 +359,7 @@ mod tests {
             let helpers = Helpers::of(usize::from(free_in == 0));
             let maker = Traced { fails_at_end: true, ..Traced::new(free_in, &helpers) };
             let error = handed_over(maker, &helpers, failed, |handover| {
-                whole(handover, 0).map(drop).expect_err("no end");
+                whole(handover, &[Take::Made(1000)]).map(drop).expect_err("no end");
                 Err::<(), _>(Error::new(ErrorKind::Io, "what the taker makes of it"))
             });
             assert_eq!(error.expect_err("it failed").kind(), ErrorKind::Corrupt, "free after {free_in} reads");

@@ -1,7 +1,10 @@
 //! Archives are read back by the reading half of this crate; other people's tools read them in `tests/it`.
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
 use super::*;
 use crate::compression::{Decoder, WindowLog};
@@ -71,6 +74,19 @@ impl Read for Rotten {
         buffer[..length].fill(1);
         self.0 -= length;
         Ok(length)
+    }
+}
+
+/// A layer, and who has read it.
+struct Witnessed {
+    bytes: io::Cursor<Arc<[u8]>>,
+    readers: Arc<Mutex<HashSet<ThreadId>>>,
+}
+
+impl Read for Witnessed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.readers.lock().expect("sound").insert(std::thread::current().id());
+        self.bytes.read(buffer)
     }
 }
 
@@ -165,12 +181,41 @@ fn an_archive_is_the_same_each_time_and_wherever_it_was_packed() {
 }
 
 #[test]
-fn an_archive_is_the_same_whether_its_layers_are_read_aside_or_not() {
+fn a_plain_layer_is_read_by_a_thread_that_is_free_and_is_the_same_as_without() {
+    // More than all that may wait between two threads, and not a whole number of chunks.
+    let bytes: Arc<[u8]> = (0..20 * crate::layout::CHUNK as u32 / 16 + 7).flat_map(u128_of).collect();
     for format in [Format::DockerArchive, Format::OciArchive] {
-        let write =
-            |threads| archive_by(threads, &[outgoing(&[1, 2], &["a:1"], true)], format, Compression::None, true);
-        assert!(write(0) == write(1), "{format}");
+        let write = |threads| {
+            let readers = Arc::new(Mutex::new(HashSet::new()));
+            let (layer, seen) = (Arc::clone(&bytes), Arc::clone(&readers));
+            let mut image = outgoing(&[1], &["a:1"], true);
+            image.layers[0].size = Some(bytes.len() as u64);
+            image.layers[0].open = Box::new(move || {
+                let (bytes, readers) = (io::Cursor::new(Arc::clone(&layer)), Arc::clone(&seen));
+                Ok(Box::new(Witnessed { bytes, readers }))
+            });
+            let archive = archive_by(threads, &[image], format, Compression::None, true);
+            let readers = readers.lock().expect("sound").clone();
+            (archive, readers)
+        };
+        let (alone, reader) = write(0);
+        assert_eq!(reader, HashSet::from([std::thread::current().id()]), "{format}");
+        let (aside, readers) = write(1);
+        assert!(
+            readers.is_disjoint(&reader) && readers.len() == 1,
+            "{format}: read by {readers:?}, here is {reader:?}"
+        );
+        assert!(alone == aside, "{format}");
+        assert!(
+            alone.windows(bytes.len()).step_by(512).any(|window| *window == *bytes),
+            "{format}: it is not in there"
+        );
     }
+}
+
+/// Sixteen bytes that no other number has.
+fn u128_of(number: u32) -> [u8; 16] {
+    u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_le_bytes()
 }
 
 #[test]
