@@ -156,6 +156,7 @@ mod tests {
         assert_eq!(begun.load(Ordering::Relaxed), 1);
         // What was unpacked meanwhile counts for the next.
         count(&early, 1);
+        assert!(!early.is_due(STEP - 1), "counting began anew");
         drop(early);
         assert_eq!(begun.load(Ordering::Relaxed), 2, "dropped before its sync has ended");
     }

@@ -243,21 +243,32 @@ fn read_proc(name: &str) -> Result<String> {
 }
 
 /// The number of the calling thread's mount namespace.
-///
-/// Reading the link takes several times as long as to see that the thread's root is still the mount it was when it was last
-/// read, by whatever thread, and that it is of the thread's namespace: a mount that is in one never gets into another.
 fn own_namespace() -> Result<u64> {
-    static LAST: Mutex<Option<(u64, u64)>> = Mutex::new(None);
-    let root = mount_id(rustix::fs::CWD, Path::new("/"))?.filter(|&root| plyfs_sys::mount::is_in_own_namespace(root));
-    let last = || LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if let (Some(root), Some((seen, namespace))) = (root, *last())
-        && root == seen
-    {
-        return Ok(namespace);
+    static LAST: LastNamespace = LastNamespace(Mutex::new(None));
+    LAST.number(read_namespace)
+}
+
+/// The root of a thread and its mount namespace, as they were when the namespace was last read, by whatever thread.
+///
+/// Reading takes several times as long as to see that the caller's root is still that mount, and that it is of the caller's
+/// namespace: a mount that is in one never gets into another.
+struct LastNamespace(Mutex<Option<(u64, u64)>>);
+
+impl LastNamespace {
+    fn number(&self, read: impl FnOnce() -> Result<u64>) -> Result<u64> {
+        let root = mount_id(rustix::fs::CWD, Path::new("/"))?;
+        // Who changed its root may be in another namespace than that is.
+        let root = root.filter(|&root| plyfs_sys::mount::is_in_own_namespace(root));
+        let last = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(root), Some((seen, namespace))) = (root, *last())
+            && root == seen
+        {
+            return Ok(namespace);
+        }
+        let namespace = read()?;
+        *last() = root.map(|root| (root, namespace));
+        Ok(namespace)
     }
-    let namespace = read_namespace()?;
-    *last() = root.map(|root| (root, namespace));
-    Ok(namespace)
 }
 
 fn read_namespace() -> Result<u64> {
@@ -289,17 +300,29 @@ mod tests {
     #[test]
     fn root_a_thread_that_enters_another_namespace_is_told_its_own() {
         plyfs_testkit::require_root!();
-        let told = || (own_namespace().expect("told"), read_namespace().expect("read"));
+        let last = LastNamespace(Mutex::new(None));
+        let told = || (last.number(read_namespace).expect("told"), read_namespace().expect("read"));
         let (here, read) = told();
         assert_eq!(here, read);
-        assert_eq!(told().0, here, "without reading it again");
-        let other = std::thread::spawn(move || {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("a mount namespace");
-            told()
+        if mount_id(rustix::fs::CWD, Path::new("/")).expect("asked").is_some() {
+            let again = last.number(|| unreachable!("it was read already"));
+            assert_eq!(again.expect("told"), here);
+        }
+        // The root of this namespace: whoever has it may keep it as a root in another.
+        let root = fs::open_dir("/").expect("open");
+        let (there, with_root) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+                let there = told();
+                rustix::process::fchdir(&root).expect("changed");
+                rustix::process::chroot(".").expect("changed");
+                (there, last.number(|| Ok(there.1)).expect("told"))
+            });
+            other.join().expect("no panic")
         });
-        let (there, read) = other.join().expect("no panic");
-        assert_eq!(there, read);
-        assert_ne!(there, here);
+        assert_eq!(there.0, there.1);
+        assert_ne!(there.0, here);
+        assert_eq!(with_root, there.0, "a root says nothing of a namespace that it is not in");
         assert_eq!(told().0, here, "what another thread was told is not believed");
     }
 

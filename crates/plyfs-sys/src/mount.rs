@@ -14,7 +14,7 @@ struct Request {
 #[must_use]
 #[allow(unsafe_code)]
 pub fn is_in_own_namespace(id: u64) -> bool {
-    /// One number on every architecture.
+    /// One number on every architecture but MIPS, which has no call of this number.
     const STATMOUNT: libc::c_long = 457;
     /// `STATMOUNT_MNT_BASIC`.
     const BASIC: u64 = 2;
