@@ -1,3 +1,7 @@
 module plyfs.dev/plyfs/examples/go
 
-go 1.19
+go 1.24
+
+require plyfs.dev/plyfs v0.0.0
+
+replace plyfs.dev/plyfs => ../../bindings/go

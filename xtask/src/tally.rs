@@ -78,6 +78,16 @@ pub(crate) fn pytest(line: &str) -> Option<Tally> {
     Some(tally)
 }
 
+/// Reads the line that `go test -v` prints behind each test; a test within a test belongs to that.
+pub(crate) fn gotest(line: &str) -> Option<Tally> {
+    match line.strip_prefix("--- ")?.split_once(": ")?.0 {
+        "PASS" => Some(Tally::PASS),
+        "FAIL" => Some(Tally::FAIL),
+        "SKIP" => Some(Tally { skipped: 1, ..Tally::default() }),
+        _ => None,
+    }
+}
+
 fn number_and_word(part: &str) -> Option<(u64, &str)> {
     let (number, word) = part.trim().split_once(' ')?;
     Some((number.parse().ok()?, word))
@@ -119,6 +129,20 @@ mod tests {
             ("tests/test_store.py ....    [100%]", None),
         ] {
             assert_eq!(pytest(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_lines_of_go_test_are_read() {
+        for (line, expected) in [
+            ("--- PASS: TestAMountEnds (0.10s)", tally(1, 0, 0)),
+            ("--- FAIL: TestAMountEnds (0.10s)", tally(0, 1, 0)),
+            ("--- SKIP: TestAMountEnds (0.00s)", tally(0, 0, 1)),
+            ("    --- PASS: TestAMountEnds/plain (0.00s)", None),
+            ("=== RUN   TestAMountEnds", None),
+            ("ok  \tplyfs.dev/plyfs\t0.798s", None),
+        ] {
+            assert_eq!(gotest(line), expected, "{line}");
         }
     }
 

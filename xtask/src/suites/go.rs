@@ -1,34 +1,48 @@
-//! The C door from Go: the example is built by cgo over the committed header and run.
+//! The Go door: the package is vetted and tested over the committed header, and the example that uses it runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use super::Session;
 use super::stage::Stage;
-use crate::tally::Tally;
+use crate::tally::{Tally, gotest};
 use crate::tree;
 
-pub(super) fn examples(session: &Session, tally: &mut Tally) -> Result<()> {
-    let dir = tree::root().join("examples/go");
-    if !dir.join("go.mod").is_file() {
-        bail!("{}: no go.mod", dir.display());
-    }
+pub(super) fn package(session: &Session, tally: &mut Tally) -> Result<()> {
     let stage = Stage::build(session, "go")?;
+    let package = module("bindings/go")?;
+    session.need("go", &mut go(session, &stage, &package, &["vet", "."]))?;
+    // The checks of cgo on pointers that cross are part of what the tests show.
+    let mut test = go(session, &stage, &package, &["test", "-count=1", "-v", "."]);
+    session.count("go", tally, test.env("GODEBUG", "cgocheck=1"), gotest)?;
+    example(session, &stage, tally)
+}
+
+fn example(session: &Session, stage: &Stage, tally: &mut Tally) -> Result<()> {
+    let example = module("examples/go")?;
     let program = session.scratch("go")?.join("example");
-    go(session, &stage, &dir, &["vet", "."])?;
-    go(session, &stage, &dir, &["build", "-o", &program.to_string_lossy(), "."])?;
+    session.need("go", &mut go(session, stage, &example, &["vet", "."]))?;
+    session.need("go", &mut go(session, stage, &example, &["build", "-o", &program.to_string_lossy(), "."]))?;
     let mut run = session.command(&program);
     stage.show(&mut run);
-    // The checks of cgo on pointers that cross are part of what the example shows.
     session.check("go", tally, run.env("GODEBUG", "cgocheck=1").args(stage.arguments("go")?))
 }
 
-fn go(session: &Session, stage: &Stage, dir: &Path, arguments: &[&str]) -> Result<()> {
+fn module(path: &str) -> Result<PathBuf> {
+    let dir = tree::root().join(path);
+    if !dir.join("go.mod").is_file() {
+        bail!("{}: no go.mod", dir.display());
+    }
+    Ok(dir)
+}
+
+fn go(session: &Session, stage: &Stage, dir: &Path, arguments: &[&str]) -> Command {
     let mut go = session.command("go");
     go.current_dir(dir).args(arguments).env("CGO_ENABLED", "1").env("GOCACHE", tree::target().join("xtask/go-cache"));
-    // Only the toolchain and the modules that are here: the example depends on nothing else.
+    // Only the toolchain and the modules that are here: neither depends on anything else.
     go.env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", "-mod=mod -buildvcs=false");
     stage.show(&mut go);
-    session.need("go", &mut go)
+    go
 }

@@ -152,9 +152,11 @@ fn root_the_rust_example_does_the_task() {
 }
 
 #[test]
-fn the_go_example_is_formatted() {
+fn what_is_written_in_go_is_formatted() {
     plyfs_testkit::require_tool!("gofmt");
-    let listed = output(Command::new("gofmt").arg("-l").arg(workspace().join("examples/go")));
-    assert_eq!(listed, "", "gofmt changes these");
-    assert!(fs::exists(workspace().join("examples/go/go.mod")).expect("it can be seen"));
+    for module in ["examples/go", "bindings/go"] {
+        let listed = output(Command::new("gofmt").arg("-l").arg(workspace().join(module)));
+        assert_eq!(listed, "", "gofmt changes these");
+        assert!(fs::exists(workspace().join(module).join("go.mod")).expect("it can be seen"));
+    }
 }

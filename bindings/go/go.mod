@@ -1,0 +1,3 @@
+module plyfs.dev/plyfs
+
+go 1.24

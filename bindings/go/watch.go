@@ -1,0 +1,129 @@
+package plyfs
+
+// #include <stdlib.h>
+// #include "watch.h"
+import "C"
+
+import (
+	"context"
+	"runtime/cgo"
+	"sync"
+	"unsafe"
+)
+
+// Step is how far one item of a stage is.
+type Step struct {
+	// Stage is what is being done: "receive", "unpack", "publish", "save", "export".
+	Stage string
+	// Item is what it is done to: a layer's digest, an image's name, a file.
+	Item string
+	// Done and Expected are bytes; Expected is 0 when it is not known.
+	Done, Expected uint64
+}
+
+type progressKey struct{}
+
+// WithProgress gives a context whose long work is told to report. Several threads may call report at once; a panic of it
+// cancels the work and goes on in the goroutine that asked for that.
+func WithProgress(ctx context.Context, report func(Step)) context.Context {
+	return context.WithValue(ctx, progressKey{}, report)
+}
+
+// watch is one long call, which a context and the caller's readers and writers may end.
+type watch struct {
+	native *C.plyfs_go_watch
+	report func(Step)
+
+	mu       sync.Mutex
+	cause    error  // why the work was given up
+	panicked any    // what report panicked with
+	end      func() // what else ends it
+}
+
+// watched runs long work until ctx ends.
+func watched(ctx context.Context, work func(*watch) error) error {
+	w := &watch{}
+	w.report, _ = ctx.Value(progressKey{}).(func(Step))
+	if err := context.Cause(ctx); err != nil {
+		return w.explain(err)
+	}
+	var told cgo.Handle
+	if w.report != nil {
+		told = cgo.NewHandle(w)
+		defer told.Delete()
+	}
+	w.native = C.plyfs_go_watch_new(C.uintptr_t(told))
+
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		w.fail(context.Cause(ctx))
+		close(ended)
+	})
+	err := work(w)
+	if !stop() {
+		<-ended
+	}
+	cause := w.close()
+	if w.panicked != nil {
+		panic(w.panicked)
+	}
+	if err != nil && cause != nil {
+		return w.explain(cause)
+	}
+	return err
+}
+
+// close ends the watch and tells why the work was given up, if it was. A reader that blocked may still fail later.
+func (w *watch) close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	C.free(unsafe.Pointer(w.native))
+	w.native, w.end = nil, nil
+	return w.cause
+}
+
+// fail gives the work up; the first cause is the one that is told.
+func (w *watch) fail(cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.native == nil {
+		return
+	}
+	if w.cause == nil {
+		w.cause = cause
+	}
+	C.plyfs_go_watch_cancel(w.native)
+	if w.end != nil {
+		w.end()
+	}
+}
+
+// explain makes the error of work that was given up.
+func (w *watch) explain(cause error) error {
+	return &Error{Kind: ErrCancelled, Message: "given up", cause: cause}
+}
+
+// step is what C calls, and with.
+func (w *watch) step() (C.plyfs_progress, unsafe.Pointer) {
+	return C.plyfs_progress(C.plyfs_go_watch_step), unsafe.Pointer(w.native)
+}
+
+//export plyfsGoStep
+func plyfsGoStep(told C.uintptr_t, step *C.plyfs_step) (answer C.int32_t) {
+	w := cgo.Handle(told).Value().(*watch)
+	defer func() {
+		if p := recover(); p != nil {
+			w.mu.Lock()
+			w.panicked = p
+			w.mu.Unlock()
+			answer = 1
+		}
+	}()
+	w.report(Step{
+		Stage:    C.GoString(step.stage),
+		Item:     C.GoString(step.item),
+		Done:     uint64(step.done),
+		Expected: uint64(step.expected),
+	})
+	return 0
+}
