@@ -7,7 +7,7 @@ use plyfs_store::{Container, Digest, Image, Progress, Reference, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{UNEVEN, pump};
 use crate::instruction::Instruction;
-use crate::publish::{Base, Words, publish, published, stage_image};
+use crate::publish::{Base, Built, Words, publish, published, stage_image};
 
 /// What is said of an image that a container becomes.
 #[derive(Clone, Debug, Default)]
@@ -82,22 +82,31 @@ impl CommitOptions {
 /// Makes an image of the container's image and what the container changed; durable on return.
 ///
 /// The container stays as it is, and may be mounted; a file that changes while it is read is
-/// [`ErrorKind::Conflict`]. The config of its image is continued, known fields and unknown ones.
+/// [`ErrorKind::Conflict`]. The config of its image is continued, known fields and unknown ones. What no layer can hold, such
+/// as a socket, is left out; [`commit_telling`] says what.
 #[doc(alias = "Diff")]
 pub fn commit(container: &Container, options: CommitOptions, progress: Progress<'_>) -> Result<Image> {
+    commit_telling(container, options, progress).map(|built| built.image)
+}
+
+/// Does what [`commit`] does, and says what was left out.
+pub fn commit_telling(container: &Container, options: CommitOptions, progress: Progress<'_>) -> Result<Built> {
     let named = |error| Error::wrap(format!("commit {}", container.name()), error);
     commit_container(container, &options, progress).map_err(named)
 }
 
-fn commit_container(container: &Container, options: &CommitOptions, progress: Progress<'_>) -> Result<Image> {
+fn commit_container(container: &Container, options: &CommitOptions, progress: Progress<'_>) -> Result<Built> {
     let store = container.store();
     let base = base(store, container)?;
+    let mut skipped = Vec::new();
     let id = publish(store, progress, |operation| {
         let top = pump(
             UNEVEN,
             |inlet| {
                 let exported = container.export_with(inlet, &options.export, progress);
-                exported.map(|made| (made.diff_id, made.size)).map_err(|error| Error::store("export", error))
+                let made = exported.map_err(|error| Error::store("export", error))?;
+                skipped = made.skipped;
+                Ok((made.diff_id, made.size))
             },
             |outlet| {
                 let applied = operation.apply_digested(outlet, container.parent(), None);
@@ -117,7 +126,7 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
         };
         stage_image(operation, &base, &top, &words)
     })?;
-    published(store, &id)
+    Ok(Built { image: published(store, &id)?, skipped })
 }
 
 /// What the container stands on.

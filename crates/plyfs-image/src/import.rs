@@ -8,7 +8,7 @@ use plyfs_store::{AppliedLayer, Image, Layer, LayerId, Operation, Progress, Refe
 use crate::error::{Error, Result};
 use crate::flow::{UNEVEN, pump};
 use crate::instruction::Instruction;
-use crate::publish::{Base, Words, publish, published, stage_image};
+use crate::publish::{Base, Built, Words, publish, published, stage_image};
 use crate::source::{Source, Tree};
 use crate::unpack::unpack;
 
@@ -59,13 +59,26 @@ impl ImportOptions {
 /// Makes an image of one layer more than its parent has, or of one layer, from a tar archive or a directory.
 ///
 /// The archive may be compressed, and is a changeset: upon a parent its whiteouts delete. A directory is taken
-/// as it is, and without root only as far as it can be read. Durable on return.
+/// as it is, and without root only as far as it can be read. What no layer can hold, such as a socket, is left out;
+/// [`import_telling`] says what. Durable on return.
 pub fn import(store: &Store, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Image> {
+    import_telling(store, source, options, progress).map(|built| built.image)
+}
+
+/// Does what [`import`] does, and says what was left out.
+pub fn import_telling(
+    store: &Store,
+    source: Source<'_>,
+    options: ImportOptions,
+    progress: Progress<'_>,
+) -> Result<Built> {
     let from = source.name().to_owned();
     let run = || {
+        let mut skipped = Vec::new();
         let id = publish(store, progress, |operation| {
             let parent = options.parent.as_ref();
-            let top = stage(operation, source, parent.and_then(Image::top), progress)?;
+            let mut top = stage(operation, source, parent.and_then(Image::top), progress)?;
+            skipped = std::mem::take(&mut top.skipped);
             let base = parent.map_or_else(|| Ok(Base::Layers(Vec::new())), Base::image)?;
             let comment = options.message.unwrap_or_else(|| format!("Imported from {from}"));
             let words = Words {
@@ -78,7 +91,7 @@ pub fn import(store: &Store, source: Source<'_>, options: ImportOptions, progres
             };
             stage_image(operation, &base, &top, &words)
         })?;
-        published(store, &id)
+        Ok(Built { image: published(store, &id)?, skipped })
     };
     run().map_err(|error| Error::wrap(format!("import {from}"), error))
 }
@@ -112,15 +125,21 @@ fn stage<'a>(
             let archive = progress.reader(archive, Stage::Unpack, name, size);
             unpack(operation, archive, &unwanted, parent, window, &what)
         }
-        Tree::Directory(directory) => pump(
-            UNEVEN,
-            |inlet| {
-                let out = progress.reader(inlet, Stage::Export, name, None);
-                let exported = plyfs_diff::export(&directory, &Chain::empty(), out, &ExportOptions::default());
-                let exported = exported.map_err(|error| Error::diff("read the directory", error))?;
-                Ok((exported.diff_id, exported.size))
-            },
-            |outlet| operation.apply_digested(outlet, parent, None).map_err(|error| Error::store("unpack", error)),
-        ),
+        Tree::Directory(directory) => {
+            let mut skipped = Vec::new();
+            let mut applied = pump(
+                UNEVEN,
+                |inlet| {
+                    let out = progress.reader(inlet, Stage::Export, name, None);
+                    let exported = plyfs_diff::export(&directory, &Chain::empty(), out, &ExportOptions::default());
+                    let exported = exported.map_err(|error| Error::diff("read the directory", error))?;
+                    skipped = exported.skipped;
+                    Ok((exported.diff_id, exported.size))
+                },
+                |outlet| operation.apply_digested(outlet, parent, None).map_err(|error| Error::store("unpack", error)),
+            )?;
+            applied.skipped.extend(skipped);
+            Ok(applied)
+        }
     }
 }

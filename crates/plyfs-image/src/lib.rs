@@ -84,14 +84,15 @@ mod source;
 mod unpack;
 
 pub use archive::{Archive, Format};
-pub use commit::{CommitOptions, commit};
+pub use commit::{CommitOptions, commit, commit_telling};
 pub use compression::Compression;
 pub use error::{Error, ErrorKind, Result};
 pub use history::{HistoryEntry, history};
-pub use import::{ImportOptions, apply, import};
+pub use import::{ImportOptions, apply, import, import_telling};
 pub use instruction::Instruction;
 pub use load::{Loaded, load};
 pub use platform::Platform;
+pub use publish::Built;
 pub use rebuild::rebuild;
 pub use save::save;
 pub use source::Source;

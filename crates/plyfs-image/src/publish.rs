@@ -1,12 +1,23 @@
 //! The end of every verb that makes an image: its config, its record, and the moment they exist.
 
 use jiff::Timestamp;
+use plyfs_diff::Skipped;
 use plyfs_store::{AppliedLayer, Digest, Image, NewImage, Operation, Progress, Reference, Stage, Store};
 
 use crate::config;
 use crate::create::{self, Made};
 use crate::error::{Error, ErrorKind, Result};
 use crate::instruction::Instruction;
+
+/// An image that was made of a container, a tree or a changeset.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Built {
+    /// The image.
+    pub image: Image,
+    /// What its layer does not hold of what it was made of.
+    pub skipped: Vec<Skipped>,
+}
 
 /// Publishes what `work` stages in a new operation; durable on return.
 ///

@@ -67,7 +67,8 @@ mod verbs;
 pub use error::{Error, ErrorKind, Result, report};
 pub use plyfs_diff::{Chain, CompareOptions, CopyOptions, Dialect, ExportOptions, Style, Unpacked};
 pub use plyfs_image::{
-    Archive, CommitOptions, Compression, Format, HistoryEntry, ImportOptions, Instruction, Loaded, Platform, Source,
+    Archive, Built, CommitOptions, Compression, Format, HistoryEntry, ImportOptions, Instruction, Loaded, Platform,
+    Source,
 };
 pub use plyfs_store::{
     Act, AppliedLayer, BlobReader, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName,

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use plyfs_image::{Archive, CommitOptions, HistoryEntry, ImportOptions, Loaded, Source};
+use plyfs_image::{Archive, Built, CommitOptions, HistoryEntry, ImportOptions, Loaded, Source};
 use plyfs_store::{Container, Image, Layer, Progress, Rebuilt, Store, StoreOptions};
 
 use crate::Result;
@@ -25,6 +25,9 @@ pub trait Images {
     /// Makes a tar archive or a directory one layer, upon a parent or nothing, and an image of it.
     /// Durable on return.
     fn import(&self, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Image>;
+
+    /// Does what [`Self::import`] does, and says what no layer can hold of it: a socket, an access list.
+    fn import_telling(&self, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Built>;
 }
 
 impl Images for Store {
@@ -43,17 +46,28 @@ impl Images for Store {
     fn import(&self, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Image> {
         Ok(plyfs_image::import(self, source, options, progress)?)
     }
+
+    fn import_telling(&self, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Built> {
+        Ok(plyfs_image::import_telling(self, source, options, progress)?)
+    }
 }
 
 /// Turning what a [`Container`] changed into an image.
 pub trait Commit {
     /// Makes what the container changed a new layer, and an image of it. Durable on return.
     fn commit(&self, options: CommitOptions, progress: Progress<'_>) -> Result<Image>;
+
+    /// Does what [`Self::commit`] does, and says what no layer can hold of it: a socket, an access list.
+    fn commit_telling(&self, options: CommitOptions, progress: Progress<'_>) -> Result<Built>;
 }
 
 impl Commit for Container {
     fn commit(&self, options: CommitOptions, progress: Progress<'_>) -> Result<Image> {
         Ok(plyfs_image::commit(self, options, progress)?)
+    }
+
+    fn commit_telling(&self, options: CommitOptions, progress: Progress<'_>) -> Result<Built> {
+        Ok(plyfs_image::commit_telling(self, options, progress)?)
     }
 }
 

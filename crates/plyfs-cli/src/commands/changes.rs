@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::cli::{Changes, Commit as CommitArgs, Diff, StyleName};
 use crate::commands::look::Looked;
 use crate::commands::shapes::ImageShape;
+use crate::commands::whole::say_skipped;
 use crate::exit::{Failure, Hinted, Result};
 use crate::human;
 use crate::outfile::OutFile;
@@ -91,6 +92,8 @@ fn text(name: &OsStr) -> Result<&str> {
 struct ExportedShape {
     diff_id: String,
     size_bytes: u64,
+    /// What no archive can hold, in words.
+    skipped: Vec<String>,
 }
 
 /// Writes what a container changed as a changeset.
@@ -107,13 +110,17 @@ pub(crate) fn diff(session: &mut Session, args: &Diff) -> Result<()> {
     let quiet = session.out.is_quiet();
     if is_dash(&args.output) {
         let stdout = session.out.archive()?;
-        return source.export(stdout, &options, quiet).map(drop);
+        let exported = source.export(stdout, &options, quiet)?;
+        say_skipped(&exported.skipped, 0);
+        return Ok(());
     }
     let out = OutFile::create(&args.output)?;
     let exported = source.export(out.file(), &options, quiet)?;
     out.finish()?;
+    say_skipped(&exported.skipped, 0);
     if session.out.is_json() {
-        let shape = ExportedShape { diff_id: exported.diff_id.to_string(), size_bytes: exported.size };
+        let skipped = exported.skipped.iter().map(ToString::to_string).collect();
+        let shape = ExportedShape { diff_id: exported.diff_id.to_string(), size_bytes: exported.size, skipped };
         return session.out.json(&shape);
     }
     Ok(())
@@ -164,8 +171,9 @@ pub(crate) fn commit(session: &mut Session, args: CommitArgs) -> Result<()> {
         options = options.change(change.parse()?);
     }
     let container = session::container(&store, &args.name)?;
-    let image = with_bar(session.out.is_quiet(), |progress| container.commit(options, progress))?;
-    let shape = ImageShape::of(&image)?;
+    let built = with_bar(session.out.is_quiet(), |progress| container.commit_telling(options, progress))?;
+    say_skipped(&built.skipped, 0);
+    let shape = ImageShape::of(&built.image)?;
     session.out.answer(&shape.id, &shape)
 }
 

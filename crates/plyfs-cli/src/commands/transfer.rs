@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cli::{Import, Load, Save};
 use crate::commands::shapes::ImageShape;
+use crate::commands::whole::say_skipped;
 use crate::exit::{Failure, Result};
 use crate::filter::duration;
 use crate::outfile::OutFile;
@@ -74,8 +75,9 @@ pub(crate) fn import(session: &mut Session, args: &Import) -> Result<()> {
     let options = ImportOptions::new().name(name).parent(parent.as_ref());
     let options = args.message.iter().fold(options, ImportOptions::message);
     let options = changes.into_iter().fold(options, ImportOptions::change);
-    let image = with_bar(session.out.is_quiet(), |progress| store.import(source, options, progress))?;
-    let shape = ImageShape::of(&image)?;
+    let built = with_bar(session.out.is_quiet(), |progress| store.import_telling(source, options, progress))?;
+    say_skipped(&built.skipped, 0);
+    let shape = ImageShape::of(&built.image)?;
     session.out.answer(&shape.id, &shape)
 }
 

@@ -1,7 +1,11 @@
 //! What is said of images and changed of them: instructions, history, names.
 
+use std::fs;
+use std::path::Path;
+
 use plyfs_testkit::oci::{LayerTar, Plain};
 use plyfs_testkit::process::run;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, PLYFS, clean};
@@ -148,4 +152,25 @@ fn root_a_load_needs_no_descriptor_for_each_layer_beside_those_of_its_chain() {
     shell.args(["-c", "ulimit -n 250; exec \"$@\"", "sh", PLYFS, "--root"]).arg(bench.store());
     let ran = run(shell.arg("load").arg(bench.temp.join("tall.tar"))).success();
     assert_eq!(ran.text(), "localhost/tall:1");
+}
+
+#[test]
+fn root_commit_diff_and_import_say_what_no_layer_can_hold() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    let mounted = bench.ok(["create", "app:1", "web-1", "--mount"]);
+    for root in [Path::new(&mounted), &bench.temp.dir("tree")] {
+        mknodat(CWD, root.join("socket"), FileType::Socket, Mode::RWXU, 0).expect("made");
+        fs::write(root.join(".wh.name"), "kept by nobody").expect("written");
+    }
+    let lost = ["\".wh.name\": the name would mean a deletion", "\"socket\": a socket cannot be archived"];
+    for args in [
+        &["commit", "web-1", "localhost/app:2"][..],
+        &["diff", "web-1", "-o", "diff.tar"],
+        &["import", "tree", "localhost/tree:1"],
+    ] {
+        let words = bench.run(args).success().words();
+        let said: Vec<_> = words.lines().filter_map(|line| line.strip_prefix("plyfs: warning: ")).collect();
+        assert_eq!(said, lost, "{args:?}");
+    }
 }
