@@ -7,6 +7,7 @@
 //! | `images.rs` | each image with its layers and blobs |
 //! | `journal.rs` | each run with the keys it holds; its checksums, where it does not give a record |
 //! | `blobs.rs` | each layer with the compressed forms it came in |
+//! | `parts.rs` | the store with the directories it is made of, where it does not open |
 //! | `strays.rs` | what lies in the store, and what is mounted of it, with the records |
 //! | `content.rs` | each layer's content with its DiffID |
 //! | `repair.rs` | nothing: it undoes what the others found |
@@ -20,6 +21,7 @@ mod directories;
 mod finding;
 mod images;
 pub(crate) mod journal;
+pub(crate) mod parts;
 mod relations;
 mod repair;
 mod strays;

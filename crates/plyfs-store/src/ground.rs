@@ -94,6 +94,11 @@ pub(crate) fn open_part(above: impl AsFd, name: &str, writable: bool) -> Result<
     Ok(part)
 }
 
+/// Opens a directory of a part of the store.
+pub(crate) fn open_below(part: impl AsFd, part_name: &str, name: &str, writable: bool) -> Result<OwnedFd> {
+    open_part(part, name, writable).map_err(|error| Error::new(error.kind(), format!("in {part_name}")).because(error))
+}
+
 fn not_a_directory(above: impl AsFd, name: &str, error: plyfs_sys::CallError) -> Error {
     let found = match fs::stat_at(above, name) {
         Err(error) if error.is_not_found() => "is missing",

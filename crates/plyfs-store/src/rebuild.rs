@@ -59,15 +59,17 @@ pub type ReadLayer<'a> = &'a dyn Fn(&mut (dyn Read + Send)) -> io::Result<DiffId
 impl StoreOptions {
     /// Checks the store at `path` like [`Store::check`], opened for reading alone.
     ///
-    /// Of a journal that cannot be opened each damaged place is a finding, and nothing else is looked at;
-    /// [`Self::rebuild_with`] is what helps.
+    /// Of a store that cannot be opened each part that is missing and each damaged place of the journal is a finding, and
+    /// nothing else is looked at; [`Self::restore_parts`] helps the one, [`Self::rebuild_with`] the other.
     pub fn check(self, path: impl AsRef<Path>, options: CheckOptions, progress: Progress<'_>) -> Result<Vec<Finding>> {
         let path = path.as_ref();
         let root = open_root(path)?;
         Format::read(&root)?;
         match self.read_only(true).open(path) {
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-                let damage = check::journal::damage(&root);
+                let parts = check::parts::wrong(&root);
+                let mut damage: Vec<_> = parts.iter().map(check::parts::Wrong::finding).collect();
+                damage.extend(check::journal::damage(&root));
                 let whole = || vec![check::journal::finding(check::report(&error))];
                 Ok(if damage.is_empty() { whole() } else { damage })
             }

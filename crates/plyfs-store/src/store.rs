@@ -284,7 +284,7 @@ impl Inner {
             plyfs_journal::Options::default().read_only(!writable).durable(options.durability.is_durable());
         // What others write to a file of a server, a map may never show.
         let journal_options = journal_options.mapped(!options.is_unmapped && ground::is_local(&root)?);
-        let blobs = ground::open_part(part(layout::BLOBS)?, layout::SHA256, writable)?;
+        let blobs = ground::open_below(part(layout::BLOBS)?, layout::BLOBS, layout::SHA256, writable)?;
         // The path may have been relative, and the caller's directory may change.
         let path = std::fs::read_link(fs::proc_path(&root))
             .map_err(|e| Error::new(ErrorKind::Io, "its own path").because(e))?;
@@ -292,7 +292,7 @@ impl Inner {
         let durability = options.durability.on(&root).map_err(|e| Error::call("file system", e))?;
         Ok(Self {
             path,
-            links: ground::open_part(&home, plyfs_link::LINK_DIR, writable)
+            links: ground::open_below(&home, layout::HOME, plyfs_link::LINK_DIR, writable)
                 .and_then(|_| LinkDir::open(&home).map_err(|e| Error::link(plyfs_link::LINK_DIR, e)))?,
             home: Arc::new(home),
             blobs,

@@ -1,7 +1,7 @@
 //! `fsck`, with the exit codes of fsck(8).
 
 use plyfs::prelude::Rebuild;
-use plyfs::{Act, CheckOptions, ErrorKind, Finding, Progress, Rebuilt, Repaired, Severity, Store};
+use plyfs::{Act, CheckOptions, ErrorKind, Finding, FindingKind, Progress, Rebuilt, Repaired, Severity, Store};
 use serde::Serialize;
 
 use crate::cli::Fsck;
@@ -21,6 +21,9 @@ const OPERATIONAL_ERROR: u8 = 8;
 pub(crate) const USAGE: u8 = 16;
 /// It was interrupted.
 const CANCELLED: u8 = 32;
+
+/// Where the store may be if it is not here.
+const ELSEWHERE: &str = "--root and PLYFS_ROOT name another store";
 
 /// The exit code of a failure of the check itself.
 pub(crate) fn code_of(failure: &Failure) -> u8 {
@@ -78,19 +81,29 @@ fn look(session: &Session, args: &Fsck, progress: Progress<'_>) -> Result<Repair
         tell(&rebuilt);
         repaired = rebuilt.repaired;
     }
+    if args.repair {
+        let made = Store::options().restore_parts(session.root()?);
+        repaired.acts.extend(made.hint_on(ErrorKind::NotFound, ELSEWHERE)?);
+    }
     if args.repair && opens(session)? {
         let more = session.open()?.repair(&options, progress)?;
         repaired.acts.extend(more.acts);
         repaired.left = more.left;
     } else {
-        let hint = "--root and PLYFS_ROOT name another store";
         let findings = Store::options().check(session.root()?, options, progress);
-        repaired.left = findings.hint_on(ErrorKind::NotFound, hint)?;
+        repaired.left = findings.hint_on(ErrorKind::NotFound, ELSEWHERE)?;
     }
-    if repaired.left.iter().any(|finding| finding.kind == plyfs::FindingKind::JournalDamaged) {
+    let is_left = |kind| repaired.left.iter().any(|finding| finding.kind == kind);
+    if is_left(FindingKind::JournalDamaged) {
         words::warning(
             "the journal is not repaired: `plyfs fsck --rebuild` makes it anew from the directories and keeps the old one aside",
         );
+    }
+    if is_left(FindingKind::PartMissing) {
+        words::warning(match args.repair {
+            true => "the store does not open without what is missing: put it back, or mount the disk it is on",
+            false => "the store does not open: `plyfs fsck --repair` makes anew staging, trash and overlay2/l alone",
+        });
     }
     Ok(repaired)
 }

@@ -248,6 +248,32 @@ fn root_fsck_repairs_rebuilds_and_ends_as_fsck_does() {
 }
 
 #[test]
+fn root_fsck_makes_anew_the_parts_of_a_store_that_hold_nothing_and_names_the_others() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    for part in ["staging", "trash", "overlay2/l"] {
+        fs::remove_dir_all(bench.store().join(part)).expect("removed");
+        bench.run(["images"]).code(8);
+        let ran = bench.run(["fsck"]).code(4);
+        assert_eq!(ran.text(), format!("error: {part}: it is missing"));
+        assert!(ran.words().contains("fsck --repair") && !ran.words().contains("--rebuild"), "{}", ran.words());
+        let ran = bench.run(["fsck", "--repair"]).code(1);
+        assert!(ran.text().starts_with(&format!("{part}: it is missing: made anew, empty")), "{}", ran.text());
+        assert_eq!(bench.ok(["fsck", "--data"]), "");
+        assert!(bench.ok(["images"]).contains("localhost/app:1"), "no name is lost");
+    }
+    for part in ["tarsplit", "blobs/sha256"] {
+        let aside = bench.temp.join("aside");
+        fs::rename(bench.store().join(part), &aside).expect("taken");
+        let ran = bench.run(["fsck", "--repair"]).code(4);
+        assert_eq!(ran.text(), format!("error: {part}: it is missing"));
+        assert!(ran.words().contains("put it back") && !ran.words().contains("--rebuild"), "{}", ran.words());
+        fs::rename(&aside, bench.store().join(part)).expect("put back");
+    }
+    assert_eq!(bench.ok(["fsck", "--data"]), "");
+}
+
+#[test]
 fn root_standard_input_that_is_closed_empty_or_stalls_is_refused_in_one_line_and_leaves_nothing() {
     plyfs_testkit::require_root!();
     let bench = Bench::with_image();

@@ -30,6 +30,8 @@ impl fmt::Display for Severity {
 pub enum FindingKind {
     /// The journal cannot be opened, or not for writing.
     JournalDamaged,
+    /// A directory the store is made of is missing, or something else stands in its place.
+    PartMissing,
     /// The journal's checksums are right, and a part of it does not find what it holds.
     JournalMisleading,
     /// The journal does not give a record, or the record makes no sense.
@@ -84,6 +86,7 @@ impl FindingKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::JournalDamaged => "journal-damaged",
+            Self::PartMissing => "part-missing",
             Self::JournalMisleading => "journal-misleading",
             Self::RecordUnreadable => "record-unreadable",
             Self::DirectoryMissing => "directory-missing",
