@@ -979,7 +979,7 @@ int32_t plyfs_layer_mount(const struct plyfs_layer *layer,
                           struct plyfs_mount **mount,
                           struct plyfs_error **err);
 
-/// Makes the changeset that a descriptor reads to its end, a tar that may be compressed, a layer upon `parent` or, where
+/// Makes the changeset that a descriptor reads to its end, a tar that may be compressed, or the directory that it is, a layer upon `parent` or, where
 /// that is NULL, upon nothing. Durable on return. A layer that nothing stands on goes with the next prune.
 int32_t plyfs_store_apply_fd(const struct plyfs_store *store,
                              int32_t fd,

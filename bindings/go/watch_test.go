@@ -66,6 +66,19 @@ func TestAContextEndsALoadWhoseReaderStalls(t *testing.T) {
 	is(t, err, errGone)
 }
 
+func TestAContextEndsAnApplyWhoseReaderStalls(t *testing.T) {
+	g := newGround(t)
+	whole := archive(t, member{"file", "content"})
+	for _, given := range []int{0, 512, 1024} {
+		reader := newStall(whole[:given])
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		_, err := g.Apply(ctx, reader, nil)
+		is(t, err, context.DeadlineExceeded)
+		cancel()
+		close(reader.gate)
+	}
+}
+
 func TestAContextEndsASaveWhoseWriterStalls(t *testing.T) {
 	g := newGround(t)
 	image := g.service()
@@ -93,8 +106,8 @@ func TestAReaderThatStallsIsGivenUpAfterTheTimeOut(t *testing.T) {
 func TestAReaderThatFailsIsNoEndOfTheArchive(t *testing.T) {
 	g := newGround(t)
 	whole := archive(t, member{"file", "content"})
-	for cut := range 3 {
-		reader := io.MultiReader(bytes.NewReader(whole[:512*(cut+1)]), iotest.ErrReader(errGone))
+	for cut := range 30 {
+		reader := io.MultiReader(bytes.NewReader(whole[:512*(cut%3+1)]), iotest.ErrReader(errGone))
 		_, err := g.Apply(t.Context(), reader, nil)
 		is(t, err, errGone)
 		is(t, err, plyfs.ErrCancelled)

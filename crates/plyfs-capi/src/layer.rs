@@ -12,6 +12,7 @@ use crate::guard::{guard, shield};
 use crate::handle::{Handle, borrow, free, look, output};
 use crate::image::plyfs_image;
 use crate::input::{self, c_text};
+use crate::load::opened;
 use crate::mount::plyfs_mount;
 use crate::progress::{plyfs_progress, reporting};
 use crate::sized;
@@ -279,7 +280,7 @@ pub unsafe extern "C" fn plyfs_layer_mount(
     })
 }
 
-/// Makes the changeset that a descriptor reads to its end, a tar that may be compressed, a layer upon `parent` or, where
+/// Makes the changeset that a descriptor reads to its end, a tar that may be compressed, or the directory that it is, a layer upon `parent` or, where
 /// that is NULL, upon nothing. Durable on return. A layer that nothing stands on goes with the next prune.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn plyfs_store_apply_fd(
@@ -294,9 +295,9 @@ pub unsafe extern "C" fn plyfs_store_apply_fd(
     guard(err, || {
         // SAFETY: the header demands a live store, NULL or a live layer, and a writable place.
         let (store, parent, place) = unsafe { (borrow(store)?, look(parent), output(layer)?) };
-        let changeset = input::descriptor(fd)?;
+        let source = opened(fd)?;
         let parent = parent.map(|parent| &parent.layer);
-        reporting(progress, user, |progress| place.give(store.store.apply(changeset, parent, progress)?.into()))
+        reporting(progress, user, |progress| place.give(store.store.apply_source(source, parent, progress)?.into()))
     })
 }
 

@@ -132,7 +132,7 @@ pub unsafe extern "C" fn plyfs_store_load_fd_with(
 }
 
 /// What a descriptor of the caller's reads, which can be waited for and given up.
-fn opened(fd: i32) -> Outcome<Source<'static>> {
+pub(crate) fn opened(fd: i32) -> Outcome<Source<'static>> {
     Ok(Source::descriptor(input::descriptor(fd)?.into(), format!("descriptor {fd}"))?)
 }
 

@@ -107,7 +107,19 @@ pub fn apply(
     parent: Option<&Layer>,
     progress: Progress<'_>,
 ) -> Result<Layer> {
-    let stage = |operation: &mut _| stage(operation, Source::reader(archive), parent.map(Layer::id), progress);
+    apply_source(store, Source::reader(archive), parent, progress)
+}
+
+/// Makes one layer of a changeset as [`apply`] does, or of a directory as it is, upon `parent`; durable on return.
+///
+/// A descriptor that stalls is given up when the source says so, or when the caller cancels.
+pub fn apply_source(
+    store: &Store,
+    source: Source<'_>,
+    parent: Option<&Layer>,
+    progress: Progress<'_>,
+) -> Result<Layer> {
+    let stage = |operation: &mut _| stage(operation, source, parent.map(Layer::id), progress);
     let applied = publish(store, progress, stage)?;
     store.layer(&applied.id.to_string()).map_err(|error| Error::store("look up the new layer", error))
 }

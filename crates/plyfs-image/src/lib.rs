@@ -88,7 +88,7 @@ pub use commit::{CommitOptions, commit, commit_telling};
 pub use compression::Compression;
 pub use error::{Error, ErrorKind, Result};
 pub use history::{HistoryEntry, history};
-pub use import::{ImportOptions, apply, import, import_telling};
+pub use import::{ImportOptions, apply, apply_source, import, import_telling};
 pub use instruction::Instruction;
 pub use load::{Loaded, load};
 pub use platform::Platform;

@@ -22,6 +22,9 @@ pub trait Images {
     #[doc(alias = "ApplyDiff")]
     fn apply(&self, archive: impl Read + Send, parent: Option<&Layer>, progress: Progress<'_>) -> Result<Layer>;
 
+    /// The same of any source: what is a pipe can then be given up while it stalls, and a directory is taken as it is.
+    fn apply_source(&self, source: Source<'_>, parent: Option<&Layer>, progress: Progress<'_>) -> Result<Layer>;
+
     /// Makes a tar archive or a directory one layer, upon a parent or nothing, and an image of it.
     /// Durable on return.
     fn import(&self, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Image>;
@@ -41,6 +44,10 @@ impl Images for Store {
 
     fn apply(&self, archive: impl Read + Send, parent: Option<&Layer>, progress: Progress<'_>) -> Result<Layer> {
         Ok(plyfs_image::apply(self, archive, parent, progress)?)
+    }
+
+    fn apply_source(&self, source: Source<'_>, parent: Option<&Layer>, progress: Progress<'_>) -> Result<Layer> {
+        Ok(plyfs_image::apply_source(self, source, parent, progress)?)
     }
 
     fn import(&self, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Image> {

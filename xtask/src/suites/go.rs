@@ -15,7 +15,7 @@ pub(super) fn package(session: &Session, tally: &mut Tally) -> Result<()> {
     let package = module("bindings/go")?;
     session.need("go", &mut go(session, &stage, &package, &["vet", "."]))?;
     // The checks of cgo on pointers that cross are part of what the tests show.
-    let mut test = go(session, &stage, &package, &["test", "-count=1", "-v", "."]);
+    let mut test = go(session, &stage, &package, &["test", "-count=1", "-timeout=2m", "-v", "."]);
     session.count("go", tally, test.env("GODEBUG", "cgocheck=1"), gotest)?;
     example(session, &stage, tally)
 }

@@ -1,5 +1,6 @@
 //! Layers, leases, views and checks through the door.
 
+use std::ffi::c_void;
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -122,6 +123,29 @@ fn root_a_changeset_becomes_a_layer_that_is_mounted_stood_on_and_removed() {
         plyfs_layer_free(base);
     }
     assert_eq!(mounts_below(ground.dir.path()), Vec::<PathBuf>::new());
+}
+
+/// Asks to stop once it was asked.
+unsafe extern "C" fn stop(_: *mut c_void, _: *const plyfs_step) -> i32 {
+    1
+}
+
+#[test]
+fn root_a_changeset_or_a_tree_that_stalls_is_given_up_when_the_callback_says_so() {
+    plyfs_testkit::require_root!();
+    let ground = Ground::new();
+    let (silent, _kept_open) = std::io::pipe().expect("a pipe");
+    let (fd, mut layer, mut image) = (silent.as_raw_fd(), null_mut(), null_mut());
+    // SAFETY: the store is live and outputs are writable.
+    unsafe {
+        fails(PLYFS_ERR_CANCELLED, |err| {
+            plyfs_store_apply_fd(ground.store, fd, null(), Some(stop), null_mut(), &mut layer, err)
+        });
+        fails(PLYFS_ERR_CANCELLED, |err| {
+            plyfs_store_import_fd(ground.store, fd, null(), Some(stop), null_mut(), &mut image, err)
+        });
+    }
+    assert!(layer.is_null() && image.is_null(), "an output was written by a failed call");
 }
 
 #[test]
