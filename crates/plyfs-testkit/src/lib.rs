@@ -14,6 +14,7 @@
 //! | [`tar_text`] | archives as text, any byte of any header |
 //! | [`peers`] | podman, buildah, skopeo, umoci and dockerd over private storage |
 //! | [`journal`] | a file of a journal made wrong with right checksums |
+//! | [`noise()`] | bytes that do not compress |
 //! | [`images`] | real images by buildah, images of 400 layers, images spoilt in every way |
 //!
 //! # What the machine needs
@@ -28,6 +29,7 @@
 pub mod acl;
 pub mod images;
 pub mod journal;
+mod noise;
 pub mod oci;
 pub mod peers;
 pub mod process;
@@ -35,3 +37,5 @@ pub mod require;
 pub mod tar_text;
 pub mod temp;
 pub mod tree;
+
+pub use noise::noise;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::cut::{BLOCK, Builder, Cut, Random, choose};
+use super::cut::{BLOCK, Builder, Cut, choose};
 use super::device::Recorder;
 use super::filesystem::FileSystem;
 use super::lab::Tools;
@@ -59,7 +59,7 @@ pub(super) fn cut(peer: Peer, filesystem: FileSystem, tools: &Tools, dir: &Path,
 
     let mut outcome = Outcome::default();
     let mut builder = Builder::new(&record, filesystem.superblocks());
-    for cut in choose(&record, from, count, &mut Random(1)) {
+    for cut in choose(&record, from, count, &mut fastrand::Rng::with_seed(1)) {
         let mut image = builder.build(&cut);
         recorder.begin(image.clone());
         let mounted = match recorder.mount() {

@@ -52,7 +52,7 @@ impl fmt::Display for Cut {
 ///
 /// A third is cut right behind an acknowledgement, where nothing but what was flushed is kept: there a promise that was
 /// made too early shows. The others are anywhere.
-pub(crate) fn choose(record: &Record, from: usize, count: usize, random: &mut Random) -> Vec<Cut> {
+pub(crate) fn choose(record: &Record, from: usize, count: usize, random: &mut fastrand::Rng) -> Vec<Cut> {
     let acknowledged: Vec<_> = record
         .marks
         .iter()
@@ -61,18 +61,18 @@ pub(crate) fn choose(record: &Record, from: usize, count: usize, random: &mut Ra
         .collect();
     let mut cuts: Vec<_> = (0..count)
         .map(|n| {
-            let seed = random.next();
+            let seed = random.u64(..);
             if n % 3 == 0 && !acknowledged.is_empty() {
                 return Cut {
-                    at: acknowledged[random.below(acknowledged.len())],
+                    at: acknowledged[random.usize(..acknowledged.len())],
                     kept: Kept::None,
                     unit: SECTOR,
                     seed,
                 };
             }
             let kept = [Kept::None, Kept::All, Kept::Torn, Kept::Writes, Kept::Writes, Kept::Sectors, Kept::Sectors];
-            let at = from + random.below(record.events.len() + 1 - from);
-            Cut { at, kept: kept[random.below(kept.len())], unit: SECTOR, seed }
+            let at = from + random.usize(..=record.events.len() - from);
+            Cut { at, kept: kept[random.usize(..kept.len())], unit: SECTOR, seed }
         })
         .collect();
     cuts.sort_by_key(|cut| cut.at);
@@ -105,7 +105,7 @@ impl<'a> Builder<'a> {
         }
         self.safe = flushed;
         let mut image = self.base.clone();
-        let mut random = Random(cut.seed);
+        let mut random = fastrand::Rng::with_seed(cut.seed);
         for (event, left) in events[flushed..cut.at].iter().zip((0..cut.at - flushed).rev()) {
             let Event::Write { offset, data } = event else { continue };
             match cut.kept {
@@ -113,7 +113,7 @@ impl<'a> Builder<'a> {
                 Kept::All => apply(&mut image, event),
                 Kept::Torn if left > 0 => apply(&mut image, event),
                 Kept::Writes => {
-                    if random.below(2) == 0 {
+                    if random.bool() {
                         apply(&mut image, event);
                     }
                 }
@@ -124,12 +124,12 @@ impl<'a> Builder<'a> {
     }
 
     /// Keeps each sector or not; where the file system relies on more than a sector, all of it or nothing.
-    fn tear(&self, image: &mut Image, offset: usize, data: &[u8], unit: usize, random: &mut Random) {
+    fn tear(&self, image: &mut Image, offset: usize, data: &[u8], unit: usize, random: &mut fastrand::Rng) {
         let mut at = offset;
         while at < offset + data.len() {
             let whole = self.whole.iter().find(|place| place.contains(&at));
             let end = whole.map_or((at / unit + 1) * unit, |place| place.end).min(offset + data.len());
-            if random.below(2) == 0 {
+            if random.bool() {
                 image.write(at, &data[at - offset..end - offset]);
             }
             at = end;
@@ -140,25 +140,6 @@ impl<'a> Builder<'a> {
 fn apply(image: &mut Image, event: &Event) {
     if let Event::Write { offset, data } = event {
         image.write(*offset, data);
-    }
-}
-
-/// Splitmix64: the same numbers each time.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `limit`, which is not 0.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).expect("it is below a usize")
     }
 }
 
@@ -225,7 +206,7 @@ mod tests {
         let mut record = record();
         let mark = |at, line: &str| super::super::record::Mark { at, line: line.to_owned() };
         record.marks = vec![mark(1, "begin w 1 whole"), mark(4, "done w 1")];
-        let cuts = choose(&record, 1, 90, &mut Random(7));
+        let cuts = choose(&record, 1, 90, &mut fastrand::Rng::with_seed(7));
         assert!(cuts.is_sorted_by_key(|cut| cut.at) && cuts[0].at >= 1 && cuts[89].at <= 5);
         assert!(cuts.iter().filter(|cut| cut.at == 4 && cut.kept == Kept::None).count() >= 30);
     }

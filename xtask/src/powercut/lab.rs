@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::cut::{BLOCK, Builder, Cut, Random, choose};
+use super::cut::{BLOCK, Builder, Cut, choose};
 use super::device::{Mounted, Recorder};
 use super::filesystem::FileSystem;
 use super::image::Image;
@@ -88,7 +88,7 @@ pub(super) struct Lab {
     record: Record,
     /// The place where the workload begins.
     from: usize,
-    random: Random,
+    random: fastrand::Rng,
 }
 
 /// What a look found.
@@ -139,7 +139,14 @@ impl Lab {
         record.events.truncate(end);
         record.marks.retain(|mark| mark.at <= end);
         let from = record.marks.first().context("the workload set no mark")?.at;
-        Ok(Self { tools: tools.clone(), recorder, dir: dir.to_path_buf(), record, from, random: Random(seed) })
+        Ok(Self {
+            tools: tools.clone(),
+            recorder,
+            dir: dir.to_path_buf(),
+            record,
+            from,
+            random: fastrand::Rng::with_seed(seed),
+        })
     }
 
     /// What was recorded, for people.
@@ -184,7 +191,7 @@ impl Lab {
     /// Cuts the recovery and the use that `first` recorded.
     fn cut_again(&mut self, first: &Look, before: &Expected) -> Result<(Cut, Vec<String>)> {
         let record = &first.record;
-        let cut = choose(record, 0, 2, &mut self.random)[self.random.below(2)];
+        let cut = choose(record, 0, 2, &mut self.random)[self.random.usize(..2)];
         // Once somebody has seen what became of an operation it must stay so.
         let observed = record.marks.iter().position(|mark| mark.line == "observed" && mark.at <= cut.at);
         let expected = match observed {

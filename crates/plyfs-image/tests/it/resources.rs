@@ -13,8 +13,8 @@ use plyfs_image::{Archive, Compression, ErrorKind, Source};
 use plyfs_store::{Progress, Stage, Step, Store};
 use plyfs_testkit::oci::{self, LayerTar, Plain};
 use plyfs_testkit::process::Process;
-use plyfs_testkit::require_root;
 use plyfs_testkit::temp::TempDir;
+use plyfs_testkit::{noise, require_root};
 
 use crate::support::{Place, story};
 
@@ -28,21 +28,6 @@ const MEMORY_KIB: u64 = 64 << 10;
 const LARGE: usize = 16 << 20;
 /// How long a child may take on a machine with much else to do.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Bytes that gzip cannot compress, of their own for each seed: what comes again is out of its sight.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut word = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let once: Vec<u8> = (0..8 << 10).flat_map(|_| word().to_le_bytes()).collect();
-    let mut bytes = once.repeat(length.div_ceil(once.len()));
-    bytes.truncate(length);
-    bytes
-}
 
 /// A layer with one large file and some small ones.
 fn layer(seed: u64, length: usize) -> Vec<u8> {

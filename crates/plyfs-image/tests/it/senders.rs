@@ -13,7 +13,7 @@ use plyfs_testkit::images::many_layers;
 use plyfs_testkit::oci::{Compression, LayerTar, Plain};
 use plyfs_testkit::process::run;
 use plyfs_testkit::temp::{Mounted, TempDir};
-use plyfs_testkit::{require_root, require_tool};
+use plyfs_testkit::{noise, require_root, require_tool};
 
 use crate::support::{Place, story};
 
@@ -136,18 +136,6 @@ fn root_what_follows_an_archive_without_an_end_is_not_waited_for() {
     let error = plyfs_image::load(&place.store, Source::reader(io::repeat(0)), Progress::none());
     assert_eq!(error.expect_err("nothing is in it").kind(), ErrorKind::InvalidInput);
     place.assert_untouched();
-}
-
-/// Bytes that do not compress.
-fn noise(number: u64, length: usize) -> Vec<u8> {
-    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    std::iter::repeat_with(&mut next).take(length / 8).flatten().collect()
 }
 
 /// A disk of 48 MiB; the directory its image is in goes with it.

@@ -68,7 +68,7 @@ fn written() -> (FaultDisk, Model) {
     let disk = FaultDisk::default();
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let journal = Journal::create(shared, Options::default().log_limit(20_000)).expect("created");
-    let (mut random, mut model) = (Random(33), Model::new());
+    let (mut random, mut model) = (Random::new(33), Model::new());
     for _ in 0..170 {
         let commit = commit(&mut random);
         model::write(&journal, &commit).expect("written");
@@ -84,7 +84,12 @@ fn every_key_and_every_beginning_is_found_in_the_log_and_in_every_run() {
     for mapped in [true, false] {
         let options = Options::default().read_only(true).mapped(mapped);
         let journal = Journal::open(Arc::new(disk.clone()), options).expect("opened");
-        compare(&journal.snapshot().expect("read"), &model, &mut Random(1), if mapped { "mapped" } else { "copied" });
+        compare(
+            &journal.snapshot().expect("read"),
+            &model,
+            &mut Random::new(1),
+            if mapped { "mapped" } else { "copied" },
+        );
     }
 }
 
@@ -106,6 +111,6 @@ fn a_table_that_is_damaged_or_says_that_it_does_not_know_costs_no_answer() {
             }
         }
         let journal = Journal::open(Arc::new(FaultDisk::new(state)), Options::default()).expect("opened");
-        compare(&journal.snapshot().expect("read"), &model, &mut Random(2), &format!("sealed: {is_sealed}"));
+        compare(&journal.snapshot().expect("read"), &model, &mut Random::new(2), &format!("sealed: {is_sealed}"));
     }
 }

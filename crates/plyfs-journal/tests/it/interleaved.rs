@@ -276,7 +276,7 @@ pub(crate) fn recovers(run: &Run, must: usize, image: State, is_cut_again: bool)
     if !is_cut_again {
         return Ok(());
     }
-    let mut random = Random(must as u64);
+    let mut random = Random::new(must as u64);
     for (state, _) in fault_disk.history() {
         for odds in [0, 4, 8] {
             let image: Arc<dyn Disk> = Arc::new(FaultDisk::new(state.cut(|| random.below(8) < odds)));
@@ -297,10 +297,10 @@ fn commits(random: &mut Random, count: u64) -> Vec<Commit> {
 
 /// A history of two writers and a reader, and its order, from a seed.
 fn seeded(seed: u64) -> (History, Choice, Random) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let writers = (0..2).map(|_| commits(&mut random, 5)).collect();
     let history = History { writers, looks: 6, opens: true, faults: Faults::default() };
-    let choice = Choice::Random(Random(seed ^ 0xff), 1 + random.below(6));
+    let choice = Choice::Random(Random::new(seed ^ 0xff), 1 + random.below(6));
     (history, choice, random)
 }
 
@@ -320,7 +320,7 @@ fn every_order_of_two_commits_with_one_switch_survives_every_cut() {
     let one = |key: &str| vec![vec![(key.as_bytes().to_vec(), Some(b"v".to_vec()))]];
     let history = History { writers: vec![one("a"), one("b")], ..History::default() };
     let (mut orders, mut tried) = (0, Tried::new());
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     for first in 1.. {
         let run = run(&history, Choice::At(vec![first]), Vec::new()).unwrap_or_else(|what| panic!("{first}: {what}"));
         survives(&run, &mut random, &mut tried).unwrap_or_else(|what| panic!("{first}: {what}"));
@@ -394,7 +394,7 @@ fn unmarked(failing_sync: u32, choice: &Choice, lie: Option<Lie>) -> Result<u64,
     let faults = Faults { failing_sync: Some(failing_sync), kills: true, lie, ..Faults::default() };
     let history = History { writers: vec![vec![one("a"), one("b")], vec![one("c")]], faults, ..History::default() };
     let run = run(&history, choice.clone(), Vec::new())?;
-    survives(&run, &mut Random(1), &mut Tried::new())
+    survives(&run, &mut Random::new(1), &mut Tried::new())
 }
 
 #[test]
@@ -425,7 +425,7 @@ fn commits_that_overlap_start_no_generation_and_need_no_sync_but_their_own() {
     assert_eq!(alone, 3, "one sync a commit");
     for seed in 0..20 {
         let history = History { writers: vec![commits[..1].to_vec(), commits[..2].to_vec()], ..History::default() };
-        let order = Choice::Random(Random(seed), 2);
+        let order = Choice::Random(Random::new(seed), 2);
         let both = run(&history, order, Vec::new()).expect("survived").syncs;
         // One more each, when a process finds commits in doubt as it opens the journal.
         assert!((2..=5).contains(&both), "{both} syncs for three commits");

@@ -44,7 +44,7 @@ fn hash(of: impl Hash) -> u64 {
 
 /// Cuts at every state in every way, recovers, and commits.
 fn survives(run: &Run, tried: &mut Tried) -> Result<(), String> {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     for (step, (state, must)) in run.states.iter().enumerate() {
         if !tried.states.insert(hash((state, must))) {
             continue;

@@ -47,21 +47,17 @@ pub(crate) fn read(disk: &Arc<dyn Disk>, options: Options) -> Result<Model> {
     contents(&Journal::open(Arc::clone(disk), options)?.snapshot()?)
 }
 
-/// A pseudo-random sequence (SplitMix64), so that a failure comes back.
+/// A random sequence that its seed repeats, so that a failure comes back.
 #[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
+pub(crate) struct Random(fastrand::Rng);
 
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(fastrand::Rng::with_seed(seed))
     }
 
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.0.u64(..bound)
     }
 
     /// A commit of one to four changes to sixteen keys, some of several blocks.

@@ -112,7 +112,7 @@ fn survives(
     models: &[Model],
     allowed: impl Fn(usize) -> std::ops::RangeInclusive<usize>,
 ) -> Result<u64, String> {
-    let mut random = Random(history.len() as u64);
+    let mut random = Random::new(history.len() as u64);
     let mut cuts = 0;
     for (step, (state, acknowledged)) in history.iter().enumerate() {
         let possible = allowed(*acknowledged).filter_map(|count| models.get(count)).collect::<Vec<_>>();
@@ -142,7 +142,7 @@ fn durable(acknowledged: usize) -> std::ops::RangeInclusive<usize> {
 }
 
 fn commits(seed: u64, count: usize) -> Vec<Commit> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     (0..count).map(|_| random.commit()).collect()
 }
 
@@ -162,7 +162,7 @@ fn a_cut_during_creation_leaves_an_empty_journal_or_none() {
     let disk = FaultDisk::default();
     disk.record();
     Journal::create(Arc::new(disk.clone()), options()).expect("created");
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     for (state, _) in disk.history() {
         let judge = |image| {
             let disk: Arc<dyn Disk> = Arc::new(FaultDisk::new(image));
@@ -182,7 +182,7 @@ fn a_cut_during_creation_leaves_an_empty_journal_or_none() {
 fn a_cut_during_recovery_from_a_cut_loses_nothing_either() {
     let first = commits(77, 7);
     let all = models(&Model::new(), &first);
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     for (state, acknowledged) in run(&created(), &first, options()).into_iter().step_by(3) {
         let disk = FaultDisk::new(state.cut(|| random.below(2) == 0));
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());

@@ -12,7 +12,7 @@ use plyfs_store::{
 use plyfs_testkit::oci::LayerTar;
 use plyfs_testkit::process::run;
 use plyfs_testkit::temp::{Mounted, TempDir};
-use plyfs_testkit::{require_root, require_tool};
+use plyfs_testkit::{noise, require_root, require_tool};
 
 use crate::names;
 
@@ -71,18 +71,6 @@ impl Disk {
     fn store(&self) -> PathBuf {
         self.mounted.path().join("store")
     }
-}
-
-/// Bytes that do not compress, the same for the same number.
-fn noise(number: u64, length: usize) -> Vec<u8> {
-    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.flatten().take(length).collect()
 }
 
 /// The archive of one load: a few mebibytes in one file, or hundreds of empty files.

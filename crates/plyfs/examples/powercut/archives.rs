@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use plyfs_testkit::noise;
 use plyfs_testkit::oci::{Compression, EntryType, LayerTar, Plain};
 
 /// Images that each worker has to itself; their lower layers are everybody's.
@@ -113,35 +114,4 @@ fn top(worker: usize, n: usize) -> Vec<u8> {
         .whiteout("data", "size-1")
         .symlink("top/link", "../data/size-4096")
         .finish()
-}
-
-/// Bytes that no two seeds share.
-pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut random = Random(seed);
-    let words = std::iter::repeat_with(move || random.next().to_le_bytes());
-    words.flatten().take(length).collect()
-}
-
-/// Splitmix64: the same numbers each time.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `limit`.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).expect("it is below a usize")
-    }
-
-    /// One of `all`; none of an empty list.
-    pub(crate) fn one_of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
-        if all.is_empty() { None } else { all.get(self.below(all.len())) }
-    }
 }

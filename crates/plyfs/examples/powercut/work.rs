@@ -9,10 +9,11 @@ use plyfs::{
     CommitOptions, ContainerOptions, Durability, ErrorKind, MountOptions, Progress, PruneOptions, Removal, Source,
     Store,
 };
+use plyfs_testkit::noise;
 use plyfs_testkit::oci::sha256;
 
 use crate::Result;
-use crate::archives::{self, Packed, Random, noise};
+use crate::archives::{self, Packed};
 use crate::containers::{self, Files, Live};
 use crate::marks::{Effects, Marks, Promise};
 
@@ -58,7 +59,7 @@ struct Kept {
 pub(crate) struct Worker {
     store: Store,
     marks: Marks,
-    random: Random,
+    random: fastrand::Rng,
     who: usize,
     archives: Vec<Packed>,
     /// What images are called.
@@ -72,7 +73,7 @@ impl Worker {
         Ok(Self {
             store: store.clone(),
             marks: Marks::open(marks, format!("w{who}"))?,
-            random: Random(seed.wrapping_mul(31).wrapping_add(who as u64)),
+            random: fastrand::Rng::with_seed(seed.wrapping_mul(31).wrapping_add(who as u64)),
             who,
             archives: archives::of(archives, who),
             tags: BTreeMap::new(),
@@ -84,7 +85,7 @@ impl Worker {
 
     /// One operation, whichever is possible and the dice say.
     fn step(&mut self) -> Result<()> {
-        match self.random.below(24) {
+        match self.random.usize(..24) {
             0..3 => self.load(),
             3..7 => self.create(0),
             // Labels of this size fill the journal's log, so that a new generation is begun.
@@ -115,7 +116,7 @@ impl Worker {
     }
 
     fn load(&mut self) -> Result<()> {
-        let packed = self.random.one_of(&self.archives).cloned().ok_or("no archives")?;
+        let packed = self.random.choice(&self.archives).cloned().ok_or("no archives")?;
         let effects = Effects::from([(format!("tag:{}", packed.name), packed.id.clone())]);
         let loaded = self.act(Promise::Whole, effects, |store| {
             // Every other image with the blobs it came as.
@@ -151,13 +152,13 @@ impl Worker {
         let Some((name, mut live)) = self.any_container() else { return self.create(0) };
         let container = self.store.container(&name)?;
         let mount = container.mount(&MountOptions::new())?;
-        for _ in 0..1 + self.random.below(3) {
-            let path = match self.random.below(5) {
+        for _ in 0..1 + self.random.usize(..3) {
+            let path = match self.random.usize(..5) {
                 0 => archives::EDITED.to_owned(),
                 n => containers::written(n),
             };
-            let size = [0, 1, 700, 4096, 5000, 60_000][self.random.below(6)];
-            let content = noise(self.random.next(), size);
+            let size = [0, 1, 700, 4096, 5000, 60_000][self.random.usize(..6)];
+            let content = noise(self.random.u64(..), size);
             let effects = Effects::from([(live.key(&path), sha256(&content))]);
             self.act(Promise::Loose, effects, |_| {
                 containers::write(mount.path(), &path, &content).map_err(Failure::Else)?;
@@ -206,7 +207,7 @@ impl Worker {
     fn tag(&mut self) -> Result<()> {
         let Some((tag, kept)) = self.any_tag() else { return self.load() };
         // Few names, so that one is moved from image to image too.
-        let next = format!("localhost/w{}/moved{}:1", self.who, self.random.below(2));
+        let next = format!("localhost/w{}/moved{}:1", self.who, self.random.usize(..2));
         let tagged = self.act(Promise::Whole, Effects::from([(format!("tag:{next}"), kept.id.clone())]), |store| {
             store.tag(&store.image(&tag)?, &next.parse()?)?;
             Ok(Effects::new())
@@ -276,12 +277,12 @@ impl Worker {
 
     fn any_tag(&mut self) -> Option<(String, Kept)> {
         let tags: Vec<_> = self.tags.clone().into_iter().collect();
-        self.random.one_of(&tags).cloned()
+        self.random.choice(&tags).cloned()
     }
 
     fn any_container(&mut self) -> Option<(String, Live)> {
         let containers: Vec<_> = self.containers.clone().into_iter().collect();
-        self.random.one_of(&containers).cloned()
+        self.random.choice(&containers).cloned()
     }
 
     /// Does one thing between its marks; `None` when it was refused because of what others do.

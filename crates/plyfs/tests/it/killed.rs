@@ -13,20 +13,6 @@ use crate::twice::loader;
 
 const MOMENTS: u32 = 50;
 
-/// A fixed sequence of numbers that look random (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    /// The next number from 0 up to 1.
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        f64::from(u32::try_from((x ^ (x >> 31)) >> 32).expect("32 bits are left")) / 4_294_967_296.0
-    }
-}
-
 #[test]
 fn root_a_load_killed_at_any_of_50_moments_leaves_the_image_whole_or_absent_and_nothing_behind() {
     require_root!();
@@ -46,7 +32,7 @@ fn root_a_load_killed_at_any_of_50_moments_leaves_the_image_whole_or_absent_and_
         started.elapsed()
     });
 
-    let mut dice = Dice(3);
+    let mut dice = fastrand::Rng::with_seed(3);
     let (mut interrupted, mut staged, mut present) = (0, 0, 0);
     for moment in 0.. {
         if interrupted == MOMENTS {
@@ -55,7 +41,7 @@ fn root_a_load_killed_at_any_of_50_moments_leaves_the_image_whole_or_absent_and_
         assert!(moment < 4 * MOMENTS, "only {interrupted} of {moment} kills came in time");
         let which = moment as usize % archives.len();
         let process = Process::spawn(&mut loader(scratch.store.path(), &archives[which]));
-        let wait = whole[which].mul_f64(dice.next());
+        let wait = whole[which].mul_f64(dice.f64());
         std::thread::sleep(wait);
         let killed = was_killed(process.kill().status);
         interrupted += u32::from(killed);
@@ -96,12 +82,12 @@ fn root_a_process_that_is_killed_does_not_disturb_another_that_loads_the_same() 
     let _turn = turn();
     let alone = Scratch::new();
     let expected = alone.load(small().oci_archive());
-    let mut dice = Dice(5);
+    let mut dice = fastrand::Rng::with_seed(5);
     for round in 0..10 {
         let scratch = Scratch::new();
         let start = || Process::spawn(&mut loader(scratch.store.path(), &small().oci_archive()));
         let (doomed, other) = (start(), start());
-        std::thread::sleep(Duration::from_millis(300).mul_f64(dice.next()));
+        std::thread::sleep(Duration::from_millis(300).mul_f64(dice.f64()));
         let _ = doomed.kill();
         let ran = other.wait_within(Duration::from_secs(60));
         assert!(ran.status.success(), "round {round}: {}", ran.text());
