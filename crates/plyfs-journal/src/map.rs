@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use memmap2::{Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
 use rustix::io::Errno;
@@ -88,14 +88,15 @@ impl Live {
     /// How many bytes it shows.
     pub const LEN: usize = 64;
 
-    const WORDS: usize = Self::LEN / size_of::<u64>();
+    // No wider: to load a wider number atomically some processors write, and the map is for reading alone.
+    const WORDS: usize = Self::LEN / size_of::<usize>();
 
     /// The bytes as they are now. While somebody writes, some may be new and the others not yet: a checksum has to tell.
     ///
     /// What the writer had written elsewhere before it wrote here is there for who reads it afterwards.
     #[must_use]
     pub fn load(&self) -> [u8; Self::LEN] {
-        let words = self.0.as_ptr().cast::<[AtomicU64; Self::WORDS]>();
+        let words = self.0.as_ptr().cast::<[AtomicUsize; Self::WORDS]>();
         // SAFETY: `live_file` has made the mapping at least 64 bytes long; it begins at a page, so it is aligned; and it is
         // there as long as `self`. Nobody in this process writes through it, and what others write through their
         // descriptors meets atomic loads. The gap: a file that a foreign program truncates and a medium that fails

@@ -118,8 +118,10 @@ impl Operation {
     pub fn keep_blob(&mut self, layer: LayerId, digest: Digest) -> Result<()> {
         let stat = fs::stat_at(self.dir(), layout::staged_blob(&digest.hex()));
         let stat = stat.map_err(|e| self.failed(&format!("blob {digest}"), e))?;
-        let number = |value: i64| u64::try_from(value).unwrap_or(0);
-        let usage = Usage { apparent: number(stat.st_size), allocated: number(stat.st_blocks) * 512, inodes: 1 };
+        let apparent = u64::try_from(stat.st_size).unwrap_or(0);
+        // Signed on some architectures alone.
+        let allocated = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+        let usage = Usage { apparent, allocated, inodes: 1 };
         self.blobs.insert(digest);
         self.kept.push((layer, KeptBlob { digest, usage }));
         Ok(())

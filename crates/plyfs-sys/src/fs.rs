@@ -212,17 +212,13 @@ pub fn chmod_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Result<(
 /// Calls `fchmodat2(2)` with `AT_SYMLINK_NOFOLLOW`; neither std, nix nor rustix has it.
 #[allow(unsafe_code)]
 fn fchmodat2(dir: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> rustix::io::Result<()> {
+    /// One number on every architecture but MIPS, which has no call of this number. libc knows it on some alone.
+    const FCHMODAT2: libc::c_long = 452;
     let name = CString::new(name.as_bytes()).map_err(|_| Errno::INVAL)?;
     // SAFETY: `dir` is open for the call's duration, `name` is NUL-terminated and outlives it, and the kernel
     // writes to neither.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_fchmodat2,
-            dir.as_raw_fd(),
-            name.as_ptr(),
-            mode.as_raw_mode(),
-            libc::AT_SYMLINK_NOFOLLOW,
-        )
+        libc::syscall(FCHMODAT2, dir.as_raw_fd(), name.as_ptr(), mode.as_raw_mode(), libc::AT_SYMLINK_NOFOLLOW)
     };
     if result == 0 {
         return Ok(());

@@ -22,13 +22,14 @@ impl Links {
     ///
     /// Inodes are compared with their device. Whiteouts must not be asked about: the kernel links all of a mount
     /// to one inode (rule 16).
+    #[allow(clippy::useless_conversion, reason = "the width differs between architectures")]
     pub(super) fn earlier(&mut self, stat: &Stat, name: &[u8]) -> Option<Vec<u8>> {
         if stat.st_nlink < 2 {
             return None;
         }
         let inode = (stat.st_dev, stat.st_ino);
         let Some(first) = self.first.get_mut(&inode) else {
-            let left = stat.st_nlink - 1;
+            let left = u64::from(stat.st_nlink) - 1;
             self.first.insert(inode, First { name: name.to_vec(), left });
             return None;
         };
