@@ -1,7 +1,7 @@
 //! Measures a journal in a directory of its own: `figures DIRECTORY [ENTRIES]`.
 //!
 //! Durable commits of one thread and of eight; then ENTRIES small entries, as a store of a hundred thousand layers
-//! has, with the longest commit while they come, opening, look-ups and a scan.
+//! has, with the longest commit while they come, opening, look-ups, a scan, and what merging all of it takes.
 #![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
@@ -120,7 +120,21 @@ fn large(open: &impl Fn(bool) -> Any<Journal>, entries: u64) -> Any<()> {
     println!("scan of {count}: {:.1?}", start.elapsed());
     let one = |n| snapshot.scan(&key(n % entries)[..20]).next().transpose().map(drop);
     println!("scan of one: {:.2?}", best(10_000, one)?);
+    drop(snapshot);
+    // From here on the peak is that of what follows.
+    std::fs::write("/proc/self/clear_refs", "5")?;
+    let (before, start) = (memory("VmRSS:")?, Instant::now());
+    journal.rewrite_runs()?;
+    let (took, more) = (start.elapsed(), memory("VmHWM:")? - before);
+    println!("all runs written anew as one in {took:.1?}, {} bytes of memory an entry", more * 1024 / entries);
     Ok(())
+}
+
+/// So many KiB, as proc(5) has it in `status`.
+fn memory(field: &str) -> Any<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("no such field")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// What one call takes in the best of many rounds: the machine does other things as well.

@@ -83,9 +83,10 @@ pub(super) fn filled<const LENGTH: usize>(key: &[u8]) -> [u8; LENGTH] {
     bytes
 }
 
-/// An index as it grows.
+/// An index as it grows: its pages as they will be written, and the blocks of the last one.
 #[derive(Default)]
 pub(super) struct Index {
+    pages: Vec<[u8; INDEX_PAGE]>,
     blocks: Vec<Block>,
 }
 
@@ -107,6 +108,10 @@ impl Block {
 impl Index {
     /// Adds a data block that begins with `key`.
     pub(super) fn push(&mut self, offset: u64, block: &[u8], key: &[u8]) {
+        if self.blocks.len() == INDEX_ENTRIES {
+            self.pages.push(page(&self.blocks));
+            self.blocks.clear();
+        }
         let length = u32::try_from(block.len()).expect("a block is one bounded entry beyond 1024 bytes at most");
         let known = key.len().min(INDEX_HEAD + INDEX_PREFIX);
         self.blocks.push(Block { offset, length, checksum: crc32fast::hash(block), key: filled(key), known });
@@ -114,11 +119,12 @@ impl Index {
 
     /// The number of data blocks.
     pub(super) fn blocks(&self) -> u64 {
-        wide(self.blocks.len())
+        wide(self.pages.len() * INDEX_ENTRIES + self.blocks.len())
     }
 
     pub(super) fn pages(&self) -> impl Iterator<Item = [u8; INDEX_PAGE]> {
-        self.blocks.chunks(INDEX_ENTRIES).map(page)
+        let last = (!self.blocks.is_empty()).then(|| page(&self.blocks));
+        self.pages.iter().copied().chain(last)
     }
 }
 

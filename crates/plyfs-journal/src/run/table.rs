@@ -6,7 +6,7 @@
 //! its keys are searched in order. So what the table says not to be there is not, and the rest is compared.
 
 use crate::fingerprint::{Fingerprint, GROUP};
-use crate::layout::{INDEX_PAGE, TABLE_BUCKET, TABLE_BUCKETS, u32_at};
+use crate::layout::{ENTRY_HEADER, INDEX_PAGE, RUN_BLOCK, TABLE_BUCKET, TABLE_BUCKETS, u32_at, wide};
 
 const SLOTS: usize = TABLE_BUCKET / size_of::<u32>();
 
@@ -18,6 +18,9 @@ const TOO_MANY: u32 = u32::MAX;
 
 /// Runs of more blocks have no table: what would be left of the fingerprint tells too little.
 const MOST_BLOCKS: usize = 1 << 24;
+
+// A key and its group for each entry of a block that is closed as soon as it can be: what `Table::blocks` counts.
+const _: () = assert!(2 * (RUN_BLOCK / ENTRY_HEADER + 1) <= u16::MAX as usize);
 
 /// How the slots of a run's table are to be read.
 #[derive(Clone, Copy, Debug)]
@@ -36,9 +39,9 @@ impl Layout {
     /// The page of a fingerprint's bucket, and where in it the bucket begins.
     #[inline]
     pub(super) fn place(self, Fingerprint(number): Fingerprint) -> (usize, usize) {
-        let buckets = self.pages * TABLE_BUCKETS;
+        let buckets = wide(self.pages * TABLE_BUCKETS);
         // The upper half of the number as a fraction of all buckets.
-        let bucket = ((number >> 32) as usize * buckets) >> 32;
+        let bucket = (((number >> 32) * buckets) >> 32) as usize;
         (bucket / TABLE_BUCKETS, bucket % TABLE_BUCKETS * TABLE_BUCKET)
     }
 
@@ -99,13 +102,15 @@ impl Iterator for Candidates<'_> {
     }
 }
 
-/// A table as it grows.
+/// A table as it grows: eight bytes of memory for each key and group, and nearly as much again while pages are made of it.
 #[derive(Default)]
 pub(super) struct Table {
     /// The fingerprint of each key and group, in the order of their keys.
     fingerprints: Vec<Fingerprint>,
-    /// How many of them there were at the end of each block.
-    ends: Vec<usize>,
+    /// How many of them each block has.
+    blocks: Vec<u16>,
+    /// How many of them are in the block that is being filled.
+    open: u16,
     group: Vec<u8>,
 }
 
@@ -117,22 +122,27 @@ impl Table {
         {
             self.group.clear();
             self.group.extend(group);
-            self.fingerprints.push(Fingerprint::of(group));
+            self.add(Fingerprint::of(group));
         }
         // A key that is its group is there by now: it is the least of it.
         if key.len() != GROUP {
-            self.fingerprints.push(Fingerprint::of(key));
+            self.add(Fingerprint::of(key));
         }
+    }
+
+    fn add(&mut self, fingerprint: Fingerprint) {
+        self.fingerprints.push(fingerprint);
+        self.open += 1;
     }
 
     /// Begins the next block.
     pub(super) fn end_block(&mut self) {
-        self.ends.push(self.fingerprints.len());
+        self.blocks.push(std::mem::take(&mut self.open));
     }
 
     pub(super) fn pages(&self) -> impl Iterator<Item = [u8; INDEX_PAGE]> {
         let pages = self.fingerprints.len().div_ceil(FILL * TABLE_BUCKETS);
-        let layout = Layout::new(pages, self.ends.len());
+        let layout = Layout::new(pages, self.blocks.len());
         let slots = layout.map_or_else(Vec::new, |layout| self.slots(layout));
         (0..slots.len() / SLOTS / TABLE_BUCKETS).map(move |number| {
             let mut page = [0; INDEX_PAGE];
@@ -146,20 +156,19 @@ impl Table {
 
     fn slots(&self, layout: Layout) -> Vec<u32> {
         let mut slots = vec![0; layout.pages * TABLE_BUCKETS * SLOTS];
-        let mut block = 0;
-        for (at, fingerprint) in self.fingerprints.iter().enumerate() {
-            while at >= self.ends[block] {
-                block += 1;
-            }
-            let (page, start) = layout.place(*fingerprint);
-            let bucket = &mut slots[page * TABLE_BUCKETS * SLOTS + start / size_of::<u32>()..][..SLOTS];
-            let slot = layout.tag(*fingerprint) | u32::try_from(block + 1).expect("bounded by the layout");
-            if bucket[0] == TOO_MANY || bucket.contains(&slot) {
-                continue;
-            }
-            match bucket.iter_mut().find(|slot| **slot == 0) {
-                Some(free) => *free = slot,
-                None => bucket[0] = TOO_MANY,
+        let mut fingerprints = self.fingerprints.iter();
+        for (block, count) in (1_u32..).zip(&self.blocks) {
+            for fingerprint in fingerprints.by_ref().take(usize::from(*count)) {
+                let (page, start) = layout.place(*fingerprint);
+                let bucket = &mut slots[page * TABLE_BUCKETS * SLOTS + start / size_of::<u32>()..][..SLOTS];
+                let slot = layout.tag(*fingerprint) | block;
+                if bucket[0] == TOO_MANY || bucket.contains(&slot) {
+                    continue;
+                }
+                match bucket.iter_mut().find(|slot| **slot == 0) {
+                    Some(free) => *free = slot,
+                    None => bucket[0] = TOO_MANY,
+                }
             }
         }
         slots
