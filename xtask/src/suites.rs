@@ -10,6 +10,7 @@ mod python;
 mod rust;
 mod stage;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -126,6 +127,9 @@ impl Session {
     fn settle(&self, command: &mut Command) {
         command.env("INSTA_UPDATE", "no").env("RUST_BACKTRACE", "1").env("PROPTEST_CASES", PROPERTY_CASES);
         command.env_remove("INSTA_FORCE_PASS").env_remove("PLYFS_ROOT");
+        if let Some(path) = with_go() {
+            command.env("PATH", path);
+        }
         // One interpreter for all builds of the extension module: a change of it compiles pyo3 anew.
         command.env("PYO3_PYTHON", tree::venv().join("bin/python"));
     }
@@ -181,6 +185,14 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Where programs are looked for when Go was put beside the build.
+fn with_go() -> Option<OsString> {
+    let bin = tree::go().join("bin");
+    let path = std::env::var_os("PATH")?;
+    let all = std::iter::once(bin.clone()).chain(std::env::split_paths(&path));
+    bin.is_dir().then(|| std::env::join_paths(all).ok()).flatten()
 }
 
 #[cfg(test)]

@@ -30,6 +30,11 @@ pub(crate) fn venv() -> PathBuf {
     target().join("venv")
 }
 
+/// Go as PyPI brings it, where the machine has none that is new enough.
+pub(crate) fn go() -> PathBuf {
+    target().join("go/go")
+}
+
 /// The committed C header.
 pub(crate) fn header() -> PathBuf {
     root().join("include/plyfs.h")
