@@ -70,6 +70,7 @@
 #define PLYFS_FILE_STAT_INIT { sizeof(plyfs_file_stat), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define PLYFS_HISTORY_ENTRY_INIT \
     { sizeof(plyfs_history_entry), NULL, NULL, NULL, NULL, NULL, PLYFS_USAGE_INIT }
+#define PLYFS_EXPORT_OPTIONS_INIT { sizeof(plyfs_export_options), 0, 0 }
 #define PLYFS_EXPORTED_INIT { sizeof(plyfs_exported), 0, { 0 } }
 #define PLYFS_PRUNED_INIT { sizeof(plyfs_pruned), 0, 0, 0, PLYFS_USAGE_INIT }
 #define PLYFS_USAGE_INIT { 0, 0, 0 }
@@ -212,6 +213,12 @@
 
 /// A lower layer shows it and the container does not; the letter D.
 #define PLYFS_CHANGE_DELETED 68
+
+/// Write times later than `clamp_mtime` as that, as SOURCE_DATE_EPOCH asks for.
+#define PLYFS_EXPORT_CLAMP_MTIME 1
+
+/// Write the bytes that containerd's differ does, instead of this project's style; every reader of layers understands both.
+#define PLYFS_EXPORT_CONTAINERD 2
 
 /// Let the image state the time `created`, so that the same changes give the same image.
 #define PLYFS_COMMIT_CREATED 1
@@ -519,6 +526,16 @@ typedef struct plyfs_change {
     /// PLYFS_CHANGE_*, the letter that `docker diff` prints; a later version may know more.
     int32_t kind;
 } plyfs_change;
+
+/// How to export; begin with PLYFS_EXPORT_OPTIONS_INIT.
+typedef struct plyfs_export_options {
+    /// sizeof(plyfs_export_options), set by the caller.
+    size_t size;
+    /// PLYFS_EXPORT_*.
+    uint64_t flags;
+    /// With PLYFS_EXPORT_CLAMP_MTIME, the latest time of a file, in seconds since the epoch.
+    int64_t clamp_mtime;
+} plyfs_export_options;
 
 /// What is said of an image that a container becomes; begin with PLYFS_COMMIT_OPTIONS_INIT.
 typedef struct plyfs_commit_options {
@@ -945,6 +962,17 @@ const char *plyfs_layer_link(const struct plyfs_layer *layer);
 /// The directory of a layer's own tree, in which nothing may be changed; NULL for NULL.
 const char *plyfs_layer_path(const struct plyfs_layer *layer);
 
+/// The digest of the compressed form at `index` that a layer came in and that was kept, sorted; NULL after the last.
+const char *plyfs_layer_blob(const struct plyfs_layer *layer,
+                             size_t index);
+
+/// Writes the compressed form at `index` to a descriptor. PLYFS_ERR_NOT_FOUND behind the last, PLYFS_ERR_CORRUPT when it has
+/// other bytes than its digest says; what was written until then is to be dropped.
+int32_t plyfs_layer_blob_fd(const struct plyfs_layer *layer,
+                            size_t index,
+                            int32_t fd,
+                            struct plyfs_error **err);
+
 /// How many layers the chain of a layer has, itself counted; 0 for NULL.
 uint64_t plyfs_layer_depth(const struct plyfs_layer *layer);
 
@@ -1175,6 +1203,15 @@ int32_t plyfs_container_export_fd(const struct plyfs_container *container,
                                   void *user,
                                   struct plyfs_exported *exported,
                                   struct plyfs_error **err);
+
+/// Writes what a container changed to a descriptor with options, which may be NULL.
+int32_t plyfs_container_export_fd_with(const struct plyfs_container *container,
+                                       int32_t fd,
+                                       const struct plyfs_export_options *options,
+                                       plyfs_progress progress,
+                                       void *user,
+                                       struct plyfs_exported *exported,
+                                       struct plyfs_error **err);
 
 /// Makes an image of a container's image and what the container changed; `options` may be NULL. Durable on return. The
 /// container stays as it is. PLYFS_ERR_CONFLICT when a file changes while it is read.

@@ -261,15 +261,34 @@ func (c *Container) Changes() iter.Seq2[Change, error] {
 	}
 }
 
+// ExportOptions say what a changeset looks like.
+type ExportOptions struct {
+	// ClampMtime is written for later times, unless it is zero.
+	ClampMtime time.Time
+	// Containerd writes the bytes that containerd's differ does; every reader of layers understands both styles.
+	Containerd bool
+}
+
 // Export writes what it changed as an OCI changeset, an uncompressed tar; the same changes give the same bytes. [ErrConflict] when
 // a file changes while it is read.
 func (c *Container) Export(ctx context.Context, w io.Writer) (Exported, error) {
+	return c.ExportWith(ctx, w, ExportOptions{})
+}
+
+// ExportWith does as [Container.Export], as the options say.
+func (c *Container) ExportWith(ctx context.Context, w io.Writer, options ExportOptions) (Exported, error) {
+	how := C.plyfs_export_options{
+		size: C.sizeof_plyfs_export_options,
+		flags: flag(!options.ClampMtime.IsZero(), C.PLYFS_EXPORT_CLAMP_MTIME) |
+			flag(options.Containerd, C.PLYFS_EXPORT_CONTAINERD),
+		clamp_mtime: C.int64_t(options.ClampMtime.Unix()),
+	}
 	exported := C.plyfs_exported{size: C.sizeof_plyfs_exported}
 	err := watched(ctx, func(watch *watch) error {
 		progress, user := watch.step()
 		return watch.writing(w, func(fd int) error {
 			return c.use(func(container *C.plyfs_container, err **C.plyfs_error) C.int32_t {
-				return C.plyfs_container_export_fd(container, C.int32_t(fd), progress, user, &exported, err)
+				return C.plyfs_container_export_fd_with(container, C.int32_t(fd), &how, progress, user, &exported, err)
 			})
 		})
 	})

@@ -6,6 +6,8 @@ import "C"
 import (
 	"context"
 	"io"
+	"slices"
+	"syscall"
 	"time"
 	"unsafe"
 )
@@ -19,6 +21,8 @@ type Layer struct {
 	Parent string
 	// DiffID is the digest of the uncompressed archive it came from, ChainID that of its content and all below it.
 	DiffID, ChainID string
+	// Blobs are the digests of the compressed forms it came in and that were kept, sorted.
+	Blobs []string
 	// Link is the id of its short link in overlay2/l.
 	Link string
 	// Path is its own tree, in which nothing may be changed.
@@ -46,6 +50,7 @@ func newLayer(handle *handle[*C.plyfs_layer], native *C.plyfs_layer) *Layer {
 		Parent:      C.GoString(C.plyfs_layer_parent(native)),
 		DiffID:      C.GoString(C.plyfs_layer_diff_id(native)),
 		ChainID:     C.GoString(C.plyfs_layer_chain_id(native)),
+		Blobs:       texts(func(i C.size_t) *C.char { return C.plyfs_layer_blob(native, i) }),
 		Link:        C.GoString(C.plyfs_layer_link(native)),
 		Path:        C.GoString(C.plyfs_layer_path(native)),
 		Depth:       uint64(C.plyfs_layer_depth(native)),
@@ -96,6 +101,24 @@ func (l *Layer) WriteArchive(ctx context.Context, w io.Writer) (Exported, error)
 		})
 	})
 	return exportedOf(&exported), err
+}
+
+// WriteBlob writes the compressed form of the digest, one of Blobs; [ErrCorrupt] when it has other bytes, and what was written
+// until then is to be dropped.
+func (l *Layer) WriteBlob(ctx context.Context, w io.Writer, digest string) error {
+	index := slices.Index(l.Blobs, digest)
+	if index < 0 {
+		return &Error{Kind: ErrNotFound, Errno: syscall.ENOENT, Message: "layer " + l.ID + " has no blob " + quoted(digest)}
+	}
+	return watched(ctx, func(watch *watch) error {
+		return watch.writing(w, func(fd int) error {
+			return l.handle.use(func(layer *C.plyfs_layer) error {
+				return call(func(err **C.plyfs_error) C.int32_t {
+					return C.plyfs_layer_blob_fd(layer, C.size_t(index), C.int32_t(fd), err)
+				})
+			})
+		})
+	})
 }
 
 // Mount makes it and all below it visible at an existing directory, read-only. It cannot be removed while the mount lives.

@@ -3,6 +3,7 @@ package plyfs_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,6 +50,12 @@ func TestAContainerLivesFromItsImageToTheOneMadeOfIt(t *testing.T) {
 	exported, err := container.Export(ctx, &changeset)
 	must(t, err)
 	same(t, exported, plyfs.Exported{Bytes: uint64(changeset.Len()), DiffID: digest(changeset.Bytes())})
+
+	clamped, err := container.ExportWith(ctx, io.Discard, plyfs.ExportOptions{ClampMtime: time.Unix(1, 0), Containerd: true})
+	must(t, err)
+	if clamped.DiffID == exported.DiffID {
+		t.Fatal("the options do nothing")
+	}
 
 	then := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	next, err := container.Commit(ctx, plyfs.CommitOptions{
@@ -101,8 +108,16 @@ func TestAFileIsReadAndWrittenWhereItLies(t *testing.T) {
 	same(t, again[0].ID, images[0].ID)
 	layout := filepath.Join(g.dir, "layout")
 	must(t, g.SaveLayout(ctx, layout, plyfs.SaveOptions{}, images...))
-	_, err = g.LoadPath(ctx, layout, plyfs.LoadOptions{KeepBlobs: true})
+	again, err = g.LoadPath(ctx, layout, plyfs.LoadOptions{KeepBlobs: true})
 	must(t, err)
+	layers, err := again[0].Layers()
+	must(t, err)
+	for _, layer := range layers {
+		var blob bytes.Buffer
+		must(t, layer.WriteBlob(ctx, &blob, layer.Blobs[0]))
+		same(t, digest(blob.Bytes()), layer.Blobs[0])
+		is(t, layer.WriteBlob(ctx, &blob, layer.DiffID), plyfs.ErrNotFound)
+	}
 	is(t, g.Save(ctx, out, plyfs.SaveOptions{}), plyfs.ErrInvalidInput)
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     Facade(plyfs::Error),
     /// A file object of the caller failed; its exception is kept aside, see [`crate::watch::Raised`].
     File(io::Error),
+    /// A reader of the facade's failed; its error is inside.
+    Reader(io::Error),
 }
 
 /// A result of facade work.
@@ -25,11 +27,20 @@ impl<E: Into<plyfs::Error>> From<E> for Failure {
 }
 
 impl Failure {
+    /// A failed copy of what the facade reads: by its own doing, or by a file object.
+    pub(crate) fn reading(error: io::Error) -> Self {
+        if plyfs::kind_of(&error).is_none() {
+            return Self::File(error);
+        }
+        Self::Reader(error)
+    }
+
     /// The exception that stands for it.
     pub(crate) fn into_exception(self, py: Python<'_>) -> PyErr {
         match self {
             Self::Facade(error) => exception(py, &error),
             Self::File(error) => error.into(),
+            Self::Reader(error) => reader_failed(py, &error),
         }
     }
 }
@@ -44,6 +55,15 @@ fn exception(py: Python<'_>, error: &plyfs::Error) -> PyErr {
     let make = || {
         let of_kind = py.import("plyfs._errors")?.getattr("of_kind")?;
         of_kind.call1((error.kind().name(), errno(error), plyfs::report(error)))
+    };
+    make().map_or_else(|raised| raised, PyErr::from_value)
+}
+
+fn reader_failed(py: Python<'_>, error: &io::Error) -> PyErr {
+    let kind = plyfs::kind_of(error).unwrap_or(ErrorKind::Io);
+    let make = || {
+        let of_kind = py.import("plyfs._errors")?.getattr("of_kind")?;
+        of_kind.call1((kind.name(), kind.errno().raw_os_error(), plyfs::report(error)))
     };
     make().map_or_else(|raised| raised, PyErr::from_value)
 }

@@ -50,7 +50,7 @@ impl Input {
 }
 
 /// A reader of an object with a method `read`.
-pub(crate) fn reader(file: Py<PyAny>, raised: &Raised) -> impl Read + Send + '_ {
+fn reader(file: Py<PyAny>, raised: &Raised) -> impl Read + Send + '_ {
     Reader { file, raised, chunk: None, at: 0 }
 }
 

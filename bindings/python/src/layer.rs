@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::error::{Outcome, detached};
+use crate::error::{Failure, Outcome, detached};
 use crate::file::writing;
 use crate::mount::Mount;
 use crate::values::{self, Exported, Usage};
@@ -96,6 +97,25 @@ impl Layer {
     fn write_archive(&self, py: Python<'_>, file: Py<PyAny>) -> PyResult<Exported> {
         watched(py, None, |raised, _| -> Outcome<_> {
             writing(file, raised, |out| Ok(values::exported(&self.0.write_archive(out)?)))
+        })
+    }
+
+    /// Pairs of digest and usage.
+    #[getter]
+    fn blobs(&self) -> Vec<(String, Usage)> {
+        self.0.blobs().iter().map(|blob| (blob.digest.to_string(), values::usage(blob.usage))).collect()
+    }
+
+    /// Writes a kept blob into an object with a method `write`.
+    fn write_blob(&self, py: Python<'_>, digest: &str, file: Py<PyAny>) -> PyResult<()> {
+        let blob = self.0.blobs().iter().find(|blob| blob.digest.to_string() == digest);
+        let blob = blob.ok_or_else(|| PyValueError::new_err(format!("layer {} has no blob {digest}", self.0.id())))?;
+        watched(py, None, |raised, _| -> Outcome<_> {
+            let mut reader = self.0.blob(&blob.digest)?;
+            writing(file, raised, |out| {
+                let copied = std::io::copy(&mut reader, out);
+                copied.map(drop).map_err(Failure::reading)
+            })
         })
     }
 

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 
 use crate::container::{Container, instructions};
 use crate::error::{Outcome, detached};
-use crate::file::{Input, reader, writing};
+use crate::file::{Input, writing};
 use crate::image::Image;
 use crate::layer::Layer;
 use crate::lease::{self, Lease, LeaseInfo};
@@ -169,20 +169,16 @@ impl Store {
         image.map(Image)
     }
 
-    /// Makes a layer of what an object with a method `read` gives.
-    #[pyo3(signature = (file, *, parent, progress))]
+    #[pyo3(signature = (input, *, parent, progress))]
     fn apply(
         &self,
         py: Python<'_>,
-        file: Py<PyAny>,
+        input: Input,
         parent: Option<PyRef<'_, Layer>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Layer> {
         let parent = parent.as_ref().map(|layer| &layer.0);
-        let layer = watched(py, progress, |raised, progress| -> Outcome<_> {
-            Ok(self.0.apply(reader(file, raised), parent, progress)?)
-        });
-        layer.map(Layer)
+        input.watched(py, progress, |source, progress| Ok(self.0.apply_source(source, parent, progress)?)).map(Layer)
     }
 
     fn image(&self, py: Python<'_>, name_or_id: &str) -> PyResult<Image> {

@@ -110,6 +110,11 @@ def test_a_changeset_becomes_a_layer(store: plyfs.Store, image: plyfs.Image, scr
     upper, base = image.layers()
     changeset = archives.write(scratch / "upper.tar", archives.tar(archives.UPPER))
     assert store.apply(changeset, base) == store.apply(io.BytesIO(changeset.read_bytes()), base.id) == upper
+    with pytest.raises(plyfs.NotFound, match="no-such"):
+        store.apply(scratch / "no-such")
+    (scratch / "tree").mkdir()
+    (scratch / "tree/file").write_text("content")
+    assert store.remove_layer(store.apply(scratch / "tree", upper)).layers
     alone = store.apply(changeset)
     assert (alone.parent, alone.diff_id) == (None, upper.diff_id)
     assert store.prune().layers == (alone.id,)

@@ -1,5 +1,6 @@
 """Upkeep: leases, what a prune takes and leaves, repairs, how a store is opened."""
 
+import hashlib
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -141,3 +142,18 @@ def test_an_export_has_the_style_and_the_times_asked_for(container: plyfs.Contai
     assert len({native.diff_id, clamped.diff_id, foreign.diff_id}) == 3
     with pytest.raises(ValueError, match="no style"):
         container.export(scratch / "wrong.tar", style="other")  # type: ignore[arg-type]
+
+
+def test_a_kept_blob_comes_out_as_it_came_in(store: plyfs.Store, image: plyfs.Image, scratch: Path) -> None:
+    image.save(scratch / "layout", format="oci")
+    (kept,) = store.load(scratch / "layout", keep_blobs=True)
+    layer = kept.layers()[0]
+    ((digest, usage),) = layer.blobs.items()
+    layer.write_blob(digest, scratch / "blob")
+    content = (scratch / "blob").read_bytes()
+    assert (f"sha256:{hashlib.sha256(content).hexdigest()}", len(content)) == (digest, usage.apparent)
+    (store.path / "blobs/sha256" / digest.removeprefix("sha256:")).write_bytes(b"other bytes")
+    with pytest.raises(plyfs.Corrupt, match=digest):
+        layer.write_blob(digest, scratch / "again")
+    with pytest.raises(ValueError, match="no blob"):
+        layer.write_blob(layer.id, scratch / "again")

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plyfs::prelude::*;
-use plyfs::{Change, ChangeKind, Changes, CommitOptions};
+use plyfs::{Change, ChangeKind, Changes, CommitOptions, ExportOptions, Style};
 
 use crate::container::plyfs_container;
 use crate::error::plyfs_error;
@@ -117,12 +117,57 @@ pub unsafe extern "C" fn plyfs_container_export_fd(
     exported: *mut plyfs_exported,
     err: *mut *mut plyfs_error,
 ) -> i32 {
+    // SAFETY: the demands of `plyfs_container_export_fd_with` are the same.
+    unsafe { plyfs_container_export_fd_with(container, fd, std::ptr::null(), progress, user, exported, err) }
+}
+
+/// Write times later than `clamp_mtime` as that, as SOURCE_DATE_EPOCH asks for.
+pub const PLYFS_EXPORT_CLAMP_MTIME: u64 = 1;
+/// Write the bytes that containerd's differ does, instead of this project's style; every reader of layers understands both.
+pub const PLYFS_EXPORT_CONTAINERD: u64 = 2;
+
+/// How to export; begin with PLYFS_EXPORT_OPTIONS_INIT.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct plyfs_export_options {
+    /// sizeof(plyfs_export_options), set by the caller.
+    pub size: usize,
+    /// PLYFS_EXPORT_*.
+    pub flags: u64,
+    /// With PLYFS_EXPORT_CLAMP_MTIME, the latest time of a file, in seconds since the epoch.
+    pub clamp_mtime: i64,
+}
+growing!(plyfs_export_options, "export options", clamp_mtime: i64);
+
+impl plyfs_export_options {
+    fn convert(&self) -> Outcome<ExportOptions> {
+        only(self.flags, PLYFS_EXPORT_CLAMP_MTIME | PLYFS_EXPORT_CONTAINERD, "export options")?;
+        let style = if self.flags & PLYFS_EXPORT_CONTAINERD == 0 { Style::Native } else { Style::Containerd };
+        let options = ExportOptions::new().style(style);
+        let clamps = self.flags & PLYFS_EXPORT_CLAMP_MTIME != 0;
+        Ok(if clamps { options.clamp_mtime(self.clamp_mtime) } else { options })
+    }
+}
+
+/// Writes what a container changed to a descriptor with options, which may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_container_export_fd_with(
+    container: *const plyfs_container,
+    fd: i32,
+    options: *const plyfs_export_options,
+    progress: plyfs_progress,
+    user: *mut c_void,
+    exported: *mut plyfs_exported,
+    err: *mut *mut plyfs_error,
+) -> i32 {
     guard(err, || {
-        // SAFETY: the header demands a live container, and NULL or a structure of its stated size.
-        let (container, place) = unsafe { (borrow(container)?, sized::optional_output(exported)?) };
+        // SAFETY: the header demands a live container, and NULL or structures of their stated sizes.
+        let (container, options, place) =
+            unsafe { (borrow(container)?, sized::read(options)?, sized::optional_output(exported)?) };
+        let options = options.map(|options| options.convert()).transpose()?.unwrap_or_default();
         let out = input::descriptor(fd)?;
         reporting(progress, user, |progress| {
-            let exported = container.container.export(out, progress)?;
+            let exported = container.container.export_with(out, &options, progress)?;
             place.map_or(Ok(()), |place| place.give(&(&exported).into()))
         })
     })

@@ -37,6 +37,14 @@ impl Failure {
         Self { errno: error.raw_os_error().unwrap_or(failure.errno), ..failure }
     }
 
+    /// A copy that failed: by the library's own doing, or by a system call.
+    pub(crate) fn copying(what: &str, error: &io::Error) -> Self {
+        match plyfs::kind_of(error) {
+            Some(kind) => Self::new(kind, format!("{what}: {}", plyfs::report(error))),
+            None => Self::call(ErrorKind::Io, what, error),
+        }
+    }
+
     fn panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");

@@ -4,11 +4,11 @@ use std::ffi::{CString, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr::null;
 
-use plyfs::Layer;
 use plyfs::prelude::*;
+use plyfs::{ErrorKind, Layer};
 
 use crate::error::plyfs_error;
-use crate::guard::{guard, shield};
+use crate::guard::{Failure, guard, shield};
 use crate::handle::{Handle, borrow, free, look, output};
 use crate::image::plyfs_image;
 use crate::input::{self, c_text};
@@ -30,6 +30,7 @@ pub struct plyfs_layer {
     chain_id: Option<CString>,
     link: CString,
     path: CString,
+    blobs: Vec<CString>,
 }
 
 impl Handle for plyfs_layer {
@@ -45,6 +46,7 @@ impl From<Layer> for plyfs_layer {
             chain_id: layer.chain_id().map(|id| c_text(id.to_string())),
             link: c_text(layer.link().to_string()),
             path: c_text(layer.path().as_os_str().as_bytes()),
+            blobs: layer.blobs().iter().map(|blob| c_text(blob.digest.to_string())).collect(),
             layer,
         }
     }
@@ -189,6 +191,34 @@ pub unsafe extern "C" fn plyfs_layer_link(layer: *const plyfs_layer) -> *const c
 pub unsafe extern "C" fn plyfs_layer_path(layer: *const plyfs_layer) -> *const c_char {
     // SAFETY: the header demands NULL or a live layer.
     unsafe { text(layer, |layer| Some(&layer.path)) }
+}
+
+/// The digest of the compressed form at `index` that a layer came in and that was kept, sorted; NULL after the last.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_layer_blob(layer: *const plyfs_layer, index: usize) -> *const c_char {
+    // SAFETY: the header demands NULL or a live layer.
+    unsafe { text(layer, |layer| layer.blobs.get(index)) }
+}
+
+/// Writes the compressed form at `index` to a descriptor. PLYFS_ERR_NOT_FOUND behind the last, PLYFS_ERR_CORRUPT when it has
+/// other bytes than its digest says; what was written until then is to be dropped.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_layer_blob_fd(
+    layer: *const plyfs_layer,
+    index: usize,
+    fd: i32,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard(err, || {
+        // SAFETY: the header demands a live layer.
+        let layer = &unsafe { borrow(layer) }?.layer;
+        let absent = || Failure::new(ErrorKind::NotFound, format!("layer {} has no blob {index}", layer.id()));
+        let blob = layer.blobs().get(index).ok_or_else(absent)?;
+        let mut out = input::descriptor(fd)?;
+        let mut reader = layer.blob(&blob.digest)?;
+        let copied = std::io::copy(&mut reader, &mut out);
+        copied.map(drop).map_err(|error| Failure::copying(&format!("blob {}", blob.digest), &error))
+    })
 }
 
 /// How many layers the chain of a layer has, itself counted; 0 for NULL.

@@ -51,6 +51,13 @@ macro_rules! from {
 
 from!(plyfs_store::Error, plyfs_image::Error, plyfs_link::Error, plyfs_diff::Error);
 
+/// The kind of what a reader that the library gave, such as a [`BlobReader`](crate::BlobReader), failed with; `None` when that
+/// is no error of the library's own, but of a system call, say.
+#[must_use]
+pub fn kind_of(error: &std::io::Error) -> Option<ErrorKind> {
+    error.get_ref()?.downcast_ref::<plyfs_store::Error>().map(plyfs_store::Error::kind)
+}
+
 /// An error and its causes on one line, outermost first, as all doors print it.
 #[must_use]
 pub fn report(error: &dyn std::error::Error) -> String {
@@ -64,6 +71,13 @@ pub fn report(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_read_has_a_kind_where_the_library_failed_it() {
+        let ours = std::io::Error::from(plyfs_store::Error::new(ErrorKind::Corrupt, "other bytes"));
+        assert_eq!(kind_of(&ours), Some(ErrorKind::Corrupt));
+        assert_eq!(kind_of(&std::io::Error::from_raw_os_error(5)), None);
+    }
 
     #[test]
     fn a_report_says_each_level_once() {

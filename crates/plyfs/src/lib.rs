@@ -64,7 +64,7 @@
 mod error;
 mod verbs;
 
-pub use error::{Error, ErrorKind, Result, report};
+pub use error::{Error, ErrorKind, Result, kind_of, report};
 pub use plyfs_diff::{Chain, CompareOptions, CopyOptions, Dialect, ExportOptions, Style, Unpacked};
 pub use plyfs_image::{
     Archive, Built, CommitOptions, Compression, Format, HistoryEntry, ImportOptions, Instruction, Loaded, Platform,

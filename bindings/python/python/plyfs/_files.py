@@ -40,16 +40,6 @@ def reading(source: StrPath | SupportsRead) -> Iterator[str | SupportsRead]:
     source.seek(0, os.SEEK_END)  # type: ignore[attr-defined]
 
 
-@contextmanager
-def opened(source: StrPath | SupportsRead) -> Iterator[SupportsRead]:
-    """Gives an object with a method `read`, of a path by opening it."""
-    if isinstance(source, (str, os.PathLike)):
-        with open(source, "rb", buffering=0) as file:
-            yield file
-    else:
-        yield source
-
-
 def _ordinary(file: object) -> int | None:
     """The descriptor of a file object that shows the bytes of an ordinary file as they are.
 

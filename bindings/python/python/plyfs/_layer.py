@@ -1,7 +1,9 @@
 """Layers: immutable trees that stand on one another."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from . import _native
 from ._files import StrPath, SupportsWrite, writing
@@ -99,6 +101,16 @@ class Layer:
         """Writes the archive as it came in, byte for byte; a tree that was changed since raises `Corrupt`."""
         with writing(target) as file:
             return Exported._of(self._native.write_archive(file))
+
+    @property
+    def blobs(self) -> Mapping[str, Usage]:
+        """The compressed forms it came in and that were kept, by digest."""
+        return MappingProxyType({digest: Usage(*usage) for digest, usage in self._native.blobs})
+
+    def write_blob(self, digest: str, target: StrPath | SupportsWrite) -> None:
+        """Writes a compressed form it came in; one that has other bytes than its digest says raises `Corrupt`."""
+        with writing(target) as file:
+            self._native.write_blob(digest, file)
 
     def view(self) -> View:
         """Return the merged tree, read without mounting it."""

@@ -7,7 +7,7 @@ from typing import Self
 
 from . import _native
 from ._container import Container
-from ._files import StrPath, SupportsRead, SupportsWrite, opened, reading, writing
+from ._files import StrPath, SupportsRead, SupportsWrite, reading, writing
 from ._html import size, table
 from ._image import Image
 from ._layer import Layer
@@ -237,13 +237,13 @@ class Store:
         *,
         progress: Progress | None = None,
     ) -> Layer:
-        """Makes one changeset, a tar that may be compressed, a layer upon `parent` or nothing.
+        """Makes one changeset, a tar that may be compressed, or a directory, a layer upon `parent` or nothing.
 
         A layer that nothing stands on goes with the next `prune`.
         """
         below = self.layer(parent) if isinstance(parent, str) else parent
-        with opened(changeset) as file:
-            native = self._native.apply(file, parent=None if below is None else below._native, progress=progress)
+        with reading(changeset) as input:
+            native = self._native.apply(input, parent=None if below is None else below._native, progress=progress)
         return Layer(native)
 
     def cached(self, parent: Layer | str | None, key: bytes) -> Layer | None:

@@ -81,6 +81,7 @@ fn each_structure_keeps_its_size() {
         ("plyfs_change", size_of::<plyfs_change>(), 32),
         ("plyfs_commit_options", size_of::<plyfs_commit_options>(), 88),
         ("plyfs_container_options", size_of::<plyfs_container_options>(), 48),
+        ("plyfs_export_options", size_of::<plyfs_export_options>(), 24),
         ("plyfs_exported", size_of::<plyfs_exported>(), 88),
         ("plyfs_file_stat", size_of::<plyfs_file_stat>(), 64),
         ("plyfs_history_entry", size_of::<plyfs_history_entry>(), 72),

@@ -20,6 +20,7 @@ int main(void)
     plyfs_load_options load = PLYFS_LOAD_OPTIONS_INIT;
     plyfs_import_options import = PLYFS_IMPORT_OPTIONS_INIT;
     plyfs_save_options save = PLYFS_SAVE_OPTIONS_INIT;
+    plyfs_export_options export_ = PLYFS_EXPORT_OPTIONS_INIT;
     plyfs_prune_options prune = PLYFS_PRUNE_OPTIONS_INIT;
     plyfs_file_stat stat = PLYFS_FILE_STAT_INIT;
     plyfs_history_entry entry = PLYFS_HISTORY_ENTRY_INIT;
@@ -30,7 +31,7 @@ int main(void)
     plyfs_exported exported = PLYFS_EXPORTED_INIT;
     plyfs_pruned pruned = PLYFS_PRUNED_INIT;
     plyfs_store_usage usage = PLYFS_STORE_USAGE_INIT;
-    if (open.size + load.size + import.size + save.size + prune.size + stat.size + entry.size == 0)
+    if (export_.size + open.size + load.size + import.size + save.size + prune.size + stat.size + entry.size == 0)
         return 1;
     return container.size + mount.size + commit.size + change.size + exported.size + pruned.size + usage.size == 0;
 }

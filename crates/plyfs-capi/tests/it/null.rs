@@ -68,6 +68,8 @@ fn functions_that_need_something_refuse_null() {
         refuses(|err| plyfs_layer_users(null(), null_mut(), err));
         refuses(|err| plyfs_layer_archive_fd(null(), 0, null_mut(), err));
         refuses(|err| plyfs_layer_mount(null(), null(), null_mut(), err));
+        refuses(|err| plyfs_layer_blob_fd(null(), 0, 0, err));
+        refuses(|err| plyfs_container_export_fd_with(null(), 0, null(), None, null_mut(), null_mut(), err));
         refuses(|err| plyfs_layer_view(null(), null_mut(), err));
         refuses(|err| plyfs_image_view(null(), null_mut(), err));
         refuses(|err| plyfs_image_layers(null(), null_mut(), err));
@@ -145,6 +147,7 @@ fn questions_to_null_have_no_answer() {
             plyfs_layer_chain_id(null()),
             plyfs_layer_link(null()),
             plyfs_layer_path(null()),
+            plyfs_layer_blob(null(), 0),
             plyfs_lease_id(null()),
             plyfs_leases_id(null(), 0),
             plyfs_subjects_id(null(), 0),

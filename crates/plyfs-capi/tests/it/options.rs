@@ -95,6 +95,23 @@ fn root_a_platform_nobody_offers_is_refused_and_blobs_are_kept_when_asked() {
             plyfs_store_load_path_with(ground.store, archive.as_ptr(), &keep, None, null_mut(), list, err)
         });
         plyfs_images_free(images);
+        let image = ground.image(c"svc:1");
+        let layers = given(|layers, err| plyfs_image_layers(image, layers, err));
+        let layer = plyfs_layers_get(layers, 0);
+        let mut blob = tempfile::tempfile().expect("a file");
+        ok(|err| plyfs_layer_blob_fd(layer, 0, blob.as_raw_fd(), err));
+        let mut bytes = Vec::new();
+        blob.rewind().and_then(|()| blob.read_to_end(&mut bytes)).expect("it can be read again");
+        let digest = format!("sha256:{}", plyfs_testkit::oci::sha256(&bytes));
+        assert_eq!((text(plyfs_layer_blob(layer, 0)), text(plyfs_layer_blob(layer, 1))), (Some(digest), None));
+        fails(PLYFS_ERR_NOT_FOUND, |err| plyfs_layer_blob_fd(layer, 1, blob.as_raw_fd(), err));
+        let hex = text(plyfs_layer_blob(layer, 0)).expect("it is kept").replace("sha256:", "");
+        let kept = ground.dir.join("store/blobs/sha256").join(hex);
+        fs::write(&kept, "other bytes").expect("it is writable");
+        fails(PLYFS_ERR_CORRUPT, |err| plyfs_layer_blob_fd(layer, 0, blob.as_raw_fd(), err));
+        fs::write(&kept, bytes).expect("it is writable");
+        plyfs_layers_free(layers);
+        plyfs_image_free(image);
     }
     // The blobs came from another compressor than this project's.
     assert_ne!(saved(&ground, &oci), anew, "what was kept is saved");
@@ -347,6 +364,38 @@ fn damage(journal: &Path) -> String {
     bytes[first + 100] ^= 1;
     fs::write(&log, bytes).expect("it is writable");
     log.file_name().expect("it has one").to_string_lossy().into_owned()
+}
+
+#[test]
+fn root_an_export_has_the_style_and_the_times_asked_for() {
+    plyfs_testkit::require_root!();
+    let ground = Ground::new();
+    let container = ground.create(c"web-1");
+    change(container);
+    let export = |flags| {
+        let options = plyfs_export_options { size: size_of::<plyfs_export_options>(), flags, clamp_mtime: 86_400 };
+        let size = size_of::<plyfs_exported>();
+        let mut exported = plyfs_exported { size, bytes: 0, diff_id: [0; PLYFS_DIGEST_SIZE] };
+        let out = tempfile::tempfile().expect("a file");
+        // SAFETY: the container is live and the structures are as large as they say.
+        unsafe {
+            let fd = out.as_raw_fd();
+            ok(|err| plyfs_container_export_fd_with(container, fd, &options, None, null_mut(), &mut exported, err));
+            text(exported.diff_id.as_ptr()).expect("it is there")
+        }
+    };
+    assert_eq!(export(0), export(0));
+    assert_ne!(export(PLYFS_EXPORT_CLAMP_MTIME), export(0));
+    let both = PLYFS_EXPORT_CLAMP_MTIME | PLYFS_EXPORT_CONTAINERD;
+    assert_eq!(export(both), export(both));
+    let unknown = plyfs_export_options { size: size_of::<plyfs_export_options>(), flags: 4, clamp_mtime: 0 };
+    // SAFETY: the container is live until it is freed.
+    unsafe {
+        fails(PLYFS_ERR_INVALID_INPUT, |err| {
+            plyfs_container_export_fd_with(container, 1, &unknown, None, null_mut(), null_mut(), err)
+        });
+        plyfs_container_free(container);
+    }
 }
 
 #[test]
