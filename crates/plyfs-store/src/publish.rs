@@ -11,6 +11,9 @@ use crate::recover::is_blob_used;
 use crate::store::now;
 use crate::{Digest, Error, ErrorKind, Reference, Result, User, cache, kept, key, layout, lease, trash};
 
+/// How often a publication puts a blob into its place again that others take away.
+const MAX_LOSSES: u32 = 16;
+
 impl Operation {
     /// Makes everything staged visible at once; durable on return.
     ///
@@ -23,17 +26,44 @@ impl Operation {
     /// 5. The staging entry goes.
     ///
     /// An image that exists keeps its record and gains the names, and the manifest staged for it where manifests are to be
-    /// replaced. A name that meant another image is moved.
+    /// replaced. A name that meant another image is moved. A blob that was there, and that the removal of another image, or
+    /// of this one, took between 2 and 4, is put into its place again.
     pub fn publish(mut self) -> Result<()> {
         self.sync_staged()?;
         self.store().reached("publish 1");
         self.place_layers()?;
-        self.place_blobs()?;
-        self.store().reached("publish 2");
-        self.store().sync(self.dir())?;
-        self.store().reached("publish 3");
+        let mut losses = 0;
+        loop {
+            self.place_blobs()?;
+            self.store().reached("publish 2");
+            self.store().sync(self.dir())?;
+            self.store().reached("publish 3");
+            match self.record()? {
+                None => break,
+                Some(_) if losses < MAX_LOSSES => losses += 1,
+                Some(blob) => {
+                    return Err(Error::new(ErrorKind::Conflict, format!("blob {blob} was removed meanwhile")));
+                }
+            }
+        }
+        self.store().reached("publish 4");
+        self.is_published = true;
+        self.release();
+        let store = self.store().clone();
+        // What stays behind names only published layers; the next open sweeps it up.
+        let _ = fs::rename_at(&store.0.staging, self.name(), &store.0.trash, self.name());
+        store.reached("publish 5");
+        drop(self);
+        let _ = store.reap();
+        Ok(())
+    }
+
+    /// Writes the records, unless a blob is not in its place any more: then the answer is that one, and nothing is written.
+    fn record(&self) -> Result<Option<Digest>> {
         self.store().commit(|records| {
-            self.require_blobs()?;
+            if let Some(lost) = self.lost_blob()? {
+                return Ok(Some(lost));
+            }
             for layer in &self.layers {
                 put_layer(records, layer)?;
             }
@@ -56,18 +86,8 @@ impl Operation {
                     trash::retract_blob(records, blob);
                 }
             }
-            Ok(())
-        })?;
-        self.store().reached("publish 4");
-        self.is_published = true;
-        self.release();
-        let store = self.store().clone();
-        // What stays behind names only published layers; the next open sweeps it up.
-        let _ = fs::rename_at(&store.0.staging, self.name(), &store.0.trash, self.name());
-        store.reached("publish 5");
-        drop(self);
-        let _ = store.reap();
-        Ok(())
+            Ok(None)
+        })
     }
 
     fn place_layers(&self) -> Result<()> {
@@ -126,15 +146,16 @@ impl Operation {
         lease::hold(records, lease, layers, self.images.iter().map(|image| image.id))
     }
 
-    /// Checks under the journal's lock that no recovery took a blob that this operation shared with a dead one.
-    fn require_blobs(&self) -> Result<()> {
+    /// Looks under the journal's lock for a blob that somebody took who shared it: a removal, or the recovery of a dead
+    /// operation.
+    fn lost_blob(&self) -> Result<Option<Digest>> {
         for digest in &self.blobs {
             let there = fs::try_stat_at(&self.store().0.blobs, digest.hex());
             if there.map_err(|e| self.failed(&format!("blob {digest}"), e))?.is_none() {
-                return Err(Error::new(ErrorKind::Conflict, format!("blob {digest} was removed meanwhile")));
+                return Ok(Some(*digest));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 

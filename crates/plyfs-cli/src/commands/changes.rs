@@ -17,7 +17,7 @@ use crate::cli::{Changes, Commit as CommitArgs, Diff, StyleName};
 use crate::commands::look::Looked;
 use crate::commands::shapes::ImageShape;
 use crate::commands::whole::say_skipped;
-use crate::exit::{Failure, Hinted, Result};
+use crate::exit::{Failure, Hinted, Result, WRITTEN};
 use crate::human;
 use crate::outfile::OutFile;
 use crate::progress::with_bar;
@@ -137,7 +137,8 @@ impl Source {
         let mut out = BufWriter::with_capacity(1 << 16, out);
         let exported = match self {
             Self::Container(container) => {
-                with_bar(quiet, |progress| container.export_with(&mut out, options, progress))?
+                let exported = with_bar(quiet, |progress| container.export_with(&mut out, options, progress));
+                exported.hint_on(ErrorKind::Conflict, WRITTEN)?
             }
             // This has no steps to end at, and is ended at once by any signal: nothing is left of it.
             Self::Trees(older, newer) => newer.export_from(older, &mut out, options)?,
@@ -171,7 +172,8 @@ pub(crate) fn commit(session: &mut Session, args: CommitArgs) -> Result<()> {
         options = options.change(change.parse()?);
     }
     let container = session::container(&store, &args.name)?;
-    let built = with_bar(session.out.is_quiet(), |progress| container.commit_telling(options, progress))?;
+    let built = with_bar(session.out.is_quiet(), |progress| container.commit_telling(options, progress));
+    let built = built.hint_on(ErrorKind::Conflict, WRITTEN)?;
     say_skipped(&built.skipped, 0);
     let shape = ImageShape::of(&built.image)?;
     session.out.answer(&shape.id, &shape)

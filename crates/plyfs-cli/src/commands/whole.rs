@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use plyfs::{Exported, Unpacked, changeset};
+use plyfs::{ErrorKind, Exported, Unpacked, changeset};
 use serde::Serialize;
 
 use crate::cli::{Export, Unpack};
 use crate::commands::look::Looked;
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Hinted, Result, WRITTEN};
 use crate::outfile::OutFile;
 use crate::session::{Session, is_dash};
 use crate::words;
@@ -49,7 +49,7 @@ pub(crate) fn buffered<W: Write>(
     export: impl FnOnce(&mut BufWriter<W>) -> changeset::Result<Exported>,
 ) -> Result<Exported> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
-    let exported = export(&mut out)?;
+    let exported = export(&mut out).hint_on(ErrorKind::Conflict, WRITTEN)?;
     out.flush().map_err(|error| Failure::stream("write the archive", error))?;
     Ok(exported)
 }

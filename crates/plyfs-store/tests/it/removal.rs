@@ -1,8 +1,9 @@
 //! What may be removed, what goes with it, and what holds it.
 
 use std::fs;
+use std::sync::OnceLock;
 
-use plyfs_store::{ContainerOptions, ErrorKind, PruneOptions, Removal};
+use plyfs_store::{CheckOptions, ContainerOptions, ErrorKind, NewImage, PruneOptions, Removal, Store};
 use plyfs_testkit::require_root;
 
 use crate::{Fixture, archive};
@@ -290,4 +291,33 @@ fn root_a_prune_takes_only_what_is_old_enough_or_what_was_chosen() {
     let mut rest = vec![base.id(), loose.id(), other.id()];
     rest.sort();
     assert_eq!((&pruned.images[..], pruned.layers), (&[other_image.id()][..], rest));
+}
+
+#[test]
+fn root_an_image_that_is_removed_while_it_comes_again_is_there_in_the_end() {
+    require_root!();
+    static REMOVER: OnceLock<Store> = OnceLock::new();
+    // Between the blob that was found in its place and the record that needs it; the second time there is no image.
+    let remove = |step: &str| {
+        if let ("publish 3", Some(store)) = (step, REMOVER.get())
+            && let Ok(image) = store.image("app:1")
+        {
+            store.remove_image(&image).expect("removed");
+            store.reap().expect("reaped");
+        }
+    };
+    let fixture = Fixture::new();
+    let image = fixture.image("{}", None, &["app:1"]);
+    let store = Store::options().at_each_step(remove).open(fixture.store.path()).expect("opened");
+    REMOVER.get_or_init(|| fixture.store.clone());
+
+    let mut again = store.operation().expect("begun");
+    let id = again.blob(b"{}").expect("staged");
+    let names = vec!["app:1".parse().expect("a name")];
+    again.image(NewImage { id, top: None, manifest: None, names, built: None, architecture: None, os: None });
+    again.publish().expect("published");
+
+    assert_eq!(store.image("app:1").expect("it is there").id(), image.id());
+    assert_eq!(store.blob(&id).expect("with its config"), b"{}");
+    assert_eq!(store.check(CheckOptions::data()).expect("checked"), []);
 }
