@@ -155,7 +155,6 @@ fn virtual_environment() -> Result<()> {
     fs::write(&stamp, wanted).with_context(|| format!("write {}", stamp.display()))
 }
 
-/// A Python that can make environments: the first on the path, or Debian's.
 /// Puts a Go beside the virtual environment unless one is there that is new enough.
 fn go() -> Result<()> {
     let home = tree::go();
@@ -180,6 +179,7 @@ fn is_go(said: &str) -> bool {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= GO
 }
 
+/// A Python that can make environments: the first on the path, or Debian's.
 fn python() -> Result<PathBuf> {
     let able = "import ensurepip, venv, sys; assert sys.version_info >= (3, 11); print(sys.executable)";
     for python in ["python3", "/usr/bin/python3"] {
