@@ -20,7 +20,7 @@ use crate::handover::Helpers;
 use crate::incoming::{self, Incoming, IncomingLayer, missing};
 use crate::kept::{self, Copied, Tee};
 use crate::members::Members;
-use crate::publish::publish;
+use crate::publish::{publish, published};
 use crate::source::Source;
 use crate::unpack::decompressed;
 
@@ -54,7 +54,7 @@ pub fn load(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result
 fn load_all(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result<Vec<Loaded>> {
     let staged = publish(store, progress, |operation| stage_all(operation, source, progress))?;
     let loaded = staged.into_iter().map(|(image, skipped)| {
-        let known = store.image_by_id(&image.id).map_err(|error| Error::store(image.label(), error))?;
+        let known = published(store, &image.id)?;
         Ok(Loaded { image: known, names: image.names, skipped })
     });
     loaded.collect()

@@ -111,7 +111,12 @@ pub(crate) fn stage_image(
     Ok(id)
 }
 
-/// The image that was just published.
+/// The image that was just published; one that is gone already was removed by somebody.
 pub(crate) fn published(store: &Store, id: &Digest) -> Result<Image> {
-    store.image_by_id(id).map_err(|error| Error::store("look up the new image", error))
+    store.image_by_id(id).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            Error::new(ErrorKind::Conflict, format!("image {id} was removed as soon as it was there"))
+        }
+        _ => Error::store("look up the new image", error),
+    })
 }

@@ -1,12 +1,12 @@
 //! What the store has is not stored again, and not read where it need not be.
 
 use std::ops::ControlFlow;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use plyfs_image::{Compression, ErrorKind, Format, Source};
-use plyfs_store::{Progress, Stage, Step};
+use plyfs_store::{Progress, Stage, Step, Store};
 use plyfs_testkit::images;
 use plyfs_testkit::process::wait_until;
 use plyfs_testkit::require_root;
@@ -89,6 +89,26 @@ fn root_a_load_that_waits_for_another_one_of_the_same_layers_can_be_cancelled() 
     assert!(waits.into_inner());
     place.assert_untouched();
     place.load(many.oci_archive());
+}
+
+#[test]
+fn root_an_image_that_somebody_removes_as_soon_as_it_is_loaded_is_told_as_that() {
+    require_root!();
+    static REMOVER: OnceLock<Store> = OnceLock::new();
+    let remove = |step: &str| {
+        if let ("publish 5", Some(store)) = (step, REMOVER.get()) {
+            let image = store.images().expect("listed").remove(0);
+            store.remove_image(&image).expect("removed");
+        }
+    };
+    let place = Place::new();
+    let store = Store::options().at_each_step(remove).open(place.store.path()).expect("opened");
+    REMOVER.get_or_init(|| place.store.clone());
+
+    let source = Source::path(images::many_layers(2).docker_archive()).expect("opened");
+    let error = plyfs_image::load(&store, source, Progress::none()).expect_err("it is gone");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(story(&error).contains("was removed as soon as it was there"), "{}", story(&error));
 }
 
 #[test]
