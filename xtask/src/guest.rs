@@ -82,16 +82,17 @@ struct Guest<'a> {
 
 impl<'a> Guest<'a> {
     fn make(dir: &Path, kernel: &'a Kernel, is_sample: bool) -> Result<Self> {
-        let mut root = Root::new(dir.join("root"))?;
+        let root = Root::new(dir.join("root"))?;
         root.modules(kernel)?;
         root.program(&tree::target().join("debug/plyfs"), "plyfs")?;
         // Of busybox' own, the first and the last lack an option that tests use.
         for name in ["cp", "chattr", "unshare"] {
             root.program(&run::find(name).with_context(|| format!("no {name}"))?, name)?;
         }
-        let mut lines = String::new();
+        let (built, mut lines) = (built_tests()?, String::new());
         for (package, filters) in TESTED {
-            root.program(&test_program(package)?, package)?;
+            let program = program_in(&built, package);
+            root.program(&program.with_context(|| format!("cargo names no integration tests of {package}"))?, package)?;
             let filters = if is_sample { filters.join(" ") } else { String::new() };
             lines.push_str(&format!("{package} --test-threads 2 {filters}\n"));
         }
@@ -137,14 +138,12 @@ fn counts(line: &str) -> Option<Tally> {
     libtest(line)
 }
 
-/// The integration tests of a package, as they were built last or are now.
-fn test_program(package: &str) -> Result<PathBuf> {
-    let mut cargo = run::cargo();
-    cargo.args(["test", "--quiet", "--no-run", "--message-format=json"]).args(WORKSPACE);
-    let built = run::output(&mut cargo)?;
-    program_in(&built, package).with_context(|| format!("cargo names no integration tests of {package}"))
+/// What cargo says of all tests, as they were built last or are now.
+fn built_tests() -> Result<String> {
+    run::output(run::cargo().args(["test", "--quiet", "--no-run", "--message-format=json"]).args(WORKSPACE))
 }
 
+/// The integration tests of a package.
 fn program_in(messages: &str, package: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let of_package = |message: &serde_json::Value| {

@@ -26,7 +26,7 @@ impl Root {
     /// An empty one with `busybox` in it.
     pub(super) fn new(at: PathBuf) -> Result<Self> {
         empty(&at)?;
-        let mut root = Self { at };
+        let root = Self { at };
         for dir in EMPTY {
             root.dir(dir)?;
         }
@@ -35,7 +35,7 @@ impl Root {
     }
 
     /// Puts the modules in, and a list of them in the order they are loaded in.
-    pub(super) fn modules(&mut self, kernel: &Kernel) -> Result<()> {
+    pub(super) fn modules(&self, kernel: &Kernel) -> Result<()> {
         let mut list = String::new();
         for module in kernel.modules(&MODULES)? {
             let name = module.file_name().and_then(|name| name.to_str()).context("a module without a name")?.to_owned();
@@ -46,7 +46,7 @@ impl Root {
     }
 
     /// Puts a program in, without what debuggers read, and the libraries it needs.
-    pub(super) fn program(&mut self, program: &Path, name: &str) -> Result<()> {
+    pub(super) fn program(&self, program: &Path, name: &str) -> Result<()> {
         let to = self.dir("bin")?.join(name);
         check(command("strip").arg("-o").arg(&to).arg(program))?;
         // A program that needs none is told so with a failure.
@@ -63,7 +63,7 @@ impl Root {
     }
 
     /// Writes a file that may be run.
-    pub(super) fn file(&mut self, name: &str, content: &[u8]) -> Result<()> {
+    pub(super) fn file(&self, name: &str, content: &[u8]) -> Result<()> {
         let path = self.at.join(name);
         fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))

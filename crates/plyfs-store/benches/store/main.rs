@@ -20,7 +20,7 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let [scenario, dir, rounds, layers] = arguments.as_slice() else {
-        return Err("usage: store life|scale|find|commit|prepare|memory|containers DIR ROUNDS LAYERS".into());
+        return Err("usage: store life|scale|find|commit|prepare|memory|check|containers DIR ROUNDS LAYERS".into());
     };
     let (dir, rounds) = (Path::new(dir), rounds.parse()?);
     match scenario.as_str() {
@@ -31,6 +31,7 @@ fn main() -> Result<()> {
         "prepare" => many::Many::new(&dir.join("many"), layers.parse()?).map(drop),
         "containers" => life::containers(dir, rounds, layers.parse()?),
         "memory" => scale::memory(dir),
+        "check" => scale::check(dir, rounds, layers.parse()?),
         other => Err(format!("no scenario {other:?}").into()),
     }
 }

@@ -4,6 +4,7 @@
 //! alone, so those are written, in commits of a thousand layers, as ARCHITECTURE.md lays them out; the chain that
 //! containers stand on is real. Chains are five layers deep, and every second one is an image with a name.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +27,15 @@ pub(crate) struct Many {
 
 impl Many {
     pub(crate) fn new(dir: &Path, layers: usize) -> Result<Self> {
+        Self::with(dir, layers, |_| Ok(()))
+    }
+
+    /// One in which every record has the directories and files it speaks of, as far as a quick check looks.
+    pub(crate) fn whole(dir: &Path, layers: usize) -> Result<Self> {
+        Self::with(dir, layers, |chain| make_directories(dir, chain))
+    }
+
+    fn with(dir: &Path, layers: usize, made: impl Fn(&[(LayerId, LinkId, Digest)]) -> Result<()>) -> Result<Self> {
         let store = Store::ensure(dir)?;
         let top = life::chain(&store, DEPTH)?;
         name(&store, &top)?;
@@ -34,12 +44,14 @@ impl Many {
         let mut left = layers.saturating_sub(DEPTH);
         while left > 0 {
             let count = left.min(BATCH);
-            journal.write(|records| {
-                for first in (0..count).step_by(DEPTH) {
-                    put_chain(records, DEPTH.min(count - first));
-                }
-                Ok::<_, plyfs_journal::Error>(())
-            })?;
+            let chains = journal.write(|records| {
+                let firsts = (0..count).step_by(DEPTH);
+                Ok::<_, plyfs_journal::Error>(
+                    firsts.map(|first| put_chain(records, DEPTH.min(count - first))).collect(),
+                )
+            });
+            let chains: Vec<_> = chains?;
+            chains.iter().try_for_each(|chain| made(chain))?;
             left -= count;
         }
         Ok(Self { store: Store::open(dir)?, top })
@@ -63,7 +75,38 @@ fn name(store: &Store, top: &Layer) -> Result<()> {
     Ok(operation.publish()?)
 }
 
-fn put_chain(records: &mut plyfs_journal::Transaction<'_>, depth: usize) {
+/// Makes what the records of one chain, lowest first, speak of.
+fn make_directories(dir: &Path, chain: &[(LayerId, LinkId, Digest)]) -> Result<()> {
+    let (home, mut lower) = (dir.join("overlay2"), String::new());
+    for (number, (id, link, _)) in chain.iter().enumerate() {
+        let layer = home.join(id.to_string());
+        fs::create_dir_all(layer.join("diff"))?;
+        fs::write(layer.join("link"), link.as_str())?;
+        if number > 0 {
+            fs::create_dir(layer.join("work"))?;
+            fs::write(layer.join("lower"), &lower)?;
+        }
+        if number + 1 < chain.len() {
+            fs::write(layer.join("committed"), "")?;
+        }
+        std::os::unix::fs::symlink(format!("../{id}/diff"), home.join("l").join(link.as_str()))?;
+        fs::write(dir.join("tarsplit").join(id.to_string()), "")?;
+        let above = if lower.is_empty() { String::new() } else { format!(":{lower}") };
+        lower = format!("l/{link}{above}");
+    }
+    let top = chain.last().map(|(_, _, chain)| *chain).filter(is_image);
+    let Some(config) = top else { return Ok(()) };
+    Ok(fs::write(dir.join("blobs/sha256").join(Digest::of(config.as_bytes()).hex()), config.as_bytes())?)
+}
+
+/// Says whether the chain is an image's: every second one is.
+fn is_image(chain: &Digest) -> bool {
+    chain.as_bytes()[0] & 1 == 0
+}
+
+/// Writes the records of one chain; the answer is its layers, lowest first.
+fn put_chain(records: &mut plyfs_journal::Transaction<'_>, depth: usize) -> Vec<(LayerId, LinkId, Digest)> {
+    let mut layers = Vec::new();
     let mut below: Option<(LayerId, Digest)> = None;
     let mut total = [0_u64; 3];
     for number in 1..=depth {
@@ -72,7 +115,8 @@ fn put_chain(records: &mut plyfs_journal::Transaction<'_>, depth: usize) {
         let own = [4096, 8192, 2];
         total = std::array::from_fn(|at| total[at] + own[at]);
         let mut record = Record::default();
-        record.set_text(1, LinkId::random().as_str());
+        let link = LinkId::random();
+        record.set_text(1, link.as_str());
         if let Some((parent, _)) = &below {
             record.set_bytes(2, parent.as_bytes());
             records.put(&[&b"u"[..], parent.as_bytes(), b"l", id.as_bytes()].concat(), &[]);
@@ -86,13 +130,13 @@ fn put_chain(records: &mut plyfs_journal::Transaction<'_>, depth: usize) {
         record.set_u64(9, 1_700_000_000);
         records.put(&[&b"l"[..], id.as_bytes()].concat(), &record.encode());
         records.put(&[&b"c"[..], chain.as_bytes()].concat(), id.as_bytes());
+        layers.push((id, link, chain));
         below = Some((id, chain));
     }
-    if let Some((top, chain)) = below
-        && chain.as_bytes()[0] & 1 == 0
-    {
+    if let Some((top, chain)) = below.filter(|(_, chain)| is_image(chain)) {
         put_image(records, top, &chain);
     }
+    layers
 }
 
 fn put_image(records: &mut plyfs_journal::Transaction<'_>, top: LayerId, chain: &Digest) {

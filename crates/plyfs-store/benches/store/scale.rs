@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
-use plyfs_store::{ChainId, ContainerOptions, MountOptions, Reference, Removal, Store};
+use plyfs_store::{ChainId, CheckOptions, ContainerOptions, MountOptions, Reference, Removal, Store};
 
 use crate::many::Many;
 use crate::{Result, sample, timed};
@@ -157,6 +157,25 @@ pub(crate) fn memory(dir: &Path) -> Result<()> {
     sample("memory after", resident("VmRSS")?);
     sample("memory peak", resident("VmHWM")?);
     sample("memory anonymous", resident("RssAnon")?);
+    Ok(())
+}
+
+/// Makes a store of many layers with all their directories and has it checked, quickly; says what that took.
+pub(crate) fn check(dir: &Path, rounds: u32, layers: usize) -> Result<()> {
+    let dir = dir.join("whole");
+    if !dir.exists() {
+        Many::whole(&dir, layers)?;
+    }
+    let store = Store::open(dir)?;
+    std::fs::write("/proc/self/clear_refs", "5")?; // the peak is the check's
+    for _ in 0..rounds {
+        let findings = timed("check", || Ok(store.check(CheckOptions::quick())?))?;
+        if let Some(finding) = findings.first() {
+            return Err(format!("{} findings, {finding:?}", findings.len()).into());
+        }
+    }
+    sample("memory anonymous", resident("RssAnon")?);
+    sample("memory peak", resident("VmHWM")?);
     Ok(())
 }
 

@@ -3,9 +3,10 @@
 //! Both are written in the commit that writes the record, so they differ only where something else went wrong. A
 //! user's look-up that is missing is the worst of it: the layer could be pruned under its users.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use plyfs_diff::Usage;
+use plyfs_journal::Snapshot;
 use plyfs_link::LayerId;
 
 use super::finding::{FindingKind, Severity};
@@ -17,39 +18,58 @@ use crate::{Digest, Result, User, key};
 /// A record as the check saw it: nothing is changed once it has become another.
 type Seen = (Vec<u8>, Option<Vec<u8>>);
 
-/// A look-up that should be there, and the record it follows from.
-struct Expected {
+/// A look-up that should be there and is not, or cannot be read, and the record it follows from.
+struct Missing {
+    key: Vec<u8>,
     value: Vec<u8>,
     because: Vec<u8>,
     subject: String,
+    error: Option<String>,
+}
+
+/// The keys of all look-ups that follow from a record: one for each is what a check of many layers can hold.
+#[derive(Default)]
+struct Expected {
+    keys: BTreeSet<Box<[u8]>>,
+    missing: Vec<Missing>,
+}
+
+impl Expected {
+    /// Looks for one of them, unless it follows from another record as well.
+    fn look_for(&mut self, snapshot: &Snapshot, key: Vec<u8>, value: &[u8], because: &[u8], subject: &str) {
+        if !self.keys.insert(key.as_slice().into()) {
+            return;
+        }
+        let error = match snapshot.get(&key) {
+            // The first of two layers with one chain has the look-up.
+            Ok(Some(found)) if found == value || key.starts_with(b"c") => return,
+            Ok(_) => None,
+            Err(error) => Some(report(&error)),
+        };
+        let (value, because, subject) = (value.to_vec(), because.to_vec(), subject.to_owned());
+        self.missing.push(Missing { key, value, because, subject, error });
+    }
 }
 
 impl Check<'_> {
     pub(super) fn relations(&mut self) -> Result<()> {
-        // Layers are named by their parents, and the first of two with one chain has the look-up.
         self.totals();
-        let expected = self.expected();
-        for (key, expected) in &expected {
-            match self.snapshot.get(key) {
-                Ok(Some(value)) if value == expected.value || key.starts_with(b"c") => {}
-                Ok(_) => self.missing(key, expected)?,
-                Err(error) => {
-                    self.find(Severity::Error, FindingKind::RecordUnreadable, "journal", report(&error), None);
-                }
-            }
+        let Expected { keys, missing } = self.expected();
+        for missing in missing {
+            self.missing(missing)?;
         }
         if self.is_complete {
             for letter in [&b"u"[..], b"c", b"d", key::IMAGES, b"x", b"t", b"k", b"y", b"f", b"p", b"h", b"z"] {
-                self.strays_below(letter, &expected)?;
+                self.strays_below(letter, &keys)?;
             }
         }
         Ok(())
     }
 
-    fn expected(&self) -> BTreeMap<Vec<u8>, Expected> {
-        let mut all = BTreeMap::new();
+    fn expected(&self) -> Expected {
+        let mut all = Expected::default();
         let mut expect = |key: Vec<u8>, value: &[u8], because: &[u8], subject: &str| {
-            all.insert(key, Expected { value: value.to_vec(), because: because.to_vec(), subject: subject.to_owned() });
+            all.look_for(&self.snapshot, key, value, because, subject);
         };
         for layer in self.layers.values() {
             let (own, subject) = (key::layer(layer.id), format!("layer {}", layer.id));
@@ -112,15 +132,18 @@ impl Check<'_> {
         all
     }
 
-    fn missing(&mut self, key: &[u8], expected: &Expected) -> Result<()> {
-        let change = Change { key: key.to_vec(), value: Some(expected.value.clone()) };
-        let fix = Fix::Records { seen: self.seen(&expected.because)?, change };
-        let problem = format!("the journal lacks the look-up {}", shown(key));
-        self.find(Severity::Error, FindingKind::RelationMissing, &expected.subject, problem, Some(fix));
+    fn missing(&mut self, Missing { key, value, because, subject, error }: Missing) -> Result<()> {
+        if let Some(error) = error {
+            self.find(Severity::Error, FindingKind::RecordUnreadable, "journal", error, None);
+            return Ok(());
+        }
+        let problem = format!("the journal lacks the look-up {}", shown(&key));
+        let fix = Fix::Records { seen: self.seen(&because)?, change: Change { key, value: Some(value) } };
+        self.find(Severity::Error, FindingKind::RelationMissing, subject, problem, Some(fix));
         Ok(())
     }
 
-    fn strays_below(&mut self, letter: &[u8], expected: &BTreeMap<Vec<u8>, Expected>) -> Result<()> {
+    fn strays_below(&mut self, letter: &[u8], expected: &BTreeSet<Box<[u8]>>) -> Result<()> {
         let keys = self.snapshot.scan(letter).flatten();
         let strays: Vec<_> = keys.filter(|(key, value)| !self.follows(letter, key, value, expected)).collect();
         for (key, value) in strays {
@@ -134,7 +157,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn follows(&self, letter: &[u8], key: &[u8], value: &[u8], expected: &BTreeMap<Vec<u8>, Expected>) -> bool {
+    fn follows(&self, letter: &[u8], key: &[u8], value: &[u8], expected: &BTreeSet<Box<[u8]>>) -> bool {
         let id = || <[u8; 32]>::try_from(value).ok();
         match letter {
             b"k" => id().is_some_and(|id| self.layers.contains_key(&LayerId::from_bytes(id))),
@@ -150,7 +173,7 @@ impl Check<'_> {
                 layer.chain_id.is_some_and(|chain| key.get(1..) == Some(chain.as_bytes().as_slice()))
             }),
             key::IMAGES if !key::is_image_name(key) => true,
-            _ => expected.contains_key(key),
+            _ => expected.contains(key),
         }
     }
 
