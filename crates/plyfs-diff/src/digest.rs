@@ -74,18 +74,22 @@ impl fmt::Debug for Digest {
 
 /// The digest and the length of what has passed so far.
 #[derive(Clone, Default)]
-struct Tally {
+pub(crate) struct Tally {
     hash: Sha256,
     size: u64,
 }
 
 impl Tally {
-    fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
         self.size += bytes.len() as u64;
     }
 
-    fn digest(self) -> Digest {
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) fn digest(self) -> Digest {
         Digest(self.hash.finalize().into())
     }
 }

@@ -81,7 +81,7 @@ pub use compare::{CompareOptions, compare, export_between};
 pub use dialect::Dialect;
 pub use digest::{Digest, DigestReader, DigestWriter, Digested, digested};
 pub use error::{Error, ErrorKind, Result};
-pub use export::{ExportOptions, Exported, Style, export};
+pub use export::{BufferSink, ExportOptions, Exported, Style, export, export_buffers};
 pub use skipped::{SkipReason, Skipped};
 pub use usage::Usage;
 pub use view::{CopyOptions, FileKind, Metadata, Unpacked, View, ViewEntry, Walk};

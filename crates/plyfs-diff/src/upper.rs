@@ -24,14 +24,13 @@ pub(crate) fn changed(path: &Path) -> Error {
     Error::new(ErrorKind::Conflict, format!("{path:?} changed while it was read"))
 }
 
-/// Opens what `stat` described, a directory or a regular file, and nothing that took its place.
-pub(crate) fn open(dir: BorrowedFd<'_>, path: &Path, stat: &Stat) -> Result<OwnedFd> {
+/// Opens what was a directory or a regular file a moment ago; whether it is what took its place is for
+/// [`ensure_unchanged`] to say, once it was read.
+pub(crate) fn open(dir: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     let name = path.file_name().expect("only entries below the root are opened by name");
     // A FIFO put there since would block the open without O_NONBLOCK.
     let fd = fs::open_at(dir, name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
-    let fd = fd.map_err(|error| failed(path, error))?;
-    ensure_unchanged(&fd, path, stat)?;
-    Ok(fd)
+    fd.map_err(|error| failed(path, error))
 }
 
 /// Fails when an open file is not what `stat` said, or no longer.
@@ -71,7 +70,8 @@ impl Directory {
     /// Opens the subdirectory that `stat` described.
     pub(crate) fn subdirectory(&self, name: &OsStr, stat: Stat, dialect: Dialect) -> Result<Self> {
         let path = self.path.join(name);
-        let fd = open(self.fd.as_fd(), &path, &stat)?;
+        let fd = open(self.fd.as_fd(), &path)?;
+        ensure_unchanged(&fd, &path, &stat)?;
         let marks = DirMarks::read(&fd, dialect).map_err(|error| failed(&path, error))?;
         Ok(Self { fd, path, stat, marks })
     }
@@ -82,8 +82,8 @@ impl Directory {
     }
 
     /// The names in it, sorted bytewise.
-    pub(crate) fn read_dir(&self) -> Result<Vec<fs::DirEntry>> {
-        fs::read_dir(&self.fd).map_err(|error| failed(&self.path, error))
+    pub(crate) fn read_dir(&self) -> Result<fs::Listing> {
+        fs::Listing::read_own(&self.fd).map_err(|error| failed(&self.path, error))
     }
 
     /// The status of one name in it.

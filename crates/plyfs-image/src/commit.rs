@@ -103,7 +103,7 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
         let top = pump(
             UNEVEN,
             |inlet| {
-                let exported = container.export_with(inlet, &options.export, progress);
+                let exported = container.export_buffers(inlet, &options.export, progress);
                 let made = exported.map_err(|error| Error::store("export", error))?;
                 skipped = made.skipped;
                 Ok((made.diff_id, made.size))

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::ScopedJoinHandle;
 
-use plyfs_diff::{Digest, Digested};
+use plyfs_diff::{BufferSink, Digest, Digested};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::CHUNK;
@@ -126,7 +126,9 @@ impl<M> Inlet<M> {
 
     /// Says that all was made, and what is known of it.
     pub(crate) fn end(&mut self, made: M) -> Result<()> {
-        self.flush().and_then(|()| self.send(Message::End(made))).map_err(|error| Error::io("pass bytes on", error))
+        Write::flush(self)
+            .and_then(|()| self.send(Message::End(made)))
+            .map_err(|error| Error::io("pass bytes on", error))
     }
 }
 
@@ -139,7 +141,7 @@ impl<M> Write for Inlet<M> {
         let taken = bytes.len().min(CHUNK - self.chunk.len());
         self.chunk.extend_from_slice(&bytes[..taken]);
         if self.chunk.len() == CHUNK {
-            self.flush()?;
+            Write::flush(self)?;
         }
         Ok(taken)
     }
@@ -147,6 +149,19 @@ impl<M> Write for Inlet<M> {
     fn flush(&mut self) -> io::Result<()> {
         let chunk = std::mem::take(&mut self.chunk);
         if chunk.is_empty() { Ok(()) } else { self.send(Message::Chunk(chunk)) }
+    }
+}
+
+impl<M> BufferSink for Inlet<M> {
+    fn take(&mut self, filled: Vec<u8>) -> io::Result<Vec<u8>> {
+        if filled.is_empty() {
+            return Ok(filled);
+        }
+        self.send(Message::Chunk(filled)).map(|()| self.fresh_chunk())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Write::flush(self)
     }
 }
 
@@ -258,6 +273,32 @@ mod tests {
             |outlet| io::copy(outlet, &mut io::sink()).map_err(io_error),
         );
         assert_eq!(filled.expect("pumped"), bytes.len() as u64);
+    }
+
+    #[test]
+    fn buffers_that_are_handed_on_whole_arrive_in_order_and_come_back() {
+        let mut addresses = std::collections::HashSet::new();
+        let taken = pump(
+            1,
+            |inlet| {
+                let mut buffer = Vec::new();
+                for number in 0..100 {
+                    buffer.resize(CHUNK, 0);
+                    buffer.fill(number);
+                    addresses.insert(buffer.as_ptr().addr());
+                    buffer.truncate(CHUNK - usize::from(number));
+                    buffer = BufferSink::take(inlet, buffer).map_err(io_error)?;
+                }
+                BufferSink::take(inlet, Vec::new()).map(drop).map_err(io_error)
+            },
+            |outlet| {
+                let mut arrived = Vec::new();
+                outlet.read_to_end(&mut arrived).map(|_| arrived).map_err(io_error)
+            },
+        );
+        let expected: Vec<u8> = (0..100).flat_map(|number| vec![number; CHUNK - usize::from(number)]).collect();
+        assert!(taken.expect("pumped") == expected, "each buffer whole, one after the other");
+        assert!(addresses.len() < 10, "{} buffers for 100 pieces", addresses.len());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use plyfs_diff::{Changes, ExportOptions, Exported, Usage};
+use plyfs_diff::{BufferSink, Changes, ExportOptions, Exported, Usage};
 use plyfs_journal::Snapshot;
 use plyfs_link::LayerId;
 use plyfs_sys::fs;
@@ -150,6 +150,20 @@ impl Container {
         let chain = self.store.trees(self.parent())?;
         let out = progress.reader(out, Stage::Export, self.name().as_str(), None);
         plyfs_diff::export(&self.upper()?, &chain, out, options).map_err(failed)
+    }
+
+    /// The same into buffers that are handed on whole.
+    pub fn export_buffers(
+        &self,
+        out: impl BufferSink,
+        options: &ExportOptions,
+        progress: Progress<'_>,
+    ) -> Result<Exported> {
+        let failed = |e| Error::diff(format!("container {}", self.name()), e);
+        let _held = self.store.hold(self.id())?;
+        let chain = self.store.trees(self.parent())?;
+        let out = progress.reader(out, Stage::Export, self.name().as_str(), None);
+        plyfs_diff::export_buffers(&self.upper()?, &chain, out, options).map_err(failed)
     }
 
     /// What its own layer takes now; its tree is walked.

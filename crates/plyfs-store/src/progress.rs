@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
+use plyfs_diff::BufferSink;
+
 use crate::{Error, ErrorKind, Result};
 
 /// What a long operation is doing.
@@ -122,6 +124,18 @@ impl<W: std::io::Write> std::io::Write for Reported<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let count = self.inner.write(bytes)?;
         self.advance(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<S: BufferSink> BufferSink for Reported<'_, S> {
+    fn take(&mut self, filled: Vec<u8>) -> std::io::Result<Vec<u8>> {
+        let count = filled.len();
+        let empty = self.inner.take(filled)?;
+        self.advance(count).map(|_| empty)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -62,6 +62,11 @@ impl Listing {
         OsStr::from_bytes(self.bytes(&self.places[index]))
     }
 
+    /// The names, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &OsStr> {
+        self.places.iter().map(|place| OsStr::from_bytes(self.bytes(place)))
+    }
+
     /// The type that the directory records for the name at a position; [`FileType::Unknown`] on file systems without
     /// `d_type`.
     #[must_use]
@@ -135,6 +140,7 @@ mod tests {
             let entries: Vec<_> = (0..listing.len()).map(|i| (listing.name(i).to_owned(), listing.kind(i))).collect();
             let others = fs::read_dir(&dir).expect("read").into_iter().map(|entry| (entry.name, entry.kind));
             assert_eq!(entries, others.collect::<Vec<_>>());
+            assert!(listing.names().eq(entries.iter().map(|(name, _)| name)));
             assert_eq!((listing.len(), entries.is_sorted_by_key(|(name, _)| name)), (1502, true));
         }
     }

@@ -148,17 +148,17 @@ impl Level {
         let mut present = HashSet::new();
         match &above {
             Above::Upper(upper) => {
-                for entry in upper.read_dir()? {
-                    let stat = upper.stat_at(&entry.name)?;
-                    if upper.is_whiteout(&entry.name, &stat, context.dialect)? {
-                        nodes.extend(deletion(lower.as_ref().filter(|_| !is_opaque), entry.name)?);
+                for name in upper.read_dir()?.names() {
+                    let stat = upper.stat_at(name)?;
+                    if upper.is_whiteout(name, &stat, context.dialect)? {
+                        nodes.extend(deletion(lower.as_ref().filter(|_| !is_opaque), name.to_owned())?);
                         continue;
                     }
                     if is_opaque {
-                        present.insert(entry.name.clone());
+                        present.insert(name.to_owned());
                     }
-                    let path = upper.path.join(&entry.name);
-                    let seen = Upper { dir: upper.fd.as_fd(), name: &entry.name, stat: &stat, path: &path };
+                    let path = upper.path.join(name);
+                    let seen = Upper { dir: upper.fd.as_fd(), name, stat: &stat, path: &path };
                     nodes.extend(compare_entry(seen, lower.as_ref(), context)?);
                 }
             }

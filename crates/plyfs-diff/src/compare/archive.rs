@@ -7,7 +7,6 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ use super::walk::{Difference, Kind as Change, Node};
 use crate::export::attributes;
 use crate::export::header::{Header, Kind};
 use crate::export::writer::Writer;
-use crate::export::{ExportOptions, Exported, Style};
+use crate::export::{BufferSink, ExportOptions, Exported, Style};
 use crate::layout::{CAPABILITY, WHITEOUT_PREFIX};
 use crate::upper::{self, changed, failed};
 use crate::{Chain, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped, chain};
@@ -69,8 +68,8 @@ impl Holding {
 }
 
 /// An archive under way.
-pub(super) struct Changeset<'a, W: Write> {
-    archive: Writer<W>,
+pub(super) struct Changeset<'a, S: BufferSink> {
+    archive: Writer<S>,
     options: &'a ExportOptions,
     upper: &'a Chain,
     root: Merged,
@@ -85,8 +84,8 @@ pub(super) struct Changeset<'a, W: Write> {
     last: Option<(PathBuf, Merged)>,
 }
 
-impl<'a, W: Write> Changeset<'a, W> {
-    pub(super) fn new(upper: &'a Chain, out: W, options: &'a ExportOptions) -> Result<Self> {
+impl<'a, S: BufferSink> Changeset<'a, S> {
+    pub(super) fn new(upper: &'a Chain, out: S, options: &'a ExportOptions) -> Result<Self> {
         Ok(Self {
             archive: Writer::new(out),
             options,
@@ -257,15 +256,16 @@ impl<'a, W: Write> Changeset<'a, W> {
             }
             return self.archive.header(header);
         }
-        let file = File::from(upper::open(node.dir.as_fd(), path, &node.stat)?);
+        let file = File::from(upper::open(node.dir.as_fd(), path)?);
         header.xattrs = match is_native {
             true => attributes::carried(&file, path, dialect, &mut self.skipped)?,
             false => capability(xattr::get(&file, OsStr::from_bytes(CAPABILITY)), path)?,
         };
         self.archive.header(header)?;
         let content = self.content(path, &file)?;
-        self.archive.content(content.as_ref().map_or(&file, |content| content), path, header.size)?;
-        upper::ensure_unchanged(&file, path, &node.stat)
+        let written = self.archive.content(content.as_ref().map_or(&file, |content| content), path, header.size);
+        // What took its place fails in other ways.
+        upper::ensure_unchanged(&file, path, &node.stat).and(written)
     }
 
     /// The file that has the content, where another one has (rule 25).

@@ -15,7 +15,8 @@ use std::thread;
 
 use walk::{Difference, Kind, Trees};
 
-use crate::export::{ExportOptions, Exported, Style};
+use crate::export::sink::Copied;
+use crate::export::{BufferSink, ExportOptions, Exported, Style};
 use crate::{Chain, Change, ChangeKind, Result};
 
 /// How many threads a comparison has at most, unless it is told otherwise.
@@ -77,6 +78,11 @@ pub fn compare(
 ///
 /// With [`Style::Containerd`] the bytes are those that containerd's differ writes for mounts of the two.
 pub fn export_between(lower: &Chain, upper: &Chain, out: impl Write, options: &ExportOptions) -> Result<Exported> {
+    between(lower, upper, Copied(out), options)
+}
+
+/// Writes the changeset wherever it goes.
+pub(crate) fn between(lower: &Chain, upper: &Chain, out: impl BufferSink, options: &ExportOptions) -> Result<Exported> {
     let trees = Trees { lower, upper, style: options.style };
     let mut changeset = archive::Changeset::new(upper, out, options)?;
     changeset.root(lower)?;

@@ -10,6 +10,7 @@ use plyfs_sys::fs::FileType;
 
 use super::header::{Header, Kind};
 use super::links::Links;
+use super::sink::{BufferSink, Copied};
 use super::walk::ROOT;
 use super::writer::Writer;
 use super::{ExportOptions, Exported, attributes};
@@ -25,7 +26,7 @@ impl View {
     /// directory it gives the tree. What no archive can hold is in [`Exported::skipped`]. A file that changes while it is read
     /// is [`ErrorKind::Conflict`] and named (rule 28). Nothing is synced; `out` is flushed.
     pub fn export(&self, out: impl Write, options: &ExportOptions) -> Result<Exported> {
-        Flat::new(self, Path::new(""), None, out, options).all(self.walk("/")?)
+        Flat::new(self, Path::new(""), None, Copied(out), options).all(self.walk("/")?)
     }
 
     /// Writes what is at and below `path` as one archive: as `name` in it, or without a name what is in the directory at
@@ -47,24 +48,24 @@ impl View {
             start.directory()?;
         }
         let from = start.relative().to_owned();
-        Flat::new(self, &from, name, out, options).all(self.walk(&from)?)
+        Flat::new(self, &from, name, Copied(out), options).all(self.walk(&from)?)
     }
 }
 
 /// An archive under way.
-struct Flat<'a, W: Write> {
+struct Flat<'a, S: BufferSink> {
     options: &'a ExportOptions,
     /// What of the view is written, and what it is called in the archive; without a name it is the archive's root.
     start: &'a Path,
     name: Option<&'a OsStr>,
     dialect: Dialect,
-    archive: Writer<W>,
+    archive: Writer<S>,
     links: Links,
     skipped: Vec<Skipped>,
 }
 
-impl<'a, W: Write> Flat<'a, W> {
-    fn new(view: &View, start: &'a Path, name: Option<&'a OsStr>, out: W, options: &'a ExportOptions) -> Self {
+impl<'a, S: BufferSink> Flat<'a, S> {
+    fn new(view: &View, start: &'a Path, name: Option<&'a OsStr>, out: S, options: &'a ExportOptions) -> Self {
         let (dialect, archive) = (view.layers().dialect(), Writer::new(out));
         Self { options, start, name, dialect, archive, links: Links::default(), skipped: Vec::new() }
     }

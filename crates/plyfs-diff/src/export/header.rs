@@ -118,14 +118,14 @@ impl Header {
             }
         }
         for (keyword, id, field) in [(b"uid", self.uid, UID), (b"gid", self.gid, GID)] {
-            if octal(u64::from(id), field.len()).is_none() {
+            if !fits(id.into(), field.len()) {
                 add(keyword, id.to_string().as_bytes());
             }
         }
-        if octal(self.size, SIZE.len()).is_none() {
+        if !fits(self.size, SIZE.len()) {
             add(b"size", self.size.to_string().as_bytes());
         }
-        if u64::try_from(self.mtime).ok().and_then(|seconds| octal(seconds, MTIME.len())).is_none() {
+        if !u64::try_from(self.mtime).is_ok_and(|seconds| fits(seconds, MTIME.len())) {
             add(b"mtime", self.mtime.to_string().as_bytes());
         }
         for (name, value) in &self.xattrs {
@@ -154,8 +154,8 @@ impl Header {
         let numbers = &numbers[..if self.kind == Kind::PaxRecords { 5 } else { 7 }];
         for (field, number) in numbers {
             // What does not fit is in a PAX record, which overrides the field.
-            let digits = octal(*number, field.len()).unwrap_or_else(|| "0".repeat(field.len() - 1));
-            put_text(&mut block[field.clone()], digits.as_bytes());
+            let number = if fits(*number, field.len()) { *number } else { 0 };
+            put_octal(&mut block[field.clone()], number);
         }
         sealed(block)
     }
@@ -165,14 +165,24 @@ impl Header {
 fn sealed(mut block: [u8; BLOCK]) -> [u8; BLOCK] {
     block[CHECKSUM].fill(b' ');
     let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
-    block[CHECKSUM][..7].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    put_octal(&mut block[CHECKSUM][..7], sum.into());
     block
 }
 
-/// The digits of a numeric field of `length` bytes, the last of which is NUL; `None` when they do not fit.
-fn octal(number: u64, length: usize) -> Option<String> {
-    let digits = format!("{number:0width$o}", width = length - 1);
-    (digits.len() < length).then_some(digits)
+/// Says whether the digits of a number fit a field of `length` bytes, the last of which is NUL.
+fn fits(number: u64, length: usize) -> bool {
+    number >> (3 * (length - 1)) == 0
+}
+
+/// Fills a field with the digits of a number that fits it.
+fn put_octal(field: &mut [u8], number: u64) {
+    let Some((end, digits)) = field.split_last_mut() else { return };
+    *end = 0;
+    let mut rest = number;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 8) as u8;
+        rest /= 8;
+    }
 }
 
 /// Fills a field with what of a text it can hold; the rest is in a PAX record.

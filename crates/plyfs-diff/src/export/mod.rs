@@ -9,6 +9,7 @@ pub(crate) mod attributes;
 mod flat;
 pub(crate) mod header;
 mod links;
+pub(crate) mod sink;
 mod walk;
 pub(crate) mod writer;
 
@@ -17,8 +18,11 @@ use std::os::fd::AsFd;
 
 use header::{Header, Kind};
 use plyfs_sys::fs::{self, Stat};
+pub use sink::BufferSink;
+use sink::Copied;
 
-use crate::{Chain, CompareOptions, Digest, Error, ErrorKind, Result, Skipped, export_between};
+use crate::compare::between;
+use crate::{Chain, CompareOptions, Digest, Error, ErrorKind, Result, Skipped};
 
 /// How to export; the default is the tree as it is.
 #[derive(Clone, Debug, Default)]
@@ -117,12 +121,22 @@ pub struct Exported {
 /// [`ErrorKind::Conflict`], naming the path (rule 28).
 #[doc(alias = "Diff")]
 pub fn export(upper: impl AsFd, chain: &Chain, out: impl Write, options: &ExportOptions) -> Result<Exported> {
+    export_buffers(upper, chain, Copied(out), options)
+}
+
+/// Writes what [`export`] writes into buffers that are handed on whole.
+pub fn export_buffers(
+    upper: impl AsFd,
+    chain: &Chain,
+    out: impl BufferSink,
+    options: &ExportOptions,
+) -> Result<Exported> {
     if options.style == Style::Containerd {
         if !chain.is_known() {
             return Err(Error::new(ErrorKind::InvalidInput, "this style takes lowers that are known"));
         }
         let upper = fs::open_dir_at(upper, ".").map_err(|error| Error::call("open the upper", error))?;
-        return export_between(chain, &chain.with_upper(upper), out, options);
+        return between(chain, &chain.with_upper(upper), out, options);
     }
     let mut walk = walk::Walk::new(upper.as_fd(), chain, out, options)?;
     walk.tree(upper.as_fd())?;

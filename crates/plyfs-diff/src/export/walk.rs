@@ -5,7 +5,6 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use plyfs_sys::fs::{self, FileType, Stat};
 use super::header::{Header, Kind};
 use super::links::Links;
 use super::writer::Writer;
-use super::{ExportOptions, Exported, attributes};
+use super::{BufferSink, ExportOptions, Exported, attributes};
 use crate::layout::{OPAQUE_MARKER, WHITEOUT_PREFIX};
 use crate::upper::{self, Directory, Union, changed, failed};
 use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped};
@@ -24,11 +23,11 @@ use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result, SkipReason,
 pub(super) const ROOT: &[u8] = b"./";
 
 /// An export under way.
-pub(super) struct Walk<'a, W: Write> {
+pub(super) struct Walk<'a, S: BufferSink> {
     chain: &'a Chain,
     dialect: Dialect,
     options: &'a ExportOptions,
-    archive: Writer<W>,
+    archive: Writer<S>,
     links: Links,
     union: Union,
     skipped: Vec<Skipped>,
@@ -41,8 +40,8 @@ struct Level {
     depth: usize,
 }
 
-impl<'a, W: Write> Walk<'a, W> {
-    pub(super) fn new(upper: BorrowedFd<'_>, chain: &'a Chain, out: W, options: &'a ExportOptions) -> Result<Self> {
+impl<'a, S: BufferSink> Walk<'a, S> {
+    pub(super) fn new(upper: BorrowedFd<'_>, chain: &'a Chain, out: S, options: &'a ExportOptions) -> Result<Self> {
         let (archive, dialect, union) = (Writer::new(out), chain.dialect(), Union::new(upper, chain)?);
         Ok(Self { chain, dialect, options, archive, links: Links::default(), union, skipped: Vec::new() })
     }
@@ -70,8 +69,8 @@ impl<'a, W: Write> Walk<'a, W> {
         if level.dir.marks.is_opaque && self.hides_something(level)? {
             self.mark(&level.dir.path, OPAQUE_MARKER)?;
         }
-        for entry in level.dir.read_dir()? {
-            self.entry(level, &entry.name)?;
+        for name in level.dir.read_dir()?.names() {
+            self.entry(level, name)?;
         }
         level.dir.ensure_unchanged()
     }
@@ -160,7 +159,7 @@ impl<'a, W: Write> Walk<'a, W> {
             return Ok(());
         }
         if kind == FileType::RegularFile {
-            return self.file(&File::from(upper::open(dir, path, stat)?), path, stat);
+            return self.file(dir, path, stat);
         }
         let name = path.as_os_str().as_bytes().to_vec();
         if self.link(&name, stat)? {
@@ -190,24 +189,24 @@ impl<'a, W: Write> Walk<'a, W> {
         self.archive.header(&header).map(|()| true)
     }
 
-    /// Archives an open regular file, of which `stat` is what was known of it before anything was read.
-    fn file(&mut self, file: &File, path: &Path, stat: &Stat) -> Result<()> {
+    /// Archives a regular file, of which `stat` is what was known of it before anything was read.
+    fn file(&mut self, dir: BorrowedFd<'_>, path: &Path, stat: &Stat) -> Result<()> {
         let name = path.as_os_str().as_bytes().to_vec();
         if self.link(&name, stat)? {
             return Ok(());
         }
+        let file = File::from(upper::open(dir, path)?);
         let mut header = self.options.header(Kind::File, name, stat);
         header.size = u64::try_from(stat.st_size).map_err(|_| changed(path))?;
-        let (xattrs, is_metacopy) = attributes::carried_and_metacopy(file, path, self.dialect, &mut self.skipped)?;
+        let (xattrs, is_metacopy) = attributes::carried_and_metacopy(&file, path, self.dialect, &mut self.skipped)?;
         header.xattrs = xattrs;
         self.archive.header(&header)?;
-        if is_metacopy {
-            let content = File::from(self.union.content(path)?);
-            self.archive.content(&content, path, header.size)?;
-        } else {
-            self.archive.content(file, path, header.size)?;
-        }
-        upper::ensure_unchanged(file, path, stat)
+        let written = match is_metacopy {
+            true => self.archive.content(&File::from(self.union.content(path)?), path, header.size),
+            false => self.archive.content(&file, path, header.size),
+        };
+        // What took its place fails in other ways.
+        upper::ensure_unchanged(&file, path, stat).and(written)
     }
 
     fn directory_header(&mut self, name: Vec<u8>, dir: BorrowedFd<'_>, path: &Path, stat: &Stat) -> Result<Header> {

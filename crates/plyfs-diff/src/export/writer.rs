@@ -1,25 +1,28 @@
 //! The archive as a stream of bytes: headers, contents padded to blocks, the two zero blocks at the end.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
+use super::BufferSink;
 use super::header::Header;
+use crate::digest::Tally;
 use crate::layout::{BLOCK, BUFFER};
 use crate::upper::changed;
-use crate::{Digest, DigestWriter, Error, Result};
+use crate::{Digest, Error, Result};
 
 /// Writes one archive and digests it in passing.
-pub(crate) struct Writer<W: Write> {
-    out: DigestWriter<W>,
+pub(crate) struct Writer<S: BufferSink> {
+    out: S,
+    tally: Tally,
     /// What is to be written next; contents are read straight into it, and it goes out whole.
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
     filled: usize,
 }
 
-impl<W: Write> Writer<W> {
-    pub(crate) fn new(out: W) -> Self {
-        Self { out: DigestWriter::new(out), buffer: vec![0; BUFFER].into_boxed_slice(), filled: 0 }
+impl<S: BufferSink> Writer<S> {
+    pub(crate) fn new(out: S) -> Self {
+        Self { out, tally: Tally::default(), buffer: vec![0; BUFFER], filled: 0 }
     }
 
     /// Announces an entry.
@@ -29,6 +32,10 @@ impl<W: Write> Writer<W> {
 
     /// Copies the `size` bytes that the last header announced; a file that ends earlier has changed (rule 28).
     pub(crate) fn content(&mut self, mut file: impl Read, path: &Path, size: u64) -> Result<()> {
+        if size >= BUFFER as u64 {
+            // Whoever writes what the buffers hold to a file writes whole pages then, which the page cache keeps in large ones.
+            self.pass()?;
+        }
         let mut left = size;
         while left > 0 {
             let spare = self.spare()?;
@@ -51,8 +58,8 @@ impl<W: Write> Writer<W> {
         self.put(&[0; 2 * BLOCK])?;
         self.pass()?;
         self.out.flush().map_err(failed)?;
-        let (digest, size, _) = self.out.finish();
-        Ok((digest, size))
+        let size = self.tally.size();
+        Ok((self.tally.digest(), size))
     }
 
     fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
@@ -75,14 +82,18 @@ impl<W: Write> Writer<W> {
     }
 
     fn pass(&mut self) -> Result<()> {
-        let filled = std::mem::take(&mut self.filled);
-        self.out.write_all(&self.buffer[..filled]).map_err(failed)
+        let mut full = std::mem::take(&mut self.buffer);
+        full.truncate(std::mem::take(&mut self.filled));
+        self.tally.add(&full);
+        self.buffer = self.out.take(full).map_err(failed)?;
+        self.buffer.resize(BUFFER, 0);
+        Ok(())
     }
 }
 
-impl<W: Write> fmt::Debug for Writer<W> {
+impl<S: BufferSink> fmt::Debug for Writer<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("size", &(self.out.size() + self.filled as u64)).finish_non_exhaustive()
+        f.debug_struct("Writer").field("size", &(self.tally.size() + self.filled as u64)).finish_non_exhaustive()
     }
 }
 
