@@ -109,7 +109,12 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
                 Ok((made.diff_id, made.size))
             },
             |outlet| {
-                let applied = operation.apply_digested(outlet, container.parent(), None);
+                // Of the store's threads one exports, and another may help.
+                let workers = store.workers(2);
+                let applied = match workers.count() {
+                    2 => operation.apply_by_two(outlet, container.parent()),
+                    _ => operation.apply_digested(outlet, container.parent(), None),
+                };
                 applied.map_err(|error| Error::store("unpack", error))
             },
         )?;

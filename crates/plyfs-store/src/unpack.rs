@@ -51,9 +51,25 @@ impl Operation {
         parent: Option<LayerId>,
         expected: Option<&DiffId>,
     ) -> Result<AppliedLayer> {
+        self.apply_onto(archive, parent, expected, false)
+    }
+
+    /// Unpacks a changeset as [`Self::apply_digested`] does, with one thread more: it fills small files while the next are
+    /// created.
+    pub fn apply_by_two(&mut self, archive: &mut dyn Digested, parent: Option<LayerId>) -> Result<AppliedLayer> {
+        self.apply_onto(archive, parent, None, true)
+    }
+
+    fn apply_onto(
+        &mut self,
+        archive: &mut dyn Digested,
+        parent: Option<LayerId>,
+        expected: Option<&DiffId>,
+        fills_aside: bool,
+    ) -> Result<AppliedLayer> {
         let below = parent.map(|id| self.parent(id)).transpose()?;
         let chain = self.chain(below.as_ref())?;
-        let unpacked = self.unpack(archive, &chain, expected)?;
+        let unpacked = self.unpack(archive, &chain, expected, fills_aside)?;
         self.add(unpacked, below.as_ref())
     }
 
@@ -61,7 +77,7 @@ impl Operation {
     ///
     /// The archive is read to its end. With `expected`, another digest is [`ErrorKind::Corrupt`].
     pub fn unpack_aside(&self, archive: &mut dyn Digested, expected: Option<&DiffId>) -> Result<UnpackedLayer> {
-        self.unpack(archive, &Chain::unknown(Dialect::Trusted), expected)
+        self.unpack(archive, &Chain::unknown(Dialect::Trusted), expected, false)
     }
 
     /// Puts a layer that was unpacked aside onto `parent`, which is published or staged in this operation.
@@ -76,7 +92,13 @@ impl Operation {
     }
 
     /// Makes a layer's directories and unpacks into them.
-    fn unpack(&self, archive: &mut dyn Digested, chain: &Chain, expected: Option<&DiffId>) -> Result<UnpackedLayer> {
+    fn unpack(
+        &self,
+        archive: &mut dyn Digested,
+        chain: &Chain,
+        expected: Option<&DiffId>,
+        fills_aside: bool,
+    ) -> Result<UnpackedLayer> {
         self.store().require_root("unpacking a layer")?;
         let (id, link) = (LayerId::random(), LinkId::random());
         self.marker(&layout::staged_marker(id, link))?;
@@ -94,7 +116,8 @@ impl Operation {
             Some(diff_id) => format!("layer {diff_id}"),
             None => "new layer".to_owned(),
         };
-        let options = ApplyOptions::default().start_writing(self.store().0.durability.is_durable());
+        let options =
+            ApplyOptions::default().start_writing(self.store().0.durability.is_durable()).fill_aside(fills_aside);
         let mut archive = Counted::new(archive, self.store());
         let applied = plyfs_diff::apply_digested(&mut archive, &diff, chain, &options, Some(&mut record))
             .map_err(|e| self.store().explain_full(Error::diff(named(), e)))?;

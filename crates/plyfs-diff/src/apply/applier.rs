@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -15,11 +15,13 @@ use rustix::io::Errno;
 
 use super::ApplyOptions;
 use super::acl;
+use super::aside::{self, Aside};
 use super::cursor::{Cursor, Purpose};
 use super::holes;
 use super::links::Links;
 use super::metadata::{self, Owner, Target};
 use super::record::Record;
+use super::tally::Tally;
 use super::whiteouts::Name;
 use super::writeback::Writeback;
 use crate::archive::{Entry, Kind, Reader, Time};
@@ -41,6 +43,7 @@ pub(super) struct Applier<'a> {
     pub(super) options: &'a ApplyOptions,
     pub(super) record: Option<Record>,
     pub(super) links: Links,
+    aside: Option<Aside>,
     losses: Losses,
     owner: Owner,
     creator: (u32, u32),
@@ -74,6 +77,7 @@ pub(super) fn apply<'a>(
         options,
         record: tar_split.as_ref().map(|_| own().map(Record::new)).transpose()?,
         links: Links::new(own()?),
+        aside: options.fills_aside.then(|| Aside::start(options.tolerates_attributes)).flatten(),
         losses: Losses::default(),
         owner,
         creator: metadata::creator(),
@@ -169,11 +173,12 @@ impl<'a> Applier<'a> {
         let file = self.create(name, mode)?;
         let setting = |error| failed("set the attributes of", &path, error);
         metadata::ensure_private(&file, entry, mode).map_err(setting)?;
+        if self.aside.is_some() && self.may_be_filled_aside(entry) {
+            return self.fill_aside(file, path, entry);
+        }
         let crc = self.fill(&file, entry)?;
-        // One look, when all is written: it says what is left to set, and mostly what the file costs.
-        let made = fs::stat(&file).map_err(setting)?;
-        let target = Target::New(file.as_fd(), &made);
-        let dropped = metadata::restore(target, entry, self.options.tolerates_attributes).map_err(setting)?;
+        let completed = metadata::complete(&file, entry, self.options.tolerates_attributes);
+        let (dropped, made) = completed.map_err(setting)?;
         self.report(&path, dropped);
         drop(file);
         match entry.xattrs.is_empty() && Usage::is_tight(&made) {
@@ -184,6 +189,28 @@ impl<'a> Applier<'a> {
             Some(crc) if entry.stored > 0 => Done::At(path, crc),
             _ => Done::Empty(path),
         })
+    }
+
+    fn may_be_filled_aside(&self, entry: &Entry) -> bool {
+        entry.stored <= aside::MOST && entry.extents.is_none() && entry.xattrs.is_empty() && !self.options.punches_holes
+    }
+
+    /// Hands a new file over to the thread that fills such.
+    fn fill_aside(&mut self, file: File, path: Vec<u8>, entry: &Entry) -> Result<Done> {
+        let Some(aside) = &mut self.aside else { return Ok(Done::Nowhere) };
+        let mut crc = Crc64::new();
+        loop {
+            let piece = self.reader.content()?;
+            if piece.is_empty() {
+                break;
+            }
+            if self.record.is_some() {
+                crc.update(piece);
+            }
+            aside.content().extend_from_slice(piece);
+        }
+        aside.hand_over(file, path.clone(), entry.clone())?;
+        Ok(if entry.stored > 0 { Done::At(path, crc.value()) } else { Done::Empty(path) })
     }
 
     /// Creates the file `name` in the current directory, in place of whatever is there; the umask applies to `mode`.
@@ -255,28 +282,28 @@ impl<'a> Applier<'a> {
     /// A directory over a directory describes it anew; over anything else it takes its place.
     fn directory(&mut self, name: &OsStr, entry: &Entry) -> Result<Done> {
         let path = self.cursor.path_of(name);
-        let there = fs::try_stat_at(self.cursor.dir(), name).map_err(|error| failed("look at", &path, error))?;
-        match there {
-            Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                self.lose(&path, None)?;
-                self.cursor.describe(&path);
-                self.cursor.enter_existing(name)?;
-                metadata::forget_xattrs(self.cursor.dir(), entry)
-                    .map_err(|error| failed("set the attributes of", &path, error))?;
-            }
-            Some(stat) => {
-                self.vacate(name)?;
-                return self.new_directory(name, entry, path, is_whiteout_device(&stat));
-            }
-            None => return self.new_directory(name, entry, path, false),
+        let mode = metadata::first_dir_mode(entry, self.creator);
+        self.cursor.describe(&path);
+        // Mostly nothing is there, which is not looked for beforehand.
+        if self.cursor.try_make_dir(name, mode, false)? {
+            return self.new_directory(entry, path);
         }
+        let there = fs::stat_at(self.cursor.dir(), name).map_err(|error| failed("look at", &path, error))?;
+        if FileType::from_raw_mode(there.st_mode) != FileType::Directory {
+            self.vacate(name)?;
+            self.cursor.make_dir(name, mode, is_whiteout_device(&there))?;
+            return self.new_directory(entry, path);
+        }
+        self.lose(&path, None)?;
+        self.cursor.enter_existing(name)?;
+        metadata::forget_xattrs(self.cursor.dir(), entry)
+            .map_err(|error| failed("set the attributes of", &path, error))?;
         self.describe_dir(entry, None)?;
         Ok(Done::Empty(path))
     }
 
-    fn new_directory(&mut self, name: &OsStr, entry: &Entry, path: Vec<u8>, hid_lower: bool) -> Result<Done> {
-        self.cursor.describe(&path);
-        self.cursor.make_dir(name, metadata::first_dir_mode(entry, self.creator), hid_lower)?;
+    /// Gives the current directory, which was just made, what the entry says.
+    fn new_directory(&mut self, entry: &Entry, path: Vec<u8>) -> Result<Done> {
         let made = metadata::ensure_private_dir(self.cursor.dir(), entry);
         let made = made.map_err(|error| failed("set the attributes of", &path, error))?;
         self.describe_dir(entry, Some(&made))?;
@@ -371,6 +398,8 @@ impl<'a> Applier<'a> {
     pub(super) fn vacate(&mut self, name: &OsStr) -> Result<()> {
         let path = self.cursor.path_of(name);
         let removing = |error| failed("replace", &path, error);
+        // What is kept of it must have been written.
+        self.aside.as_mut().map_or(Ok(()), Aside::settle)?;
         let stat = fs::stat_at(self.cursor.dir(), name).map_err(removing)?;
         self.cursor.touch();
         self.cursor.uncount(&stat);
@@ -441,7 +470,9 @@ impl<'a> Applier<'a> {
         if !self.is_root_given {
             self.imply_root()?;
         }
+        let filled = self.aside.map_or_else(|| Ok(Tally::default()), Aside::finish)?;
         let (deferred, usage) = self.cursor.finish()?;
+        let usage = usage.zip(filled.finish()).map(|(created, filled)| created + filled);
         if let (Some(record), Some(out)) = (self.record, tar_split) {
             record.finish(out)?;
         }

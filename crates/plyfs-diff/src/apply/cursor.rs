@@ -206,8 +206,19 @@ impl<'a> Cursor<'a> {
     ///
     /// What was there is gone, but a whiteout: the new directory is opaque then, or what it hid would show (rule 7).
     pub(super) fn make_dir(&mut self, name: &OsStr, mode: Mode, hid_lower: bool) -> Result<()> {
+        match self.try_make_dir(name, mode, hid_lower)? {
+            true => Ok(()),
+            false => Err(self.failed("make the directory", name)(CallError::new("mkdirat", name, Errno::EXIST))),
+        }
+    }
+
+    /// The same where nothing has the name; `false` where something has.
+    pub(super) fn try_make_dir(&mut self, name: &OsStr, mode: Mode, hid_lower: bool) -> Result<bool> {
         let failed = self.failed("make the directory", name);
-        rustix::fs::mkdirat(self.dir(), name, mode).map_err(|errno| failed(CallError::new("mkdirat", name, errno)))?;
+        match rustix::fs::mkdirat(self.dir(), name, mode) {
+            Err(Errno::EXIST) => return Ok(false),
+            made => made.map_err(|errno| failed(CallError::new("mkdirat", name, errno)))?,
+        }
         self.touch();
         let fd = fs::open_dir_at(self.dir(), name).map_err(&failed)?;
         let lower = if hid_lower { Lower::Nothing } else { Lower::Unasked };
@@ -217,7 +228,8 @@ impl<'a> Cursor<'a> {
                 self.questions.ask(Question::OpaqueAnew, &self.path_of(name));
             }
         }
-        self.push(name, fd, Before { times: None, is_touched: true, cost: Usage::default() }, lower)
+        self.push(name, fd, Before { times: None, is_touched: true, cost: Usage::default() }, lower)?;
+        Ok(true)
     }
 
     /// Goes to the directory `name`, which the layer has.

@@ -5,6 +5,7 @@
 //! by name in a held directory and never through a symbolic link (rule 40).
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -103,6 +104,15 @@ pub(super) fn restore(target: Target<'_>, entry: &Entry, tolerant: bool) -> Resu
         target.set_times(&times(entry))?;
     }
     Ok(dropped)
+}
+
+/// Gives a new file, which holds all its content, what the entry says; returns the attributes that were left out, and its
+/// status before, which mostly tells what it costs.
+pub(super) fn complete(file: &File, entry: &Entry, tolerant: bool) -> Result<(Vec<OsString>, Stat), CallError> {
+    // One look, when all is written: it says what is left to set.
+    let made = fs::stat(file)?;
+    let dropped = restore(Target::New(file.as_fd(), &made), entry, tolerant)?;
+    Ok((dropped, made))
 }
 
 /// Says whether owner, group and mode are those of the entry.

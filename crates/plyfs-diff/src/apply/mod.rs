@@ -2,6 +2,7 @@
 
 mod acl;
 mod applier;
+mod aside;
 mod cursor;
 mod deferred;
 mod holes;
@@ -35,6 +36,7 @@ pub struct ApplyOptions {
     tolerates_attributes: bool,
     punches_holes: bool,
     starts_writing: bool,
+    fills_aside: bool,
     owners: Owners,
 }
 
@@ -72,6 +74,13 @@ impl ApplyOptions {
     #[must_use]
     pub fn start_writing(mut self, start: bool) -> Self {
         self.starts_writing = start;
+        self
+    }
+
+    /// Fills small files on a thread of its own, while the next are created; without a thread it is done on the caller's.
+    #[must_use]
+    pub fn fill_aside(mut self, fill: bool) -> Self {
+        self.fills_aside = fill;
         self
     }
 

@@ -4,6 +4,7 @@
 
 mod apply_acls;
 mod apply_archives;
+mod apply_aside;
 mod apply_entries;
 mod apply_names;
 mod apply_oracles;
