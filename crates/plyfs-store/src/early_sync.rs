@@ -17,6 +17,8 @@ use crate::{Durability, Store};
 
 /// How much of archives is unpacked between the beginnings of two syncs, at least.
 const STEP: u64 = 128 << 20;
+/// How much must be left to write when an archive ends, so that a sync is begun before what else is to be done with it.
+const REST: u64 = 16 << 20;
 /// How much is unpacked until it is counted.
 const PIECE: u64 = 1 << 20;
 
@@ -35,9 +37,9 @@ impl EarlySync {
         Self { is_wanted, unpacked: AtomicU64::new(0), thread: Mutex::new(None) }
     }
 
-    /// Counts `length` bytes more; says whether there are enough to sync.
-    fn is_due(&self, length: u64) -> bool {
-        self.is_wanted && self.unpacked.fetch_add(length, Ordering::Relaxed) + length >= STEP
+    /// Counts `length` bytes more; says whether there are `enough` to sync.
+    fn is_due(&self, length: u64, enough: u64) -> bool {
+        self.is_wanted && self.unpacked.fetch_add(length, Ordering::Relaxed) + length >= enough
     }
 
     /// Begins to `sync`, unless that goes on already.
@@ -64,9 +66,9 @@ impl Drop for EarlySync {
 }
 
 impl Store {
-    /// Counts what was unpacked, and begins a sync when it is due.
-    fn unpacked(&self, length: u64) {
-        if !self.0.early_sync.is_due(length) {
+    /// Counts what was unpacked, and begins a sync when there is `enough`.
+    fn unpacked(&self, length: u64, enough: u64) {
+        if !self.0.early_sync.is_due(length, enough) {
             return;
         }
         // This sync has a descriptor of its own, so that the one which counts is told of a failed write as well.
@@ -80,11 +82,12 @@ pub(crate) struct Counted<'a> {
     archive: &'a mut dyn Digested,
     store: &'a Store,
     unpacked: u64,
+    has_ended: bool,
 }
 
 impl<'a> Counted<'a> {
     pub(crate) fn new(archive: &'a mut dyn Digested, store: &'a Store) -> Self {
-        Self { archive, store, unpacked: 0 }
+        Self { archive, store, unpacked: 0, has_ended: false }
     }
 }
 
@@ -98,14 +101,20 @@ impl Read for Counted<'_> {
 
 impl BufRead for Counted<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.archive.fill_buf()
+        let piece = self.archive.fill_buf()?;
+        if piece.is_empty() && !self.has_ended {
+            self.has_ended = true;
+            // While the record is written out.
+            self.store.unpacked(std::mem::take(&mut self.unpacked), REST);
+        }
+        Ok(piece)
     }
 
     fn consume(&mut self, length: usize) {
         self.archive.consume(length);
         self.unpacked += length as u64;
         if self.unpacked >= PIECE {
-            self.store.unpacked(std::mem::take(&mut self.unpacked));
+            self.store.unpacked(std::mem::take(&mut self.unpacked), STEP);
         }
     }
 }
@@ -131,7 +140,7 @@ mod tests {
         let (go, gone) = channel();
         let count = |early: &EarlySync, length| {
             let begun = Arc::clone(&begun);
-            if early.is_due(length) {
+            if early.is_due(length, STEP) {
                 early.begin(move || {
                     begun.fetch_add(1, Ordering::Relaxed);
                 });
@@ -141,7 +150,7 @@ mod tests {
         assert!(early.thread.lock().expect("sound").is_none(), "not enough yet");
 
         let first = Arc::clone(&begun);
-        assert!(early.is_due(1));
+        assert!(early.is_due(1, STEP));
         early.begin(move || {
             gone.recv().expect("told to end");
             first.fetch_add(1, Ordering::Relaxed);
@@ -156,7 +165,7 @@ mod tests {
         assert_eq!(begun.load(Ordering::Relaxed), 1);
         // What was unpacked meanwhile counts for the next.
         count(&early, 1);
-        assert!(!early.is_due(STEP - 1), "counting began anew");
+        assert!(!early.is_due(STEP - 1, STEP), "counting began anew");
         drop(early);
         assert_eq!(begun.load(Ordering::Relaxed), 2, "dropped before its sync has ended");
     }
@@ -166,7 +175,7 @@ mod tests {
         let none = [(Durability::Files, None), (Durability::None, None), (Durability::FileSystem, Some(0))];
         for (durability, threads) in none {
             let early = EarlySync::new(durability, threads);
-            assert!(!early.is_due(2 * STEP), "{durability:?}, {threads:?}");
+            assert!(!early.is_due(2 * STEP, STEP), "{durability:?}, {threads:?}");
         }
     }
 }
