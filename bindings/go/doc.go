@@ -20,7 +20,11 @@
 //
 // # Building
 //
-// The package is built with cgo against plyfs.h and libplyfs, found by pkg-config under the name plyfs.
+// The package is built with cgo against plyfs.h and libplyfs, found by pkg-config under the name plyfs. In the project's source
+//
+//	cargo xtask install /usr/local
+//
+// puts them there; with another prefix, PKG_CONFIG_PATH names its lib/pkgconfig and LD_LIBRARY_PATH its lib.
 //
 // # Errors
 //

@@ -81,7 +81,8 @@ func newMount(native *C.plyfs_mount, err error) (*Mount, error) {
 	}, nil
 }
 
-// Path is where it is visible.
+// Path is where it is visible. A program that keeps the path alone calls [Mount.Keep]: a mount that nothing refers to is forgotten,
+// and ends.
 func (m *Mount) Path() string { return m.path }
 
 // Close lets the guard go. It unmounts when this guard made the mount and no other guard of it lives; [ErrBusy] while programs

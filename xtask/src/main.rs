@@ -1,7 +1,7 @@
 //! Chores of the plyfs workspace, run as `cargo xtask COMMAND`; one file per command.
 //!
 //! Nothing links this crate. It reads the tree as text and starts other people's programs, and everything it makes
-//! lies in the target directory, except the header, which is committed.
+//! lies in the target directory, except the header, which is committed, and what is installed elsewhere.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who started it")]
 
 mod bench;
@@ -10,6 +10,7 @@ mod faults;
 mod fuzz;
 mod guest;
 mod header;
+mod install;
 mod model;
 mod powercut;
 mod run;
@@ -58,6 +59,8 @@ enum Command {
     Guest(guest::Args),
     /// Write include/plyfs.h from the C door
     Header(header::Args),
+    /// Build libplyfs and install it with its header and plyfs.pc, for programs in C and Go
+    Install(install::Args),
     /// Check what no compiler checks: first lines, stray words, dependency arrows
     Tidy,
     /// Install what the tests need and stop
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Powercut(args) => powercut::run(&args),
         Command::Guest(args) => guest::run(&args),
         Command::Header(args) => header::run(&args),
+        Command::Install(args) => install::run(&args),
         Command::Tidy => tidy::run(),
         Command::Setup => setup::run(),
     };

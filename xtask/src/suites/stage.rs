@@ -10,8 +10,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::geteuid;
 
 use super::Session;
-use crate::run;
-use crate::tree;
+use crate::{install, run, tree};
 
 /// A prefix with libplyfs in it, and an image archive for the examples to load.
 #[derive(Debug)]
@@ -26,16 +25,7 @@ impl Stage {
     pub(super) fn build(session: &Session, log: &str) -> Result<Self> {
         session.build(log)?;
         let prefix = session.scratch("stage")?;
-        for dir in ["include", "lib/pkgconfig"] {
-            fs::create_dir_all(prefix.join(dir)).with_context(|| format!("create {}/{dir}", prefix.display()))?;
-        }
-        let copy = |from: PathBuf, to: &str| {
-            fs::copy(&from, prefix.join(to)).with_context(|| format!("copy {}", from.display())).map(drop)
-        };
-        copy(tree::header(), "include/plyfs.h")?;
-        copy(tree::target().join("debug/libplyfs_capi.so"), "lib/libplyfs.so")?;
-        let pc = pkg_config(&prefix.to_string_lossy(), env!("CARGO_PKG_VERSION"));
-        fs::write(prefix.join("lib/pkgconfig/plyfs.pc"), pc).context("write plyfs.pc")?;
+        install::lay_out(&prefix, &tree::target().join("debug"))?;
         let archive = prefix.join("image.tar");
         let stage = Self { prefix, archive };
         stage.make_archive()?;
@@ -76,26 +66,5 @@ impl Stage {
         };
         run::check(plyfs().arg("import").arg(&rootfs).arg("example:1"))?;
         run::check(plyfs().args(["save", "example:1", "--format", "oci-archive", "-o"]).arg(&self.archive))
-    }
-}
-
-/// The text of plyfs.pc.
-fn pkg_config(prefix: &str, version: &str) -> String {
-    format!(
-        "prefix={prefix}\n\nName: plyfs\nDescription: Container layer storage on OverlayFS\nVersion: {version}\n\
-         Cflags: -I${{prefix}}/include\nLibs: -L${{prefix}}/lib -lplyfs\n"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pkg_config_file_points_into_its_prefix() {
-        let text = pkg_config("/opt/plyfs", "1.2.3");
-        for line in ["prefix=/opt/plyfs", "Version: 1.2.3", "Cflags: -I${prefix}/include"] {
-            assert!(text.lines().any(|l| l == line), "{line} is missing:\n{text}");
-        }
     }
 }
