@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::operation::{NewImage, Operation};
 use crate::record::{ImageRecord, LayerRecord, id_value};
-use crate::recover::is_blob_used;
+use crate::recover::{is_blob_known, is_blob_used};
 use crate::store::now;
 use crate::{Digest, Error, ErrorKind, Reference, Result, User, cache, kept, key, layout, lease, trash};
 
@@ -110,19 +110,24 @@ impl Operation {
         Ok(())
     }
 
-    /// Moves blobs to their digests' names; one that is there already has the same bytes, unless its size is another: then
-    /// it is damaged, and goes.
+    /// Moves blobs to their digests' names; one that is published already has the same bytes, unless its size is another: then
+    /// it is damaged, and goes. One that another operation has placed and not published goes too: what that one wrote may
+    /// have been lost before this one began, and would be told to that one alone.
     fn place_blobs(&self) -> Result<()> {
+        let known = self.store().snapshot()?;
         for digest in &self.blobs {
+            let is_published = is_blob_known(&known, digest)?;
             let hex = digest.hex();
             let (staged, blobs) = (layout::staged_blob(&hex), &self.store().0.blobs);
             // Linked, not renamed: the staged name must go on saying what to take back.
             let place = || match fs::link_at(self.dir(), &staged, blobs, &hex) {
                 Err(error) if error.kind() == ErrorKind::Exists => {
                     let size = fs::stat_at(self.dir(), &staged)?.st_size;
-                    if fs::try_stat_at(blobs, &hex)?.is_some_and(|there| there.st_size == size) {
+                    if is_published && fs::try_stat_at(blobs, &hex)?.is_some_and(|there| there.st_size == size) {
                         return Ok(());
                     }
+                    // What it replaces may be published by now: a cut must find the bytes of either.
+                    self.sync_blob(&staged)?;
                     // Put into its place at once, whoever else replaces or removes it this moment.
                     let second = LinkId::random();
                     fs::link_at(self.dir(), &staged, self.dir(), second.as_str())?;
@@ -133,6 +138,14 @@ impl Operation {
             place().map_err(|error| self.failed(&format!("blob {digest}"), error))?;
         }
         Ok(())
+    }
+
+    /// Makes a staged blob durable by itself, unless nothing is to be.
+    fn sync_blob(&self, staged: &str) -> plyfs_sys::Result<()> {
+        if !self.store().0.durability.is_durable() {
+            return Ok(());
+        }
+        fs::sync(fs::open_at(self.dir(), staged, OFlags::RDONLY, Mode::empty())?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use plyfs_journal::Transaction;
+use plyfs_journal::{Snapshot, Transaction};
 use plyfs_link::{LayerId, LinkId};
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
@@ -118,10 +118,7 @@ impl Store {
     pub(crate) fn drop_unused_blob(&self, blob: &Digest) -> Result<()> {
         self.commit(|records| {
             let durable = self.snapshot()?;
-            let is_used = is_blob_used(records, blob)?
-                || durable.get(&key::image(blob))?.is_some()
-                || durable.scan(&key::manifest_images(blob)).next().transpose()?.is_some()
-                || durable.scan(&key::blob_layers(blob)).next().transpose()?.is_some();
+            let is_used = is_blob_used(records, blob)? || is_blob_known(&durable, blob)?;
             if is_used { Ok(()) } else { remove_if_there(&self.0.blobs, &blob.hex()) }
         })
     }
@@ -154,6 +151,13 @@ pub(crate) fn is_blob_used(records: &Transaction<'_>, digest: &Digest) -> Result
         }
     }
     Ok(false)
+}
+
+/// The same of a state that is durable.
+pub(crate) fn is_blob_known(state: &Snapshot, digest: &Digest) -> Result<bool> {
+    Ok(state.contains(&key::image(digest))?
+        || state.scan(&key::manifest_images(digest)).next().transpose()?.is_some()
+        || state.scan(&key::blob_layers(digest)).next().transpose()?.is_some())
 }
 
 pub(crate) fn remove_if_there(dir: impl AsFd, name: &str) -> Result<()> {

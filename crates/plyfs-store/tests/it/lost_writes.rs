@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use plyfs_store::{CheckOptions, Durability, ErrorKind, Operation, Store};
+use plyfs_store::{CheckOptions, Durability, ErrorKind, NewImage, Operation, Store};
 use plyfs_testkit::oci::LayerTar;
 use plyfs_testkit::process::run;
 use plyfs_testkit::temp::{Mounted, TempDir};
@@ -202,4 +202,30 @@ fn root_writes_that_were_lost_fail_every_operation_of_one_handle_that_was_going_
         assert_eq!(names(store.path()), before, "{durability:?}");
         load_after_all(&store);
     }
+}
+
+#[test]
+fn root_a_blob_that_another_operation_placed_and_nobody_published_is_not_believed() {
+    require_root!();
+    let fixture = crate::Fixture::new();
+    let (store, config) = (&fixture.store, b"{\"config\":1}");
+    let publish = |name: &str| {
+        let mut operation = store.operation().expect("an operation");
+        let (id, names) = (operation.blob(config).expect("staged"), vec![name.parse().expect("a name")]);
+        let (top, manifest) = (None, None);
+        operation.image(NewImage { id, top, manifest, names, built: None, architecture: None, os: None });
+        operation.publish().expect("published");
+        store.path().join("blobs/sha256").join(id.hex())
+    };
+    let id = plyfs_store::Digest::of(config);
+    let placed = store.path().join("blobs/sha256").join(id.hex());
+    // As long as it should be, and what the disk made of it.
+    fs::write(&placed, vec![0; config.len()]).expect("placed");
+
+    assert_eq!(publish("a:1"), placed);
+    assert_eq!(fs::read(&placed).expect("read"), config);
+    let inode = fs::metadata(&placed).expect("there").ino();
+    publish("b:1");
+    assert_eq!(fs::metadata(&placed).expect("there").ino(), inode, "one that is published is shared");
+    assert_eq!(store.check(CheckOptions::data()).expect("checked"), []);
 }
