@@ -421,7 +421,8 @@ typedef struct plyfs_history_entry {
 typedef struct plyfs_step {
     /// The bytes of this structure that the library has filled in.
     size_t size;
-    /// What is being done: "receive", "unpack", "publish", "save", "export".
+    /// What is being done: "wait" for another load of the same layers, "receive", "unpack", "publish",
+    /// "save", "export", "check".
     const char *stage;
     /// What it is done to: a layer's digest, an image's name, a file.
     const char *item;

@@ -13,7 +13,8 @@ import (
 
 // Step is how far one item of a stage is.
 type Step struct {
-	// Stage is what is being done: "receive", "unpack", "publish", "save", "export".
+	// Stage is what is being done: "wait" for another load of the same layers, "receive", "unpack", "publish",
+	// "save", "export", "check".
 	Stage string
 	// Item is what it is done to: a layer's digest, an image's name, a file.
 	Item string

@@ -14,7 +14,8 @@ use crate::input::c_text;
 pub struct plyfs_step {
     /// The bytes of this structure that the library has filled in.
     pub size: usize,
-    /// What is being done: "receive", "unpack", "publish", "save", "export".
+    /// What is being done: "wait" for another load of the same layers, "receive", "unpack", "publish",
+    /// "save", "export", "check".
     pub stage: *const c_char,
     /// What it is done to: a layer's digest, an image's name, a file.
     pub item: *const c_char,
