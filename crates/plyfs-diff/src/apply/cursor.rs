@@ -5,8 +5,7 @@
 //! that only a lower has is made with that directory's attributes (rule 51). Paths are never handed to the kernel whole,
 //! and a directory once entered is worked on through its descriptor.
 //!
-//! Leaving a directory gives it back its times, so none need be remembered to the end, and the innermost is always first
-//! (rule 49).
+//! Leaving a directory gives it back its times, so none need be remembered to the end; the innermost comes first (rule 49).
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
