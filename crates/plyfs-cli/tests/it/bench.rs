@@ -44,6 +44,13 @@ impl Bench {
         command
     }
 
+    /// The same command with every signal as a terminal has it: where tests run behind a shell's `&`, Ctrl-C is ignored.
+    pub(crate) fn foreground<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = clean("env");
+        command.current_dir(self.temp.path()).args(["--default-signal", PLYFS, "--root"]).arg(self.store()).args(args);
+        command
+    }
+
     /// Runs the command.
     pub(crate) fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ran {
         run(&mut self.command(args))

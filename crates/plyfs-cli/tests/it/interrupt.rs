@@ -48,7 +48,7 @@ fn root_ctrl_c_ends_a_check_of_all_content_with_its_own_code_and_leaves_nothing(
             tree
         });
         let held: Vec<_> = held.collect();
-        let check = Process::spawn(&mut bench.command(args));
+        let check = Process::spawn(&mut bench.foreground(args));
         assert!(wait_until(PATIENCE, || waits_for_a_lock(check.id())), "{args:?}: {}", check.words());
 
         check.interrupt();
@@ -78,7 +78,7 @@ fn root_a_signal_ends_a_load_which_leaves_nothing_and_the_program_ends_by_that_s
         let before = Tree::of(bench.store());
         let (reader, mut writer) = io::pipe().expect("a pipe");
         writer.write_all(&archive[..archive.len() / 2]).expect("it fits");
-        let load = Process::spawn_reading(&mut bench.command(["load"]), reader);
+        let load = Process::spawn_reading(&mut bench.foreground(["load"]), reader);
         assert!(wait_until(PATIENCE, || is_staging(&bench)), "{}", load.words());
 
         if number == 2 {
@@ -103,7 +103,7 @@ fn root_a_second_signal_ends_a_save_that_nobody_reads() {
     Plain::new("localhost/large:1", vec![layer]).write_docker_archive(&bench.temp.join("large.tar"));
     bench.ok(["load", "large.tar"]);
     let (_reader, writer) = io::pipe().expect("a pipe");
-    let mut save = bench.command(["save", "localhost/large:1", "-o", "-"]).stdout(writer).spawn().expect("started");
+    let mut save = bench.foreground(["save", "localhost/large:1", "-o", "-"]).stdout(writer).spawn().expect("started");
     let pid = rustix::process::Pid::from_child(&save);
     let interrupt = || rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it lives");
     let waits_to_write =
