@@ -63,7 +63,7 @@ fn root_a_layer_is_the_same_whoever_fills_its_small_files() {
     let (here, aside) = (TempDir::new(), TempDir::new());
 
     let expected = applied(&archive, &here, &ApplyOptions::new()).expect("applied");
-    let found = applied(&archive, &aside, &ApplyOptions::new().fill_aside(true)).expect("applied");
+    let found = applied(&archive, &aside, &ApplyOptions::new().fill_aside(true).start_writing(true)).expect("applied");
 
     assert_eq!(found, expected);
     assert!(files(&aside) == files(&here), "the same files with the same content, mode, owner and time");
