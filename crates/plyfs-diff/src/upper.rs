@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use plyfs_sys::CallError;
 use plyfs_sys::fs::{self, Stat};
-use rustix::fs::{Mode, OFlags};
 
 use crate::chain::{self, DirMarks};
 use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result};
@@ -28,14 +27,12 @@ pub(crate) fn changed(path: &Path) -> Error {
 /// [`ensure_unchanged`] to say, once it was read.
 pub(crate) fn open(dir: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     let name = path.file_name().expect("only entries below the root are opened by name");
-    // A FIFO put there since would block the open without O_NONBLOCK.
-    let fd = fs::open_at(dir, name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
-    fd.map_err(|error| failed(path, error))
+    fs::open_to_read_at(dir, name).map_err(|error| failed(path, error))
 }
 
 /// Fails when an open file is not what `stat` said, or no longer.
 ///
-/// Reading moves only the access time; every other change moves the change time, whatever it does to the others.
+/// Reading moves the access time at most; every other change moves the change time, whatever it does to the others.
 pub(crate) fn ensure_unchanged(fd: impl AsFd, path: &Path, stat: &Stat) -> Result<()> {
     let now = fs::stat(fd).map_err(|error| failed(path, error))?;
     let facts = |stat: &Stat| {

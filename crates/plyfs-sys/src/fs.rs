@@ -47,6 +47,19 @@ pub fn open_at(dir: impl AsFd, name: impl AsRef<OsStr>, flags: OFlags, mode: Mod
     named("openat", name, fs::openat(dir, name, flags, mode))
 }
 
+/// Opens what should be a file or a directory below `dir` for reading: a FIFO in its place does not block.
+///
+/// The access time stays as it is where the caller may ask for that, as the owner or with `CAP_FOWNER`: else the first
+/// read of each new file would write its inode anew (`relatime` in mount(8)).
+pub fn open_to_read_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<OwnedFd> {
+    let (dir, name) = (dir.as_fd(), name.as_ref());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    match open_at(dir, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(error) if error.errno() == Errno::PERM => open_at(dir, name, flags, Mode::empty()),
+        result => result,
+    }
+}
+
 /// Creates the file `name` below `dir`, which must not exist, for reading and writing.
 pub fn create_file_at(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Result<OwnedFd> {
     open_at(dir, name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
@@ -292,7 +305,9 @@ fn number(fd: BorrowedFd<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rustix::fs::ResolveFlags;
+    use std::fs::File;
+
+    use rustix::fs::{FileType, ResolveFlags};
 
     use super::*;
 
@@ -308,6 +323,22 @@ mod tests {
         remove_tree(&dir, "tree").expect("a missing tree is fine");
 
         assert_eq!(read_dir(&dir).expect("list").len(), 1, "only the file outside the tree is left");
+    }
+
+    #[test]
+    fn what_is_read_keeps_its_access_time_and_a_fifo_does_not_block() {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(temp.path().join("new"), "text").expect("a file");
+        let dir = open_dir(temp.path()).expect("open");
+        fs::mknodat(&dir, "fifo", FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+        let accessed = |fd: &OwnedFd| stat(fd).map(|stat| (stat.st_atime, stat.st_atime_nsec)).expect("a status");
+
+        let file = open_to_read_at(&dir, "new").expect("open");
+        let before = accessed(&file);
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut File::from(file.try_clone().expect("one more")), &mut text).expect("read");
+        assert_eq!((text.as_str(), accessed(&file)), ("text", before), "relatime would move it now");
+        open_to_read_at(&dir, "fifo").expect("nobody writes it");
     }
 
     #[test]

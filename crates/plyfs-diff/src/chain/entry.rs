@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use plyfs_sys::fs::{self, FileType, Stat};
 use plyfs_sys::{CallError, xattr};
-use rustix::fs::{Mode, OFlags};
 
 use super::marks::is_metacopy;
 use super::search::{Part, Place, Search};
@@ -121,8 +120,7 @@ fn open_file(dir: BorrowedFd<'_>, name: &OsStr, stat: &Stat, path: &Path) -> Res
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Error::new(ErrorKind::InvalidInput, format!("{path:?} is no regular file")));
     }
-    // A FIFO put there since would block the open without O_NONBLOCK.
-    let file = fs::open_at(dir, name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).map_err(failed)?;
+    let file = fs::open_to_read_at(dir, name).map_err(failed)?;
     let now = fs::stat(&file).map_err(failed)?;
     if (now.st_dev, now.st_ino) != (stat.st_dev, stat.st_ino) {
         return Err(Error::new(ErrorKind::Conflict, format!("{path:?} was replaced while it was read")));

@@ -9,7 +9,6 @@ use std::path::Path;
 
 use plyfs_sys::fs::{self, FileType, Stat};
 use plyfs_sys::{CallError, xattr};
-use rustix::fs::{Mode, OFlags};
 
 use crate::layout::{BUFFER, CAPABILITY};
 use crate::upper::Union;
@@ -60,8 +59,7 @@ impl Upper<'_> {
 
     /// Compares the bytes of two files of one length.
     fn content_differs(&self, lower: &Entry, dialect: Dialect, union: &mut Union) -> Result<bool> {
-        // A FIFO put there since would block the open without O_NONBLOCK.
-        let upper = fs::open_at(self.dir, self.name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
+        let upper = fs::open_to_read_at(self.dir, self.name);
         let mut upper = upper.map_err(|error| self.failed(error))?;
         if chain::is_metacopy(&upper, dialect).map_err(|error| self.failed(error))? {
             upper = union.content(self.path)?;

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use data_encoding::BASE64;
 use plyfs_sys::{CallError, fs};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use serde::Deserialize;
 
@@ -174,9 +174,7 @@ impl<B: BufRead> Archive<B> {
             Some((_, dir)) => dir,
             None => open_parent(&self.root, parent)?,
         };
-        // A FIFO that was put there would block the open without O_NONBLOCK.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let file = fs::open_at(&dir, OsStr::from_bytes(base), flags, Mode::empty());
+        let file = fs::open_to_read_at(&dir, OsStr::from_bytes(base));
         self.parent = Some((parent.to_vec(), dir));
         file
     }
