@@ -69,7 +69,8 @@ impl ExportOptions {
         self
     }
 
-    /// Says how trees are compared, where two are: by [`export_between()`], and with [`Style::Containerd`].
+    /// Says how trees are compared, where two are: by [`export_between()`](crate::export_between()), and with
+    /// [`Style::Containerd`].
     #[must_use]
     pub fn compare(mut self, options: CompareOptions) -> Self {
         self.compare = options;
