@@ -176,21 +176,14 @@ impl<'a> Applier<'a> {
         if self.aside.is_some() && self.may_be_filled_aside(entry) {
             return self.fill_aside(file, path, entry);
         }
-        let mut writeback = Writeback::new(self.options.starts_writing);
-        let crc = self.fill(&file, entry, &mut writeback)?;
+        let crc = self.fill(&file, entry)?;
         let completed = metadata::complete(&file, entry, self.options.tolerates_attributes);
         let (dropped, made) = completed.map_err(setting)?;
         self.report(&path, dropped);
-        if entry.xattrs.is_empty() && Usage::is_tight(&made) {
-            self.cursor.count_as(&made);
-            match &mut self.aside {
-                Some(aside) if writeback.has_rest() => aside.hand_over_written(file, writeback, path.clone())?,
-                _ => writeback.end(&file).map_err(|error| failed("write", &path, error))?,
-            }
-        } else {
-            writeback.end(&file).map_err(|error| failed("write", &path, error))?;
-            drop(file);
-            self.cursor.count(name)?;
+        drop(file);
+        match entry.xattrs.is_empty() && Usage::is_tight(&made) {
+            true => self.cursor.count_as(&made),
+            false => self.cursor.count(name)?,
         }
         Ok(match crc {
             Some(crc) if entry.stored > 0 => Done::At(path, crc),
@@ -234,7 +227,7 @@ impl<'a> Applier<'a> {
     }
 
     /// Writes the content of the current entry; its checksum when the file holds it as it is stored.
-    fn fill(&mut self, file: &File, entry: &Entry, writeback: &mut Writeback) -> Result<Option<u64>> {
+    fn fill(&mut self, file: &File, entry: &Entry) -> Result<Option<u64>> {
         let writing = |error| Error::io(format!("write {}", names::quoted(&entry.path)), error);
         if let Some(extents) = &entry.extents {
             file.set_len(entry.size).map_err(writing)?;
@@ -244,10 +237,14 @@ impl<'a> Applier<'a> {
             return Ok(None);
         }
         let handing = |error| failed("write", &entry.path, error);
+        let mut writeback = self.options.starts_writing.then(Writeback::default);
         let mut crc = Crc64::new();
         loop {
             let piece = self.reader.content()?;
             if piece.is_empty() {
+                if let Some(writeback) = &mut writeback {
+                    writeback.end(file).map_err(handing)?;
+                }
                 if self.options.punches_holes {
                     // A hole at the end has not made the file as long as it is.
                     file.set_len(entry.size).map_err(writing)?;
@@ -261,7 +258,9 @@ impl<'a> Applier<'a> {
                 true => holes::write(file, piece).map_err(writing)?,
                 false => (&mut &*file).write_all(piece).map_err(writing)?,
             }
-            writeback.wrote(file, piece.len()).map_err(handing)?;
+            if let Some(writeback) = &mut writeback {
+                writeback.wrote(file, piece.len()).map_err(handing)?;
+            }
         }
     }
 

@@ -13,12 +13,10 @@ use std::thread::JoinHandle;
 use super::applier::failed;
 use super::metadata;
 use super::tally::Tally;
-use super::writeback::Writeback;
 use crate::archive::Entry;
 use crate::{Error, Result, Usage, names};
 
 /// Longer files are written where they are created: their bytes would be copied once more.
-/// What is left of them to tell the disk, which takes a while, the thread does.
 pub(super) const MOST: u64 = 64 << 10;
 /// How many files are handed over at a time, each of them open.
 const FILES: usize = 32;
@@ -40,8 +38,6 @@ struct Empty {
 #[derive(Default)]
 struct Batch {
     files: Vec<Empty>,
-    /// Files that are as they are to be, but for what the disk is told of them.
-    written: Vec<(File, Writeback, Vec<u8>)>,
     content: Vec<u8>,
 }
 
@@ -83,12 +79,6 @@ impl Aside {
         self.pass()
     }
 
-    /// Hands over a larger file that is as it is to be, for the disk to be told of it.
-    pub(super) fn hand_over_written(&mut self, file: File, writeback: Writeback, path: Vec<u8>) -> Result<()> {
-        self.next.written.push((file, writeback, path));
-        self.pass()
-    }
-
     /// Waits until every file that was handed over is as it is to be.
     pub(super) fn settle(&mut self) -> Result<()> {
         self.pass()?;
@@ -105,7 +95,7 @@ impl Aside {
     }
 
     fn pass(&mut self) -> Result<()> {
-        if self.next.files.is_empty() && self.next.written.is_empty() {
+        if self.next.files.is_empty() {
             return Ok(());
         }
         while self.waiting == WAITING {
@@ -154,9 +144,6 @@ fn fill(batches: &Receiver<Batch>, back: &Sender<Batch>, is_tolerant: bool) -> R
                 .map_err(|error| failed("set the attributes of", &path, error))?;
             // What else was set aside for it is known when it is closed, and by its name.
             if Usage::is_tight(&made) { cost.add(Usage::of(&made)) } else { cost.forget() }
-        }
-        for (file, mut writeback, path) in batch.written.drain(..) {
-            writeback.end(&file).map_err(|error| failed("write", &path, error))?;
         }
         batch.content.clear();
         back.send(batch).ok(); // nobody waits for it where the applier has failed

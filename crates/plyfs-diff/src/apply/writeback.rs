@@ -15,32 +15,20 @@ const PART: u64 = 8 << 20;
 /// How much of one file was written, and how much of that the disk was told of.
 #[derive(Debug, Default)]
 pub(super) struct Writeback {
-    is_wanted: bool,
     written: u64,
     started: u64,
 }
 
 impl Writeback {
-    /// Nothing is written yet; the disk is never told unless that is wanted.
-    pub(super) fn new(is_wanted: bool) -> Self {
-        Self { is_wanted, ..Self::default() }
-    }
-
     /// Notes `length` bytes more, and hands them over once there are enough.
     pub(super) fn wrote(&mut self, file: &File, length: usize) -> plyfs_sys::Result<()> {
         self.written += length as u64;
-        let is_enough = self.is_wanted && self.written - self.started >= PART;
-        if is_enough { self.start(file) } else { Ok(()) }
-    }
-
-    /// Says whether something of a large file is left to hand over.
-    pub(super) fn has_rest(&self) -> bool {
-        self.is_wanted && self.written >= LARGE && self.started < self.written
+        if self.written - self.started < PART { Ok(()) } else { self.start(file) }
     }
 
     /// Hands over what is left of a large file.
     pub(super) fn end(&mut self, file: &File) -> plyfs_sys::Result<()> {
-        if self.has_rest() { self.start(file) } else { Ok(()) }
+        if self.written < LARGE || self.started == self.written { Ok(()) } else { self.start(file) }
     }
 
     fn start(&mut self, file: &File) -> plyfs_sys::Result<()> {
@@ -58,7 +46,7 @@ mod tests {
     fn a_large_file_is_handed_over_in_parts_and_a_small_one_is_not() {
         let file = tempfile::tempfile().expect("a temporary file");
         let handed = |pieces: &[u64]| {
-            let mut writeback = Writeback::new(true);
+            let mut writeback = Writeback::default();
             let mut handed = Vec::new();
             for piece in pieces {
                 writeback.wrote(&file, usize::try_from(*piece).expect("it fits")).expect("handed over");
@@ -78,7 +66,7 @@ mod tests {
     fn what_the_kernel_refuses_is_told() {
         let (reader, _writer) = std::io::pipe().expect("a pipe");
         let pipe = File::from(std::os::fd::OwnedFd::from(reader));
-        let error = Writeback::new(true).wrote(&pipe, PART as usize).expect_err("a pipe has no range");
+        let error = Writeback::default().wrote(&pipe, PART as usize).expect_err("a pipe has no range");
         assert_eq!(error.errno(), rustix::io::Errno::SPIPE);
     }
 }
