@@ -173,8 +173,12 @@ impl<'a> Applier<'a> {
         let file = self.create(name, mode)?;
         let setting = |error| failed("set the attributes of", &path, error);
         metadata::ensure_private(&file, entry, mode).map_err(setting)?;
-        if self.aside.is_some() && self.may_be_filled_aside(entry) {
-            return self.fill_aside(file, path, entry);
+        if self.may_be_filled_aside(entry)
+            && let Some(aside) = &mut self.aside
+        {
+            let crc = read_into(aside.content(), &mut self.reader, self.record.is_some())?;
+            aside.hand_over(file, path.clone(), entry.clone())?;
+            return Ok(if entry.stored > 0 { Done::At(path, crc) } else { Done::Empty(path) });
         }
         let crc = self.fill(&file, entry)?;
         let completed = metadata::complete(&file, entry, self.options.tolerates_attributes);
@@ -193,24 +197,6 @@ impl<'a> Applier<'a> {
 
     fn may_be_filled_aside(&self, entry: &Entry) -> bool {
         entry.stored <= aside::MOST && entry.extents.is_none() && entry.xattrs.is_empty() && !self.options.punches_holes
-    }
-
-    /// Hands a new file over to the thread that fills such.
-    fn fill_aside(&mut self, file: File, path: Vec<u8>, entry: &Entry) -> Result<Done> {
-        let Some(aside) = &mut self.aside else { return Ok(Done::Nowhere) };
-        let mut crc = Crc64::new();
-        loop {
-            let piece = self.reader.content()?;
-            if piece.is_empty() {
-                break;
-            }
-            if self.record.is_some() {
-                crc.update(piece);
-            }
-            aside.content().extend_from_slice(piece);
-        }
-        aside.hand_over(file, path.clone(), entry.clone())?;
-        Ok(if entry.stored > 0 { Done::At(path, crc.value()) } else { Done::Empty(path) })
     }
 
     /// Creates the file `name` in the current directory, in place of whatever is there; the umask applies to `mode`.
@@ -505,6 +491,21 @@ impl<'a> Applier<'a> {
         };
         self.cursor.set_times(times);
         Ok(())
+    }
+}
+
+/// Adds the content of the current entry; its checksum where a record is kept.
+fn read_into(content: &mut Vec<u8>, reader: &mut Reader<&mut dyn Digested>, is_recorded: bool) -> Result<u64> {
+    let mut crc = Crc64::new();
+    loop {
+        let piece = reader.content()?;
+        if piece.is_empty() {
+            return Ok(crc.value());
+        }
+        if is_recorded {
+            crc.update(piece);
+        }
+        content.extend_from_slice(piece);
     }
 }
 
