@@ -99,10 +99,13 @@ impl Failure {
 /// What helps where a container is read while somebody writes in it.
 pub(crate) const WRITTEN: &str = "stop what writes in the container, or unmount it, and try again";
 
+/// What helps a person who may not.
+pub(crate) const AS_ROOT: &str = "run it as root";
+
 /// What helps whatever the command was.
 fn common_hint(kind: ErrorKind, is_root: bool) -> Option<&'static str> {
     match kind {
-        ErrorKind::Permission if !is_root => Some("run it as root"),
+        ErrorKind::Permission if !is_root => Some(AS_ROOT),
         ErrorKind::Conflict => Some("somebody changed it meanwhile: try again"),
         ErrorKind::NoSpace | ErrorKind::NoInodes => Some("`plyfs prune` removes what nothing uses"),
         ErrorKind::Poisoned => Some("run the command again: the next open decides what was kept"),

@@ -5,9 +5,10 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use plyfs::{Container, ErrorKind, Image, Inspected, Store};
+use rustix::io::Errno;
 
 use crate::cli::Common;
-use crate::exit::{Failure, Hinted, Result};
+use crate::exit::{AS_ROOT, Failure, Hinted, Result};
 use crate::output::Output;
 use crate::words;
 
@@ -43,9 +44,13 @@ impl Session {
         }
     }
 
-    /// The store, made if there is none.
+    /// The store, made if there is none: by root alone, since nobody else could fill it and would be left with it, empty.
     pub(crate) fn ensure(&self) -> Result<Store> {
         let root = self.root()?;
+        if !rustix::process::geteuid().is_root() && is_absent(&root) {
+            let failure = Failure::stream(format!("make store {}", root.display()), Errno::PERM.into());
+            return Err(failure.hint(AS_ROOT));
+        }
         let hint = "--root or PLYFS_ROOT names another directory";
         self.remember(Store::ensure(&root).hint_on(ErrorKind::InvalidInput, hint))
     }
@@ -72,6 +77,11 @@ impl Session {
         default_root(is_root, variable("XDG_DATA_HOME"), variable("HOME"))
             .ok_or_else(|| Failure::usage("no home directory to keep a store in: --root or PLYFS_ROOT names one"))
     }
+}
+
+/// Says whether there is no store, as far as can be seen.
+fn is_absent(root: &Path) -> bool {
+    Store::options().read_only(true).open(root).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 /// How many damaged places are told one by one.

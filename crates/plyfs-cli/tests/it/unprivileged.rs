@@ -120,3 +120,29 @@ fn root_everybody_has_a_store_of_their_own_by_default() {
     let ran = run(as_nobody(&bench, ["images"]).env_remove("HOME")).code(2);
     assert!(ran.words().contains("--root or PLYFS_ROOT"), "{}", ran.words());
 }
+
+#[test]
+fn root_who_cannot_fill_a_store_is_refused_before_one_is_made() {
+    plyfs_testkit::require_root!();
+    plyfs_testkit::require_tool!("setpriv");
+    let bench = Bench::with_image();
+    let data = bench.temp.dir("data");
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o777)).expect("ours");
+    let archive = bench.temp.join("app.tar");
+    open(&archive);
+    for args in
+        [&["load", "app.tar"][..], &["import", "app.tar", "x:1"], &["import", "app.tar", "x:1", "--parent", "y"]]
+    {
+        let words = denied(run(as_nobody(&bench, args).env("XDG_DATA_HOME", &data)));
+        assert!(words.contains(&data.join("plyfs").display().to_string()), "{args:?}: {words}");
+        let left: Vec<_> = fs::read_dir(&data).expect("listed").flatten().collect();
+        assert!(left.is_empty(), "{args:?} left {left:?}");
+    }
+    // Nor is a store made of an empty directory of theirs.
+    let words = denied(run(&mut as_nobody(
+        &bench,
+        [OsStr::new("--root"), data.as_os_str(), "load".as_ref(), "app.tar".as_ref()],
+    )));
+    assert!(words.contains("make store"), "{words}");
+    assert!(fs::read_dir(&data).expect("listed").next().is_none());
+}
