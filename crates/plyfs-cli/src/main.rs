@@ -22,6 +22,7 @@ use clap::Parser;
 
 use cli::Cli;
 use exit::Result;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use session::Session;
 
 fn main() -> ExitCode {
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
             });
         }
     };
+    allow_open_files();
     let is_fsck = matches!(cli.command, cli::Command::Fsck(_));
     let code = match run(cli) {
         Ok(code) => code,
@@ -54,6 +56,14 @@ fn main() -> ExitCode {
         interrupt::end_if_asked();
     }
     ExitCode::from(code)
+}
+
+/// Raises the soft limit of open files to the hard one: a look into an image takes a descriptor for each of its layers.
+///
+/// The soft one is low for the sake of programs that use select(2), which this one does not, nor any it starts.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Runs the command and cleans up behind it; the exit code of what went wrong on the way, or 0.

@@ -1,13 +1,12 @@
 //! What went wrong around a mount, and the two errnos that need a word of their own.
 //!
-//! The kernel explains little: `EPERM` does not say which privilege, `EMFILE` not which limit. Every failed call of this
+//! The kernel explains little: `EPERM` does not say which privilege, `ENODEV` not which device. Every failed call of this
 //! crate passes through [`Error::mounting`], which adds what a person needs to act.
 
 use std::path::Path;
 
 use plyfs_sys::CallError;
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
 
 pub use plyfs_sys::ErrorKind;
 
@@ -33,14 +32,10 @@ impl Error {
     }
 }
 
-fn explain(errno: Errno) -> Option<String> {
+fn explain(errno: Errno) -> Option<&'static str> {
     match errno {
-        Errno::MFILE => {
-            let limit = getrlimit(Resource::Nofile).current.map_or("unlimited".into(), |limit| limit.to_string());
-            Some(format!("this process may hold {limit} open files (RLIMIT_NOFILE)"))
-        }
-        Errno::PERM => Some("mounting needs CAP_SYS_ADMIN".into()),
-        Errno::NODEV => Some("this kernel has no overlay file system".into()),
+        Errno::PERM => Some("mounting needs CAP_SYS_ADMIN"),
+        Errno::NODEV => Some("this kernel has no overlay file system"),
         _ => None,
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 use crate::ErrorKind;
 
@@ -28,7 +29,12 @@ impl std::error::Error for Reason {}
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&plain(&std::io::Error::from(self.0)))
+        f.write_str(&plain(&std::io::Error::from(self.0)))?;
+        match (self.0, getrlimit(Resource::Nofile).current) {
+            // There is a limit of the process and one of the machine; a person has to know which.
+            (Errno::MFILE, Some(limit)) => write!(f, ": this process may hold {limit} (RLIMIT_NOFILE)"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -106,6 +112,15 @@ mod tests {
         use std::error::Error;
         let error = CallError::new("openat", "x", Errno::NOENT);
         assert_eq!(error.source().expect("an errno").to_string(), "no such file or directory");
+    }
+
+    #[test]
+    fn a_limit_that_is_reached_is_named_with_what_it_is() {
+        use std::error::Error;
+        let error = CallError::new("openat", "x", Errno::MFILE);
+        let limit = getrlimit(Resource::Nofile).current.expect("tests run with one");
+        let told = format!("too many open files: this process may hold {limit} (RLIMIT_NOFILE)");
+        assert_eq!(error.source().expect("an errno").to_string(), told);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod interrupt;
 mod json;
 mod leases;
 mod life;
+mod limits;
 mod look;
 mod progress;
 mod refusals;

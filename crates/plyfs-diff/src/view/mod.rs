@@ -27,6 +27,10 @@ use crate::{Chain, Dialect, Error, ErrorKind, Result};
 ///
 /// Cloning shares the descriptors. The layers must be kept from removal by whoever made the view.
 ///
+/// A view has one descriptor for each layer. Whoever looks into a directory has one more for each layer that has it, and a
+/// walk or a comparison those of the directories it is in, at most 32 deep. So images of hundreds of layers need a higher limit
+/// (`RLIMIT_NOFILE`) than the usual 1,024; one that is too low is an error that says so.
+///
 /// ```
 /// use plyfs_diff::{Chain, Dialect, View};
 /// use plyfs_sys::fs::open_dir;

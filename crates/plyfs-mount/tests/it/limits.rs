@@ -65,7 +65,7 @@ fn mount_with_few_descriptors() {
         let result = plain(home.container(way, &layers), &features).mount_at(&target);
         if way == "classic" {
             let story = story(&result.expect_err("400 descriptors are too many"));
-            assert!(story.contains("this process may hold 64 open files (RLIMIT_NOFILE)"), "{story}");
+            assert!(story.contains("this process may hold 64 (RLIMIT_NOFILE)"), "{story}");
         } else {
             result.unwrap_or_else(|error| panic!("{way}: {error:?}"));
             assert_eq!(read(target.join("only-399")), "399", "{way}");
