@@ -72,6 +72,14 @@ pub(crate) fn drop_default_acl(root: impl AsFd) -> plyfs_sys::Result<()> {
     }
 }
 
+/// Refuses what only root can do on a store with `trusted` attributes, in one line.
+pub(crate) fn require_root(what: &str, path: &Path) -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Permission, format!("{what} needs root on store {}", path.display())))
+}
+
 /// Refuses a root that belongs to somebody else or that others may enter: layers hold setuid programs.
 pub(crate) fn check_root(root: &OwnedFd) -> Result<()> {
     let stat = fs::stat(root).map_err(|e| Error::call("its root", e))?;

@@ -29,7 +29,7 @@ use crate::progress::Progress;
 use crate::store::{Inner, open_root};
 use crate::{
     Act, CheckOptions, ContainerName, DiffId, Error, ErrorKind, Finding, ImageId, Repaired, Result, Store,
-    StoreOptions, check, layout,
+    StoreOptions, check, ground, layout,
 };
 
 /// What a rebuild found again and what it could not.
@@ -120,9 +120,7 @@ impl StoreOptions {
 /// Opens the store over an empty journal that has no name yet; holds off writers of the old one meanwhile.
 fn begin(path: &Path, options: &StoreOptions) -> Result<(Store, Option<Lock>)> {
     let root = open_root(path)?;
-    if !rustix::process::geteuid().is_root() {
-        return Err(Error::new(ErrorKind::Permission, "needs root"));
-    }
+    ground::require_root("rebuilding", path)?;
     Format::read(&root)?;
     let directories = || -> plyfs_sys::Result<_> {
         for name in [layout::STAGING, layout::TRASH, layout::TAR_SPLIT, layout::BLOBS] {

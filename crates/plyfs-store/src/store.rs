@@ -405,12 +405,10 @@ impl Store {
         Err(Error::new(ErrorKind::ReadOnly, message))
     }
 
-    /// Refuses what only root can do on a store with `trusted` attributes, in one line.
+    /// Refuses what only root can do, and on a store that takes no change everybody.
     pub(crate) fn require_root(&self, what: &str) -> Result<()> {
-        if rustix::process::geteuid().is_root() {
-            return self.require_writable();
-        }
-        Err(Error::new(ErrorKind::Permission, format!("{what} needs root on store {}", self.0.path.display())))
+        ground::require_root(what, &self.0.path)?;
+        self.require_writable()
     }
 
     /// Wraps a failed call; where space ran out it says whether bytes or inodes did, and what is left.

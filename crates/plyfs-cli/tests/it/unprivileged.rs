@@ -90,6 +90,15 @@ fn root_a_store_that_may_be_read_is_read_by_anybody() {
         assert!(matches!(ran.status.code(), Some(13 | 17)), "{args:?}: {}", ran.words());
         assert_eq!(ran.words().lines().filter(|line| line.starts_with("plyfs: ")).count(), 1, "{}", ran.words());
     }
+    for args in [&["fsck", "--repair"][..], &["fsck", "--rebuild"]] {
+        let ran = run(&mut as_nobody(&bench, ["--root", store].iter().chain(args))).code(8);
+        assert!(ran.words().contains("needs root on store"), "{args:?}: {}", ran.words());
+    }
+    let trash = bench.store().join("trash");
+    fs::remove_dir(&trash).expect("it is empty");
+    let ran = run(&mut as_nobody(&bench, ["--root", store, "fsck", "--repair"])).code(8);
+    assert!(ran.words().contains("repairing needs root on store"), "{}", ran.words());
+    fs::create_dir(&trash).expect("put back");
     // Whoever may change it insists on having it alone: others would reach the setuid programs in its layers.
     let words = bench.refused(13, ["tag", "app:1", "x:1"]);
     assert!(words.contains("has mode 0755, wider than 0700"), "{words}");

@@ -14,7 +14,7 @@ use rustix::fs::Mode;
 use super::{Act, Finding, FindingKind, Severity};
 use crate::format::Format;
 use crate::store::open_root;
-use crate::{Error, ErrorKind, Result, StoreOptions, ground, layout};
+use crate::{Error, Result, StoreOptions, ground, layout};
 
 /// A part that does not open.
 pub(crate) struct Wrong {
@@ -83,15 +83,14 @@ impl StoreOptions {
     /// return. Without them it does not open, and nothing is lost with them: [`Store::repair`](crate::Store::repair) then makes
     /// the short links again.
     pub fn restore_parts(self, path: impl AsRef<Path>) -> Result<Vec<Act>> {
-        let root = open_root(path.as_ref())?;
+        let path = path.as_ref();
+        let root = open_root(path)?;
         Format::read(&root)?;
         let parts: Vec<_> = wrong(&root).into_iter().filter(Wrong::can_be_made).collect();
         if parts.is_empty() {
             return Ok(Vec::new());
         }
-        if !rustix::process::geteuid().is_root() {
-            return Err(Error::new(ErrorKind::Permission, "repairing needs root"));
-        }
+        ground::require_root("repairing", path)?;
         parts.iter().try_for_each(|part| part.make(&root))?;
         fs::sync(&root).map_err(|e| Error::call("its root", e))?;
         Ok(parts.iter().map(|part| Act { finding: part.finding(), done: "made anew, empty".to_owned() }).collect())
