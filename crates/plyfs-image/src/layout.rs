@@ -76,8 +76,8 @@ pub(crate) const MAX_MEMBER_NAME: u32 = 4096;
 pub(crate) const MAX_MEMBER_NAMES: usize = 8 << 20;
 /// The most descriptors an index may list.
 pub(crate) const MAX_DESCRIPTORS: usize = 4096;
-/// The most layers an image may have; the kernel stacks 500.
-pub(crate) const MAX_LAYERS: usize = 1024;
+/// The most layers an image may have: as many as the kernel stacks.
+pub(crate) const MAX_LAYERS: usize = 500;
 /// The most names an image may come with.
 pub(crate) const MAX_NAMES: usize = 1024;
 /// How deep indexes may nest.

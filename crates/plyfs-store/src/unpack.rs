@@ -8,7 +8,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 
 use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, Digested, digested, settle};
-use plyfs_link::{LayerId, LinkId};
+use plyfs_link::{LayerId, LinkId, MAX_LOWERS};
 use plyfs_sys::fs;
 use rustix::fs::{Mode, OFlags};
 
@@ -34,7 +34,8 @@ impl Operation {
     /// Unpacks a changeset into a new layer upon `parent`, which is published or staged in this operation.
     ///
     /// The archive is read to its end. With `expected`, another digest is [`ErrorKind::Corrupt`]. Where the same
-    /// changeset stands on the same chain already, that layer is the answer and what was unpacked is dropped.
+    /// changeset stands on the same chain already, that layer is the answer and what was unpacked is dropped. Upon a chain
+    /// as deep as the kernel stacks, 500, it is [`ErrorKind::InvalidInput`].
     pub fn apply(
         &mut self,
         archive: &mut dyn Read,
@@ -67,7 +68,7 @@ impl Operation {
         expected: Option<&DiffId>,
         fills_aside: bool,
     ) -> Result<AppliedLayer> {
-        let below = parent.map(|id| self.parent(id)).transpose()?;
+        let below = parent.map(|id| self.base(id)).transpose()?;
         let chain = self.chain(below.as_ref())?;
         let unpacked = self.unpack(archive, &chain, expected, fills_aside)?;
         self.add(unpacked, below.as_ref())
@@ -85,10 +86,24 @@ impl Operation {
     /// The layer becomes what [`Self::apply`] upon that parent had made of its changeset. Where that stands on the same
     /// chain already, that layer is the answer and what was unpacked is dropped.
     pub fn put(&mut self, unpacked: UnpackedLayer, parent: Option<LayerId>) -> Result<AppliedLayer> {
-        let below = parent.map(|id| self.parent(id)).transpose()?;
+        let below = parent.map(|id| self.base(id)).transpose()?;
         let UnpackedLayer { id, link, applied } = unpacked;
         let applied = if applied.deferred.is_empty() { applied } else { self.settle(id, &applied, below.as_ref())? };
         self.add(UnpackedLayer { id, link, applied }, below.as_ref())
+    }
+
+    /// The record of the layer that a new one is put upon.
+    ///
+    /// Of a chain deeper than the kernel stacks no container could be made, so a layer that would be too many is refused
+    /// here, before it is unpacked.
+    fn base(&self, id: LayerId) -> Result<LayerRecord> {
+        let base = self.parent(id)?;
+        if base.depth < MAX_LOWERS as u64 {
+            return Ok(base);
+        }
+        let message =
+            format!("layer {id}: one upon it would be the {}th, and the kernel stacks {MAX_LOWERS}", base.depth + 1);
+        Err(Error::new(ErrorKind::InvalidInput, message))
     }
 
     /// Makes a layer's directories and unpacks into them.

@@ -210,12 +210,7 @@ fn root_an_oci_image_with_one_field_wrong_is_refused_by_that_field_and_leaves_no
         ("manifest", Set("/layers", json!([])), Corrupt, &[NAME, "rootfs.diff_ids", "for 0 layers"]),
         ("manifest", Cut("/layers/1"), Corrupt, &[NAME, "2 DiffIds for 1 layers"]),
         ("manifest", Set("/layers", json!("x")), InvalidInput, &[NAME, "layers: invalid type"]),
-        (
-            "manifest",
-            Set("/layers", many(json!({ "digest": ANOTHER, "size": 1 }), 2000)),
-            Unsupported,
-            &["2000 layers"],
-        ),
+        ("manifest", Set("/layers", many(json!({ "digest": ANOTHER, "size": 1 }), 501)), Unsupported, &["501 layers"]),
         ("manifest", Set("/layers/1/mediaType", json!("a/b")), Unsupported, &[NAME, "a layer of type \"a/b\""]),
         ("manifest", Set("/layers/1/size", json!(true)), InvalidInput, &[NAME, "layers[1].size"]),
         ("manifest", Set("/layers/1/size", json!(7)), Corrupt, &[NAME, "layer sha256:", "says 7"]),
@@ -249,7 +244,7 @@ fn root_an_oci_image_with_one_field_wrong_is_refused_by_that_field_and_leaves_no
         ("config", Set("/rootfs/diff_ids/1", json!("md5:00")), Unsupported, &[NAME, "rootfs.diff_ids[1]", "md5"]),
         ("config", Set("/rootfs/diff_ids/1", json!(ANOTHER)), Corrupt, &[NAME, ANOTHER, "has the digest"]),
         ("config", Cut("/rootfs/diff_ids/1"), Corrupt, &[NAME, "1 DiffIds for 2 layers"]),
-        ("config", Set("/rootfs/diff_ids", many(json!(ANOTHER), 2000)), Unsupported, &[NAME, "2000 layers"]),
+        ("config", Set("/rootfs/diff_ids", many(json!(ANOTHER), 501)), Unsupported, &[NAME, "501 layers"]),
         (
             "config",
             Text("\"os\"", "\"os\":\"linux\",\"os\"".into()),

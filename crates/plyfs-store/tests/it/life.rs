@@ -4,7 +4,9 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 
-use plyfs_store::{ContainerOptions, Digest, ErrorKind, Image, Inspected, NewImage, Parent, Removal, Store, User};
+use plyfs_store::{
+    ContainerOptions, Digest, ErrorKind, Image, Inspected, MountOptions, NewImage, Parent, Removal, Store, User,
+};
 use plyfs_testkit::require_root;
 
 use crate::{Fixture, archive};
@@ -70,6 +72,29 @@ fn root_the_same_changeset_on_the_same_chain_is_stored_once() {
         Some(Digest::of(format!("{} {}", base.chain_id().expect("known"), first.diff_id().expect("known"))))
     );
     assert_eq!(fixture.store.layers().expect("list").len(), 3);
+}
+
+#[test]
+fn root_a_chain_grows_to_what_the_kernel_stacks_and_a_layer_more_is_refused_before_it_is_unpacked() {
+    require_root!();
+    let fixture = Fixture::new();
+    let empty = vec![0; 1024];
+    let mut operation = fixture.store.operation().expect("an operation");
+    let mut top = None;
+    for depth in 1..=500 {
+        let unpacked = operation.unpack_aside(&mut plyfs_diff::digested(&empty[..]), None).expect("unpacked");
+        top = Some(operation.put(unpacked, top).unwrap_or_else(|error| panic!("{depth}: {error}")).id);
+    }
+    let top = top.expect("500 layers");
+    let mut archive = &empty[..];
+    let error = operation.apply(&mut archive, Some(top), None).expect_err("one too many");
+    assert_eq!((error.kind(), archive.len()), (ErrorKind::InvalidInput, empty.len()), "{error}");
+    assert!(error.to_string().contains(&format!("layer {top}")) && error.to_string().contains("500"), "{error}");
+    operation.publish().expect("published");
+
+    let layer = fixture.store.layer(&top.to_string()).expect("there");
+    let container = fixture.store.create(&layer, ContainerOptions::new()).expect("a container on all 500");
+    container.mount(&MountOptions::new()).expect("the kernel stacks them").unmount().expect("unmounted");
 }
 
 #[test]
