@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::digest;
 use crate::error::{Error, ErrorKind, Result, shown};
+use crate::json::{or_default, parse};
 use crate::layout::{MAX_FACT, MAX_LAYERS};
-use crate::manifest::{or_default, parse};
 
 #[derive(Deserialize)]
 struct Document {

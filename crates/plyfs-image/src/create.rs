@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::instruction::{self, Instruction};
-use crate::manifest::parse;
+use crate::json::parse;
 use crate::platform::host_architecture;
 
 /// What a docker config says of the container its image was committed from; of the new image it is not true.

@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::config;
-use crate::manifest::{DockerEntry, Index, Manifest, parse};
+use crate::json::parse_list;
+use crate::manifest::{DockerEntry, Index, Manifest};
 use crate::members::Members;
 
 /// Reads `bytes` as each of the documents that say what an image is made of.
@@ -17,7 +18,7 @@ pub fn manifest(bytes: &[u8]) {
         assert!(Manifest::parse(bytes, "", "manifest").is_err(), "one document is not both");
         index.manifests.iter().for_each(|descriptor| drop(descriptor.promise("manifest")));
     }
-    let _ = parse::<Vec<DockerEntry>>(bytes, "manifest.json");
+    let _ = parse_list::<DockerEntry>(bytes, "manifest.json");
 }
 
 /// Reads `bytes` as a config of up to three layers.

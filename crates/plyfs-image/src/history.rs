@@ -4,7 +4,7 @@ use plyfs_store::{Image, Layer, Usage};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::manifest::{or_default, parse};
+use crate::json::{or_default, parse};
 
 /// One instruction of an image's history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

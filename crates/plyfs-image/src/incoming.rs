@@ -17,8 +17,8 @@ use plyfs_store::Reference;
 
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::parse;
 use crate::layout;
-use crate::manifest::parse;
 use crate::members::Members;
 use crate::platform::{Platform, Stated};
 use images::Images;

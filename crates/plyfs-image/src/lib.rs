@@ -70,6 +70,7 @@ mod history;
 mod import;
 mod incoming;
 mod instruction;
+mod json;
 mod kept;
 mod layout;
 mod load;

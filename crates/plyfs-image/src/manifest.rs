@@ -5,29 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{self, Promise};
-use crate::error::{Error, ErrorKind, Result, bounded, shown};
+use crate::error::{Error, ErrorKind, Result, shown};
+use crate::json::{or_default, parse};
 use crate::layout::{self, MAX_DESCRIPTORS, MAX_LAYERS};
 use crate::platform::Stated;
-
-/// Reads one JSON document; `what` names it in errors, which say the field too: `layers[0].size`.
-///
-/// Nesting is bounded by serde_json, size by who read the bytes; a known field given twice is an error.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let field = match error.path().iter().next() {
-            Some(_) => format!("{}: ", bounded(&error.path().to_string())),
-            None => String::new(),
-        };
-        format!("{field}{}", bounded(&error.inner().to_string()))
-    });
-    let parsed = parsed.and_then(|parsed| json.end().map(|()| parsed).map_err(|error| error.to_string()));
-    parsed.map_err(|why| Error::new(ErrorKind::InvalidInput, format!("{what}: {why}")))
-}
 
 /// A pointer to a blob.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,7 +22,7 @@ pub(crate) struct Descriptor {
     pub media_type: String,
     digest: String,
     size: u64,
-    #[serde(default, deserialize_with = "unique")]
+    #[serde(default, deserialize_with = "or_default")]
     pub annotations: BTreeMap<String, String>,
     pub platform: Option<Stated>,
     #[serde(default, deserialize_with = "or_default")]
@@ -183,42 +168,10 @@ pub(crate) struct DockerEntry {
     pub layers: Vec<String>,
 }
 
-/// Reads an object of which no key may come twice, or `null`.
-fn unique<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<BTreeMap<String, String>, D::Error> {
-    struct Unique;
-    impl<'de> Visitor<'de> for Unique {
-        type Value = BTreeMap<String, String>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("an object of texts")
-        }
-
-        fn visit_unit<E>(self) -> std::result::Result<Self::Value, E> {
-            Ok(BTreeMap::new())
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Self::Value, A::Error> {
-            let mut all = BTreeMap::new();
-            while let Some((key, value)) = entries.next_entry::<String, String>()? {
-                if all.contains_key(&key) {
-                    return Err(serde::de::Error::custom(format!("{} comes twice", shown(key))));
-                }
-                all.insert(key, value);
-            }
-            Ok(all)
-        }
-    }
-    from.deserialize_any(Unique)
-}
-
-/// Reads `null` as the empty value.
-pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
-    Option::deserialize(from).map(Option::unwrap_or_default)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::parse_list;
 
     const WHAT: &str = "manifest";
 
@@ -281,7 +234,7 @@ mod tests {
     #[test]
     fn docker_writes_null_where_it_has_no_tags() {
         let entries: Vec<DockerEntry> =
-            parse(br#"[{"Config":"c.json","RepoTags":null,"Layers":["a/layer.tar"]}]"#, WHAT).expect("entries");
+            parse_list(br#"[{"Config":"c.json","RepoTags":null,"Layers":["a/layer.tar"]}]"#, WHAT).expect("entries");
         assert_eq!((entries[0].repo_tags.len(), entries[0].layers.len()), (0, 1));
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result, shown};
-use crate::manifest::or_default;
+use crate::json::or_default;
 
 /// The operating system whose images are stacked here.
 const OS: &str = "linux";

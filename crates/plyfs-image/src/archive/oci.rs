@@ -23,8 +23,8 @@ use super::sink::Sink;
 use super::{Outgoing, OutgoingLayer, Packing};
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::parse;
 use crate::layout::{self, blob_path};
-use crate::manifest::parse;
 
 /// Writes all images; in a directory, beside those that are there.
 pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, packing: Packing) -> Result<()> {

@@ -62,7 +62,7 @@ pub(super) fn of_index<'a>(members: &Members, index: &'a Index, wanted: &Wanted,
     for image in all {
         let says = match &image.platform {
             Some(platform) => Some(platform.clone()),
-            None => config_of(members, image)?.and_then(|config| crate::manifest::parse(&config, "config").ok()),
+            None => config_of(members, image)?.and_then(|config| crate::json::parse(&config, "config").ok()),
         };
         stated.extend(says.map(|says| (image, says)));
     }

@@ -13,8 +13,9 @@ use super::images::Images;
 use super::{Incoming, IncomingLayer, missing};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, shown};
+use crate::json::parse_list;
 use crate::layout::{DOCKER_MANIFEST, MAX_DESCRIPTORS, MAX_NAMES};
-use crate::manifest::{DockerEntry, parse};
+use crate::manifest::DockerEntry;
 use crate::members::Members;
 
 /// What docker before 1.13 writes for an image without a name.
@@ -35,7 +36,7 @@ pub(super) fn read(members: &Members, images: &mut Images<'_>) -> Result<()> {
 /// The list, or nothing when there is none.
 fn entries(members: &Members) -> Result<Vec<DockerEntry>> {
     let Some(bytes) = members.document(DOCKER_MANIFEST)? else { return Ok(Vec::new()) };
-    let entries: Vec<DockerEntry> = parse(&bytes, DOCKER_MANIFEST)?;
+    let entries: Vec<DockerEntry> = parse_list(&bytes, DOCKER_MANIFEST)?;
     if entries.len() > MAX_DESCRIPTORS {
         let message = format!("{DOCKER_MANIFEST}: {} images, and {MAX_DESCRIPTORS} are the most", entries.len());
         return Err(Error::new(ErrorKind::InvalidInput, message));

@@ -15,8 +15,9 @@ use super::images::Images;
 use super::{Incoming, IncomingLayer, Wanted, choice, docker, missing};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, shown};
+use crate::json::parse;
 use crate::layout::{self, MAX_DOCUMENT, MAX_INDEX_DEPTH};
-use crate::manifest::{Descriptor, Index, Manifest, has_subject, parse};
+use crate::manifest::{Descriptor, Index, Manifest, has_subject};
 use crate::members::Members;
 
 /// Reads all images of the layout; one that is listed again with other names is not read again.

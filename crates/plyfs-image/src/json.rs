@@ -1,0 +1,212 @@
+//! JSON documents from outside, read so that everybody must read them alike.
+//!
+//! What is wrong anywhere in a document is found when it comes in, also in fields that are not looked at: one that is kept as
+//! received goes out again to programs that do look.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use crate::error::{Error, ErrorKind, Result, bounded, shown};
+use crate::layout::MAX_KEYS;
+
+/// Reads one JSON object; `what` names it in errors, which say the field too: `layers[0].size`.
+///
+/// Nesting is bounded by serde_json, size by who read the bytes. A key given twice in one object, a text that is not UTF-8 and
+/// a number that no program can hold are errors wherever they are.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
+    // serde would take the values of a struct in a row for one.
+    read(bytes, what, Outer::Object)
+}
+
+/// Reads a list of JSON values, as [`parse`] does an object.
+pub(crate) fn parse_list<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<Vec<T>> {
+    read(bytes, what, Outer::List)
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8], what: &str, outer: Outer) -> Result<T> {
+    let malformed = |why: String| Error::new(ErrorKind::InvalidInput, format!("{what}: {why}"));
+    if one::<Sound>(bytes).map_err(malformed)?.0 != outer {
+        return Err(malformed(format!("no JSON {outer}")));
+    }
+    one(bytes).map_err(malformed)
+}
+
+/// Reads one value and nothing behind it.
+fn one<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> std::result::Result<T, String> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = match error.path().iter().next() {
+            Some(_) => format!("{}: ", bounded(&error.path().to_string())),
+            None => String::new(),
+        };
+        format!("{field}{}", bounded(&error.inner().to_string()))
+    })?;
+    json.end().map_err(|error| error.to_string())?;
+    Ok(value)
+}
+
+/// What a document is at its outermost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outer {
+    Object,
+    List,
+    Other,
+}
+
+impl fmt::Display for Outer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Object => "object",
+            Self::List => "list",
+            Self::Other => "other value",
+        })
+    }
+}
+
+/// A value that was looked at to its end.
+struct Sound(Outer);
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        from.deserialize_any(Whole)
+    }
+}
+
+/// A key, borrowed from the document where that has it without escapes.
+#[derive(PartialEq, Eq, Hash)]
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> std::result::Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E>(self, key: &str) -> std::result::Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+        from.deserialize_str(Text)
+    }
+}
+
+struct Whole;
+
+impl Whole {
+    #[expect(clippy::unnecessary_wraps, reason = "what serde asks for")]
+    fn other<E>() -> std::result::Result<Sound, E> {
+        Ok(Sound(Outer::Other))
+    }
+}
+
+impl<'de> Visitor<'de> for Whole {
+    type Value = Sound;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Sound, E> {
+        Self::other()
+    }
+
+    fn visit_bool<E>(self, _: bool) -> std::result::Result<Sound, E> {
+        Self::other()
+    }
+
+    fn visit_i64<E>(self, _: i64) -> std::result::Result<Sound, E> {
+        Self::other()
+    }
+
+    fn visit_u64<E>(self, _: u64) -> std::result::Result<Sound, E> {
+        Self::other()
+    }
+
+    fn visit_f64<E>(self, _: f64) -> std::result::Result<Sound, E> {
+        Self::other()
+    }
+
+    fn visit_str<E>(self, _: &str) -> std::result::Result<Sound, E> {
+        Self::other()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> std::result::Result<Sound, A::Error> {
+        while values.next_element::<Sound>()?.is_some() {}
+        Ok(Sound(Outer::List))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Sound, A::Error> {
+        let mut keys = HashSet::new();
+        while let Some(key) = entries.next_key::<Key<'de>>()? {
+            if keys.len() == MAX_KEYS {
+                return Err(A::Error::custom(format!("more than {MAX_KEYS} keys in one object")));
+            }
+            if keys.contains(&key) {
+                return Err(A::Error::custom(format!("duplicate key {}", shown(&*key.0))));
+            }
+            keys.insert(key);
+            entries.next_value::<Sound>()?;
+        }
+        Ok(Sound(Outer::Object))
+    }
+}
+
+/// Reads `null` as the empty value.
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    fn object(text: &[u8]) -> std::result::Result<Map<String, Value>, String> {
+        parse(text, "it").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_programs_may_read_in_different_ways_is_refused_wherever_it_is() {
+        for (text, why) in [
+            (&br#"{"a":1,"b":{"c":[{"d":1,"e":2,"d":1}]}}"#[..], r#"it: b.c[0]: duplicate key "d""#),
+            (br#"{"a":1,"\u0061":2}"#, r#"it: duplicate key "a""#),
+            (b"{\"a\":[\"\xff\"]}", "it: a[0]: invalid unicode"),
+            (b"{\"\xff\":1}", "it: ?: invalid unicode"),
+            (br#"{"a":1e999}"#, "it: a: number out of range"),
+            (br#"{"a":1}{"a":2}"#, "it: trailing characters"),
+            (br#"{"a":1"#, "it: "),
+            (br#"{"a":"\ud800"}"#, "it: a: "),
+            (br#"[{"a":1}]"#, "it: no JSON object"),
+            (b"null", "it: no JSON object"),
+            (b"", "it: EOF"),
+        ] {
+            let said = object(text).expect_err("refused");
+            assert!(said.starts_with(why), "{}: {said}", text.escape_ascii());
+        }
+        assert_eq!(object(br#"{"a":{"x":1},"b":[{"x":1},{"x":null}],"c":0.5}"#).expect("sound").len(), 3);
+        assert!(parse_list::<Value>(br#"{"a":1}"#, "it").is_err(), "no list");
+        assert_eq!(parse_list::<Value>(b"[1, true]", "it").expect("a list").len(), 2);
+    }
+
+    #[test]
+    fn what_would_take_memory_or_stack_is_refused_in_fields_that_nobody_reads_too() {
+        let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(1000), "]".repeat(1000));
+        assert!(object(deep.as_bytes()).expect_err("deep").contains("recursion limit"));
+        let keys: Vec<_> = (0..=MAX_KEYS).map(|number| format!(r#""{number}":0"#)).collect();
+        assert!(object(format!("{{{}}}", keys.join(",")).as_bytes()).expect_err("many").contains("keys in one object"));
+        object(format!("{{{}}}", keys[1..].join(",")).as_bytes()).expect("as many as may be");
+    }
+}
