@@ -38,7 +38,7 @@ impl Session {
         match Store::open(&root) {
             Err(error) if error.kind() == ErrorKind::Corrupt => match sound_part(&root) {
                 Some(store) => self.remember(Ok(store)),
-                None => Err(error.into()),
+                None => Err(Failure::from(error).hint(DAMAGED)),
             },
             store => self.remember(store.hint_on(ErrorKind::NotFound, hint)),
         }
@@ -52,7 +52,8 @@ impl Session {
             return Err(failure.hint(AS_ROOT));
         }
         let hint = "--root or PLYFS_ROOT names another directory";
-        self.remember(Store::ensure(&root).hint_on(ErrorKind::InvalidInput, hint))
+        let store = Store::ensure(&root).hint_on(ErrorKind::InvalidInput, hint);
+        self.remember(store.hint_on(ErrorKind::Corrupt, DAMAGED))
     }
 
     fn remember(&self, store: Result<Store>) -> Result<Store> {
@@ -78,6 +79,9 @@ impl Session {
             .ok_or_else(|| Failure::usage("no home directory to keep a store in: --root or PLYFS_ROOT names one"))
     }
 }
+
+/// What helps where a store does not open because something in it is lost or damaged.
+const DAMAGED: &str = "`plyfs fsck` tells what is damaged and whether --repair or --rebuild helps";
 
 /// Says whether there is no store, as far as can be seen.
 fn is_absent(root: &Path) -> bool {

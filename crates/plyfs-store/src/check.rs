@@ -7,7 +7,7 @@
 //! | `images.rs` | each image with its layers and blobs |
 //! | `journal.rs` | each run with the keys it holds; its checksums, where it does not give a record |
 //! | `blobs.rs` | each layer with the compressed forms it came in |
-//! | `parts.rs` | the store with the directories it is made of, where it does not open |
+//! | `parts.rs` | the store with the directories it is made of and its format file, where it does not open |
 //! | `strays.rs` | what lies in the store, and what is mounted of it, with the records |
 //! | `content.rs` | each layer's content with its DiffID |
 //! | `repair.rs` | nothing: it undoes what the others found |
@@ -33,6 +33,7 @@ use plyfs_link::{LayerId, LinkId};
 
 pub use self::finding::{Finding, FindingKind, Severity};
 use self::repair::Fix;
+pub(crate) use self::repair::move_aside;
 pub use self::repair::{Act, Repaired};
 use crate::container::container_records;
 use crate::image::image_records;

@@ -9,7 +9,7 @@ use plyfs_sys::fs;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ErrorKind, Result, layout};
+use crate::{Error, ErrorKind, Result, ground, layout};
 
 /// The version this code writes and reads.
 pub(crate) const VERSION: u32 = 2;
@@ -56,12 +56,14 @@ impl Format {
         !self.features.read_only_compatible.is_empty()
     }
 
-    /// Reads the file below a store's root; `NotFound` when there is none.
+    /// Reads the file below a store's root; `NotFound` when there is none, `Corrupt` where it is lost or damaged.
     pub(crate) fn read(root: impl AsFd) -> Result<Self> {
+        let root = root.as_fd();
         let wrong = |kind, why: String| Error::new(kind, format!("{}: {why}", layout::FORMAT_FILE));
         let file =
             fs::open_at(root, layout::FORMAT_FILE, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).map_err(|e| {
                 match e.is_not_found() {
+                    true if ground::was_store(root) => ground::lost_format(),
                     true => Error::new(ErrorKind::NotFound, format!("not a store: no {}", layout::FORMAT_FILE)),
                     false => Error::call(layout::FORMAT_FILE, e),
                 }

@@ -1,6 +1,6 @@
 //! What a store may stand on, and what its parts have to be: asked at every open, before anything is changed.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use plyfs_sys::fs::{self, FileType};
@@ -147,10 +147,21 @@ pub(crate) fn nearest(path: &Path) -> Option<OwnedFd> {
         .find_map(|path| fs::open_dir(path).ok())
 }
 
+/// Says whether a root without its format file was a store: there is something in it, and all that it could lie in.
+pub(crate) fn was_store(root: BorrowedFd<'_>) -> bool {
+    let parts = [layout::HOME, layout::BLOBS, layout::TAR_SPLIT];
+    parts.iter().all(|part| fs::open_dir_at(root, part).is_ok()) && refuse_contents(root).is_err()
+}
+
+/// The error of a store whose format file was lost.
+pub(crate) fn lost_format() -> Error {
+    Error::new(ErrorKind::Corrupt, format!("{} is missing, and there are layers or images", layout::FORMAT_FILE))
+}
+
 /// Refuses to make a store anew over layers whose format file was lost.
-pub(crate) fn refuse_contents(root: &OwnedFd) -> Result<()> {
+pub(crate) fn refuse_contents(root: impl AsFd) -> Result<()> {
     let holds = |path: &[&str], but: &[&str]| {
-        let Some(above) = rustix::io::dup(root).ok() else { return false };
+        let Some(above) = rustix::io::dup(&root).ok() else { return false };
         let directory = path.iter().try_fold(above, fs::open_dir_at);
         let entries = directory.and_then(fs::read_dir).unwrap_or_default();
         entries.iter().any(|entry| !but.iter().any(|name| entry.name == *name))
@@ -158,11 +169,7 @@ pub(crate) fn refuse_contents(root: &OwnedFd) -> Result<()> {
     let kept = holds(&[layout::HOME], &[plyfs_link::LINK_DIR, layout::EMPTY])
         || holds(&[layout::BLOBS, layout::SHA256], &[])
         || holds(&[layout::TAR_SPLIT], &[]);
-    if !kept {
-        return Ok(());
-    }
-    let message = format!("{} is missing, and there are layers or images", layout::FORMAT_FILE);
-    Err(Error::new(ErrorKind::Corrupt, message))
+    if kept { Err(lost_format()) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ use plyfs_link::LayerId;
 
 use crate::{ContainerName, Error, ErrorKind, LeaseId, Reference, Result};
 
+/// The letters that keys begin with.
+pub(crate) const LETTERS: &[u8] = b"lcundixtpfehzrkyb";
+
 pub(crate) const LAYERS: &[u8] = b"l";
 pub(crate) const CONTAINERS: &[u8] = b"n";
 /// Images, and behind each its names.

@@ -24,7 +24,6 @@ use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::Mode;
 
 pub use self::images::Document;
-use crate::format::Format;
 use crate::progress::Progress;
 use crate::store::{Inner, open_root};
 use crate::{
@@ -59,12 +58,12 @@ pub type ReadLayer<'a> = &'a dyn Fn(&mut (dyn Read + Send)) -> io::Result<DiffId
 impl StoreOptions {
     /// Checks the store at `path` like [`Store::check`], opened for reading alone.
     ///
-    /// Of a store that cannot be opened each part that is missing and each damaged place of the journal is a finding, and
+    /// Of a store that cannot be opened each part that is missing or damaged and each damaged place of the journal is a finding, and
     /// nothing else is looked at; [`Self::restore_parts`] helps the one, [`Self::rebuild_with`] the other.
     pub fn check(self, path: impl AsRef<Path>, options: CheckOptions, progress: Progress<'_>) -> Result<Vec<Finding>> {
         let path = path.as_ref();
         let root = open_root(path)?;
-        Format::read(&root)?;
+        check::parts::refuse_unless_lost(&root)?;
         match self.read_only(true).open(path) {
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
                 let parts = check::parts::wrong(&root);
@@ -84,7 +83,7 @@ impl StoreOptions {
     /// 3. The old journal is renamed into `aside/`, the new one into its place.
     /// 4. What is left is repaired as [`Store::repair`] does.
     ///
-    /// A crash before the end of step 3 leaves a store to be rebuilt once more. No other process may have the store
+    /// A `plyfs.toml` that is lost or damaged is written anew first. A crash before the end of step 3 leaves a store to be rebuilt once more. No other process may have the store
     /// open; one that is found building or removing is [`ErrorKind::InUse`].
     pub fn rebuild_with(
         self,
@@ -98,7 +97,7 @@ impl StoreOptions {
         // The root is the lock, as when a store is made: a second rebuild would take away what the first is filling.
         let _root = Lock::take(open_root(path)?, Sharing::Exclusive).map_err(|e| named(Error::call("its root", e)))?;
         let mut acts = Vec::new();
-        let rebuilt = begin(path, &self).and_then(|(store, _alone)| {
+        let rebuilt = begin(path, &self, &mut acts).and_then(|(store, _alone)| {
             let mut rebuilt = Rebuilt::default();
             let damage = check::journal::damage(&store.0.root);
             fill(&store, read, layer, progress, &mut rebuilt)?;
@@ -118,10 +117,10 @@ impl StoreOptions {
 }
 
 /// Opens the store over an empty journal that has no name yet; holds off writers of the old one meanwhile.
-fn begin(path: &Path, options: &StoreOptions) -> Result<(Store, Option<Lock>)> {
+fn begin(path: &Path, options: &StoreOptions, acts: &mut Vec<Act>) -> Result<(Store, Option<Lock>)> {
     let root = open_root(path)?;
     ground::require_root("rebuilding", path)?;
-    Format::read(&root)?;
+    acts.extend(check::parts::restore_format(&root)?);
     let directories = || -> plyfs_sys::Result<_> {
         for name in [layout::STAGING, layout::TRASH, layout::TAR_SPLIT, layout::BLOBS] {
             fs::ensure_dir_at(&root, name, Mode::RWXU)?;
@@ -165,7 +164,7 @@ fn replace_journal(store: &Store) -> Result<Option<String>> {
     let (root, named) = (&store.0.root, |e| Error::call("journal", e));
     fs::sync_filesystem(root).map_err(named)?;
     let old = fs::try_stat_at(root, layout::JOURNAL).map_err(named)?;
-    let kept = old.map(|_| store.move_aside(root, &layout::JOURNAL.into(), layout::JOURNAL)).transpose()?;
+    let kept = old.map(|_| check::move_aside(root, root, &layout::JOURNAL.into(), layout::JOURNAL)).transpose()?;
     fs::rename_at(root, layout::NEW_JOURNAL, root, layout::JOURNAL).map_err(named)?;
     fs::sync_filesystem(root).map_err(named)?;
     Ok(kept)

@@ -102,7 +102,9 @@ fn look(session: &Session, args: &Fsck, progress: Progress<'_>) -> Result<Repair
     if is_left(FindingKind::PartMissing) {
         words::warning(match args.repair {
             true => "the store does not open without what is missing: put it back, or mount the disk it is on",
-            false => "the store does not open: `plyfs fsck --repair` makes anew staging, trash and overlay2/l alone",
+            false => {
+                "the store does not open: `plyfs fsck --repair` makes anew plyfs.toml, staging, trash and overlay2/l alone"
+            }
         });
     }
     Ok(repaired)

@@ -274,6 +274,42 @@ fn root_fsck_makes_anew_the_parts_of_a_store_that_hold_nothing_and_names_the_oth
 }
 
 #[test]
+fn root_a_format_file_that_is_lost_or_damaged_is_named_with_the_command_that_writes_it_anew() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    bench.ok(["create", "app:1", "web-1"]);
+    let format = bench.store().join("plyfs.toml");
+    let sound = fs::read_to_string(&format).expect("readable");
+    let damaged = [(None, "is missing"), (Some("vers\0\0"), "key with no value"), (Some(""), "missing field")];
+    for (option, kept) in [("--repair", "aside/plyfs.toml"), ("--rebuild", "aside/plyfs.toml.2")] {
+        for (content, problem) in damaged {
+            fs::remove_file(&format).expect("lost");
+            content.into_iter().for_each(|content| fs::write(&format, content).expect("damaged"));
+            for args in [&["images"][..], &["load", "app.tar"]] {
+                let words = bench.refused(8, args);
+                assert!(words.contains("plyfs.toml") && words.contains(problem), "{words}");
+                assert!(words.contains("hint: `plyfs fsck` tells"), "{words}");
+            }
+            let ran = bench.run(["fsck"]).code(4);
+            assert!(ran.text().starts_with("error: plyfs.toml: ") && ran.text().contains(problem), "{}", ran.text());
+            assert_eq!(ran.text().lines().count(), 1, "nothing else is wrong: {}", ran.text());
+            assert!(ran.words().contains("`plyfs fsck --repair` makes anew plyfs.toml"), "{}", ran.words());
+
+            let ran = bench.run(["fsck", option]).code(1);
+
+            assert!(ran.text().contains("written anew, for version 2"), "{}", ran.text());
+            assert_eq!(ran.text().contains("the damaged one is kept in aside/plyfs.toml"), content.is_some());
+            assert_eq!(fs::read_to_string(&format).expect("readable"), sound);
+            assert_eq!(bench.ok(["fsck", "--data"]), "");
+            let names = bench.ok(["images"]) + &bench.ok(["containers"]);
+            let has_names = names.contains("localhost/app:1") && names.contains("web-1");
+            assert_eq!(has_names, option == "--repair", "a rebuild alone loses names: {names}");
+        }
+        assert!(bench.store().join(kept).exists(), "{kept}");
+    }
+}
+
+#[test]
 fn root_standard_input_that_is_closed_empty_or_stalls_is_refused_in_one_line_and_leaves_nothing() {
     plyfs_testkit::require_root!();
     let bench = Bench::with_image();

@@ -30,7 +30,7 @@ impl fmt::Display for Severity {
 pub enum FindingKind {
     /// The journal cannot be opened, or not for writing.
     JournalDamaged,
-    /// A directory the store is made of is missing, or something else stands in its place.
+    /// A directory the store is made of is missing, or something else stands in its place; or `plyfs.toml` is lost or damaged.
     PartMissing,
     /// The journal's checksums are right, and a part of it does not find what it holds.
     JournalMisleading,

@@ -1,8 +1,9 @@
-//! The directories a store is made of, where one is missing or something else stands in its place.
+//! What a store is made of, its directories and the format file, where one is missing or something else stands in its place.
 //!
-//! A store without one of them does not open. Three hold nothing that is not elsewhere: what was staged or deleted, and the
-//! short links, which follow from the records. They are made anew, empty. What was in the others is lost with them, or lies on a
-//! disk that is not mounted: those are named and left to the person.
+//! A store without one of them does not open. Three directories hold nothing that is not elsewhere: what was staged or deleted,
+//! and the short links, which follow from the records. They are made anew, empty. What was in the others is lost with them, or
+//! lies on a disk that is not mounted: those are named and left to the person. What the format file says follows from the
+//! records, since this version writes no features; one of another version is not taken for damaged.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -11,10 +12,14 @@ use plyfs_link::{LINK_DIR, LinkDir};
 use plyfs_sys::fs;
 use rustix::fs::Mode;
 
+use super::repair::move_aside;
 use super::{Act, Finding, FindingKind, Severity};
-use crate::format::Format;
+use crate::format::{Format, VERSION};
+use crate::records::Records;
 use crate::store::open_root;
-use crate::{Error, Result, StoreOptions, ground, layout};
+use crate::{Error, ErrorKind, Result, StoreOptions, ground, key, layout};
+
+const MISSING: &str = "it is missing";
 
 /// A part that does not open.
 pub(crate) struct Wrong {
@@ -32,6 +37,9 @@ impl Wrong {
 
     /// Whether it is missing, and what was in it is elsewhere too or needed no more.
     fn can_be_made(&self) -> bool {
+        if self.is_format() {
+            return true;
+        }
         let holds_nothing = [layout::STAGING, layout::TRASH].contains(&&*self.part) || self.is_short_links();
         self.is_missing && holds_nothing
     }
@@ -40,20 +48,66 @@ impl Wrong {
         self.part.split_once('/') == Some((layout::HOME, LINK_DIR))
     }
 
-    fn make(&self, root: &OwnedFd) -> Result<()> {
+    fn is_format(&self) -> bool {
+        self.part == layout::FORMAT_FILE
+    }
+
+    /// Makes it anew; what was done.
+    fn make(&self, root: &OwnedFd) -> Result<String> {
         let failed = |e| Error::call(&self.part, e);
-        if !self.is_short_links() {
-            return fs::ensure_dir_at(root, &self.part, Mode::RWXU).map_err(failed);
+        if self.is_format() {
+            return write_format(root);
         }
-        let home = fs::open_dir_at(root, layout::HOME).map_err(failed)?;
-        LinkDir::ensure(&home).map_err(|e| Error::link(&self.part, e))?;
-        fs::sync(&home).map_err(failed)
+        if self.is_short_links() {
+            let home = fs::open_dir_at(root, layout::HOME).map_err(failed)?;
+            LinkDir::ensure(&home).map_err(|e| Error::link(&self.part, e))?;
+            fs::sync(&home).map_err(failed)?;
+        } else {
+            fs::ensure_dir_at(root, &self.part, Mode::RWXU).map_err(failed)?;
+        }
+        Ok("made anew, empty".to_owned())
+    }
+}
+
+/// Writes the format file anew; one that is damaged is kept.
+fn write_format(root: &OwnedFd) -> Result<String> {
+    refuse_other_version(root)?;
+    let there = fs::try_stat_at(root, layout::FORMAT_FILE).map_err(|e| Error::call(layout::FORMAT_FILE, e))?;
+    let kept = there.map(|_| move_aside(root, root, &layout::FORMAT_FILE.into(), layout::FORMAT_FILE)).transpose()?;
+    Format::new().write(root)?;
+    let kept = kept.map(|kept| format!("; the damaged one is kept in {kept}")).unwrap_or_default();
+    Ok(format!("written anew, for version {VERSION}{kept}"))
+}
+
+/// Refuses a store whose records are not those of this version. A journal that is lost tells nothing, nor does the damaged part
+/// of one.
+fn refuse_other_version(root: &OwnedFd) -> Result<()> {
+    let Ok(directory) = fs::open_dir_at(root, layout::JOURNAL) else { return Ok(()) };
+    let options = plyfs_journal::Options::default().read_only(true);
+    let records = match Records::open(directory, options, true) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(()),
+        records => records?.snapshot()?,
+    };
+    let mut foreign = records.scan(b"").filter_map(Result::ok).map(|(key, _)| key);
+    match foreign.find(|key| key.first().is_some_and(|letter| !key::LETTERS.contains(letter))) {
+        None => Ok(()),
+        Some(key) => {
+            let message =
+                format!("the journal has keys like \"{}\", which version {VERSION} has not", key.escape_ascii());
+            Err(Error::new(ErrorKind::Unsupported, message))
+        }
     }
 }
 
 /// Each part that does not open, and why; of the journal there are findings of its own.
 pub(crate) fn wrong(root: &OwnedFd) -> Vec<Wrong> {
     let mut found = Vec::new();
+    if let Err(error) = Format::read(root) {
+        let (part, problem) = (layout::FORMAT_FILE.to_owned(), super::report(&error));
+        let is_missing = matches!(fs::try_stat_at(root, &part), Ok(None));
+        let problem = problem.strip_prefix(&format!("{part}: ")).unwrap_or(&problem).to_owned();
+        found.push(Wrong { problem: if is_missing { MISSING.to_owned() } else { problem }, part, is_missing });
+    }
     for part in [layout::HOME, layout::BLOBS, layout::TAR_SPLIT, layout::STAGING, layout::TRASH] {
         let below = match part {
             layout::HOME => Some(LINK_DIR),
@@ -72,27 +126,45 @@ fn look(above: &OwnedFd, name: &str, part: &str, found: &mut Vec<Wrong>) -> Opti
     ground::open_part(above, name, false)
         .inspect_err(|error| {
             let is_missing = matches!(fs::try_stat_at(above, name), Ok(None));
-            let problem = if is_missing { "it is missing".to_owned() } else { super::report(error) };
+            let problem = if is_missing { MISSING.to_owned() } else { super::report(error) };
             found.push(Wrong { part: part.to_owned(), is_missing, problem });
         })
         .ok()
 }
 
 impl StoreOptions {
-    /// Makes the directories `staging`, `trash` and `overlay2/l` of the store at `path` anew where they are missing; durable on
-    /// return. Without them it does not open, and nothing is lost with them: [`Store::repair`](crate::Store::repair) then makes
-    /// the short links again.
+    /// Makes the directories `staging`, `trash` and `overlay2/l` of the store at `path` anew where they are missing, and
+    /// `plyfs.toml` where it is damaged as well; durable on return. Without them it does not open, and nothing is lost with
+    /// them: [`Store::repair`](crate::Store::repair) then makes the short links again.
+    ///
+    /// A store of another version is [`ErrorKind::Unsupported`], by its format file or, where that is lost, by its records.
     pub fn restore_parts(self, path: impl AsRef<Path>) -> Result<Vec<Act>> {
         let path = path.as_ref();
         let root = open_root(path)?;
-        Format::read(&root)?;
+        refuse_unless_lost(&root)?;
         let parts: Vec<_> = wrong(&root).into_iter().filter(Wrong::can_be_made).collect();
         if parts.is_empty() {
             return Ok(Vec::new());
         }
         ground::require_root("repairing", path)?;
-        parts.iter().try_for_each(|part| part.make(&root))?;
+        let act = |part: &Wrong| Ok(Act { finding: part.finding(), done: part.make(&root)? });
+        let acts = parts.iter().map(act).collect::<Result<_>>()?;
         fs::sync(&root).map_err(|e| Error::call("its root", e))?;
-        Ok(parts.iter().map(|part| Act { finding: part.finding(), done: "made anew, empty".to_owned() }).collect())
+        Ok(acts)
     }
+}
+
+/// Refuses what is no store, or one of another version; a format file that was lost or damaged is found as a part.
+pub(crate) fn refuse_unless_lost(root: &OwnedFd) -> Result<()> {
+    match Format::read(root) {
+        Err(error) if error.kind() != ErrorKind::Corrupt => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the format file of a store that is rebuilt anew, if it has to be.
+pub(crate) fn restore_format(root: &OwnedFd) -> Result<Option<Act>> {
+    refuse_unless_lost(root)?;
+    let format = wrong(root).into_iter().find(Wrong::is_format);
+    format.map(|part| Ok(Act { done: part.make(root)?, finding: part.finding() })).transpose()
 }

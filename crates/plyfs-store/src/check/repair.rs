@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use plyfs_link::{LayerId, LinkId};
@@ -129,21 +130,21 @@ impl Store {
             }
         }
     }
+}
 
-    /// Moves a name of one of the store's directories into `aside/`, under the first name that is free there.
-    pub(crate) fn move_aside(&self, from: impl std::os::fd::AsFd, name: &OsString, label: &str) -> Result<String> {
-        let named = |e| Error::call(format!("{}/{label}", layout::ASIDE), e);
-        fs::ensure_dir_at(&self.0.root, layout::ASIDE, Mode::RWXU).map_err(named)?;
-        let aside = fs::open_dir_at(&self.0.root, layout::ASIDE).map_err(named)?;
-        for number in 0.. {
-            let free = if number == 0 { label.to_owned() } else { format!("{label}.{number}") };
-            match fs::rename_new_at(&from, name, &aside, &free) {
-                Err(error) if error.kind() == crate::ErrorKind::Exists => {}
-                result => return result.map(|()| format!("{}/{free}", layout::ASIDE)).map_err(named),
-            }
+/// Moves a name of one of the store's directories into `aside/` of its root, under the first name that is free there.
+pub(crate) fn move_aside(root: &OwnedFd, from: impl AsFd, name: &OsString, label: &str) -> Result<String> {
+    let named = |e| Error::call(format!("{}/{label}", layout::ASIDE), e);
+    fs::ensure_dir_at(root, layout::ASIDE, Mode::RWXU).map_err(named)?;
+    let aside = fs::open_dir_at(root, layout::ASIDE).map_err(named)?;
+    for number in 0.. {
+        let free = if number == 0 { label.to_owned() } else { format!("{label}.{number}") };
+        match fs::rename_new_at(&from, name, &aside, &free) {
+            Err(error) if error.kind() == crate::ErrorKind::Exists => {}
+            result => return result.map(|()| format!("{}/{free}", layout::ASIDE)).map_err(named),
         }
-        unreachable!("numbers do not end")
     }
+    unreachable!("numbers do not end")
 }
 
 impl Fix {
@@ -221,7 +222,7 @@ fn forget_blob(store: &Store, layer: LayerId, blob: &Digest) -> Result<Option<St
             return Ok(Some("forgotten: the layer is compressed anew when it is saved".to_owned()));
         }
         let label = format!("{}.{}", place.name().replace('/', "."), blob.hex());
-        let moved = store.move_aside(place.directory(store), &name, &label)?;
+        let moved = move_aside(&store.0.root, place.directory(store), &name, &label)?;
         Ok(Some(format!("forgotten, and moved to {moved}: the layer is compressed anew when it is saved")))
     })
 }
@@ -235,7 +236,7 @@ fn move_stray(store: &Store, place: Place, name: &OsString) -> Result<Option<Str
             return Ok(None);
         }
         let label = format!("{}.{text}", place.name().replace('/', "."));
-        Ok(Some(format!("moved to {}", store.move_aside(place.directory(store), name, &label)?)))
+        Ok(Some(format!("moved to {}", move_aside(&store.0.root, place.directory(store), name, &label)?)))
     })
 }
 

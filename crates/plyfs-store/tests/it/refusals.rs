@@ -271,6 +271,39 @@ fn root_a_store_that_lost_its_format_file_is_never_made_anew_over_its_layers() {
 }
 
 #[test]
+fn root_the_format_file_of_another_version_is_not_written_anew_but_for_what_the_records_show() {
+    require_root!();
+    let fixture = Fixture::new();
+    fixture.layer(None, &[("a", "1")]);
+    let path = fixture.store.path().to_owned();
+    fs::remove_file(path.join("plyfs.toml")).expect("lost");
+    // Version 1 had a letter of its own for the names of images.
+    let journal = plyfs_sys::fs::open_dir(path.join("journal")).expect("opened");
+    let journal = plyfs_journal::DirDisk::new(journal);
+    let journal = plyfs_journal::Journal::open(std::sync::Arc::new(journal), plyfs_journal::Options::default());
+    let journal = journal.expect("opened");
+    let key = [&b"g"[..], &[7; 32], b"localhost/app:1"].concat();
+    let change = |value: Option<&[u8]>| {
+        let changed = journal.write(|records| {
+            value.map_or_else(|| records.delete(&key), |value| records.put(&key, value));
+            Ok::<_, plyfs_journal::Error>(())
+        });
+        changed.expect("written");
+    };
+    change(Some(b""));
+    let before = fixture.names();
+
+    let error = Store::options().restore_parts(&path).expect_err("of another version");
+
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{}", told(&error));
+    assert!(told(&error).contains("localhost/app:1"), "{}", told(&error));
+    assert_eq!(fixture.names(), before);
+    change(None);
+    assert_eq!(Store::options().restore_parts(&path).expect("of this one").len(), 1);
+    assert_eq!(Store::open(&path).expect("whole again").layers().expect("listed").len(), 1);
+}
+
+#[test]
 fn root_on_tmpfs_a_store_opens_only_without_durability() {
     require_root!();
     let dir = TempDir::new();
