@@ -285,7 +285,10 @@ fn root_the_format_file_of_another_version_is_not_written_anew_but_for_what_the_
     let key = [&b"g"[..], &[7; 32], b"localhost/app:1"].concat();
     let change = |value: Option<&[u8]>| {
         let changed = journal.write(|records| {
-            value.map_or_else(|| records.delete(&key), |value| records.put(&key, value));
+            match value {
+                Some(value) => records.put(&key, value),
+                None => records.delete(&key),
+            }
             Ok::<_, plyfs_journal::Error>(())
         });
         changed.expect("written");
