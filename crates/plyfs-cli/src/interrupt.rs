@@ -4,6 +4,7 @@
 //! one, or [`GRACE`] without an end (somebody does not read what is written), ends it at once; what that leaves the next
 //! command takes back. Whoever started the program with a signal ignored (nohup(1), a shell's `&`) has it stay so.
 
+use std::io::{self, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
@@ -36,6 +37,20 @@ pub(crate) fn watch() {
 /// Says whether the program was asked to end.
 pub(crate) fn is_asked() -> bool {
     NOTED.load(Ordering::Relaxed) != 0
+}
+
+/// A writer that takes nothing more once the program was asked to end.
+#[derive(Debug)]
+pub(crate) struct Ending<W>(pub(crate) W);
+
+impl<W: Write> Write for Ending<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if is_asked() { Err(rustix::io::Errno::CANCELED.into()) } else { self.0.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Ends the program by the signal that asked for it, if one did.

@@ -69,6 +69,7 @@ mod export;
 mod layout;
 mod names;
 mod skipped;
+mod stop;
 pub mod tar_split;
 mod upper;
 mod usage;

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plyfs::prelude::*;
 use plyfs::{
-    Chain, Change, ChangeKind, CommitOptions, Container, Dialect, ErrorKind, ExportOptions, Exported, Style, View,
+    Chain, Change, ChangeKind, CommitOptions, CompareOptions, Container, Dialect, ErrorKind, ExportOptions, Exported,
+    Style, View,
 };
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
@@ -16,9 +17,10 @@ use serde::Serialize;
 use crate::cli::{Changes, Commit as CommitArgs, Diff, StyleName};
 use crate::commands::look::Looked;
 use crate::commands::shapes::ImageShape;
-use crate::commands::whole::say_skipped;
+use crate::commands::whole::{buffered, say_skipped};
 use crate::exit::{Failure, Hinted, Result, WRITTEN};
 use crate::human;
+use crate::interrupt;
 use crate::outfile::OutFile;
 use crate::progress::with_bar;
 use crate::session::{self, Session, is_dash};
@@ -134,17 +136,20 @@ enum Source {
 
 impl Source {
     fn export(&self, out: impl Write + Send, options: &ExportOptions, quiet: bool) -> Result<Exported> {
-        let mut out = BufWriter::with_capacity(1 << 16, out);
-        let exported = match self {
+        match self {
             Self::Container(container) => {
+                let mut out = BufWriter::with_capacity(1 << 16, out);
                 let exported = with_bar(quiet, |progress| container.export_with(&mut out, options, progress));
-                exported.hint_on(ErrorKind::Conflict, WRITTEN)?
+                let exported = exported.hint_on(ErrorKind::Conflict, WRITTEN)?;
+                out.flush().map_err(|error| Failure::stream("write the changeset", error))?;
+                Ok(exported)
             }
-            // This has no steps to end at, and is ended at once by any signal: nothing is left of it.
-            Self::Trees(older, newer) => newer.export_from(older, &mut out, options)?,
-        };
-        out.flush().map_err(|error| Failure::stream("write the changeset", error))?;
-        Ok(exported)
+            Self::Trees(older, newer) => {
+                // Where the trees do not differ nothing is written for long.
+                let options = options.clone().compare(CompareOptions::new().stop_when(interrupt::is_asked));
+                buffered(out, |out| newer.export_from(older, out, &options))
+            }
+        }
     }
 }
 

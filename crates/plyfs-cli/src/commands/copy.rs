@@ -3,6 +3,9 @@
 //! Out, files are read without a mount. In, they are written through the container's mount, the one it has or one for the
 //! time of the copy, so that the kernel copies up. Every path inside is resolved as inside the root by descriptor, so that no
 //! link of the container leads the copy out of it (CVE-2018-15664).
+//!
+//! A copy that is interrupted leaves what it has copied, as cp(1) does: what it replaced could not be given back. Unlike there no
+//! file is left that was not copied whole, and no mount.
 
 mod streams;
 
@@ -21,6 +24,7 @@ use crate::cli::Cp;
 use crate::commands::look::Looked;
 use crate::commands::whole::say_unpacked;
 use crate::exit::{Failure, Result};
+use crate::interrupt;
 use crate::session::{self, Session};
 
 /// One end of a copy.
@@ -155,6 +159,7 @@ impl Source {
     }
 
     fn copy(&self, dir: &OwnedFd, name: Option<&OsStr>, options: &CopyOptions) -> Result<()> {
+        interrupt::watch();
         let copied = self.view.copy_to(&self.path, dir, name, options)?;
         say_unpacked(&copied);
         Ok(())
@@ -213,6 +218,8 @@ fn container(session: &Session, name: &str) -> Result<Container> {
 
 /// Lets `write` work below the root of a container's mount.
 fn within(container: &Container, to: &Path, write: impl FnOnce(&OwnedFd) -> Result<()>) -> Result<()> {
+    // From here on a signal would leave the mount.
+    interrupt::watch();
     let mount = container.mount(&MountOptions::new())?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(mount.path(), flags, Mode::empty()).map_err(|errno| cannot_copy(to, errno));
@@ -241,7 +248,8 @@ fn cannot_copy(to: &Path, errno: Errno) -> Failure {
 }
 
 fn options(archive: bool, uid: u32, gid: u32) -> CopyOptions {
-    if archive { CopyOptions::new() } else { CopyOptions::new().owner(uid, gid) }
+    let options = CopyOptions::new().stop_when(interrupt::is_asked);
+    if archive { options } else { options.owner(uid, gid) }
 }
 
 #[cfg(test)]

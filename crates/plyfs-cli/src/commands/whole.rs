@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use plyfs::{ErrorKind, Exported, Unpacked, changeset};
+use plyfs::{CopyOptions, ErrorKind, Exported, Unpacked, changeset};
 use serde::Serialize;
 
 use crate::cli::{Export, Unpack};
 use crate::commands::look::Looked;
 use crate::exit::{Failure, Hinted, Result, WRITTEN};
+use crate::interrupt;
 use crate::outfile::OutFile;
 use crate::session::{Session, is_dash};
 use crate::words;
@@ -27,12 +28,12 @@ pub(crate) fn export(session: &mut Session, args: &Export) -> Result<()> {
     let (view, options) = (Looked::at(session, &args.what)?.view, args.epoch.options());
     if is_dash(&args.output) {
         let stdout = session.out.archive()?;
-        let exported = buffered(stdout, |out| view.export(out, &options))?;
+        let exported = buffered(stdout, |out| view.export(out, &options)).hint_on(ErrorKind::Conflict, WRITTEN)?;
         say_skipped(&exported.skipped, 0);
         return Ok(());
     }
     let out = OutFile::create(&args.output)?;
-    let exported = buffered(out.file(), |file| view.export(file, &options))?;
+    let exported = buffered(out.file(), |file| view.export(file, &options)).hint_on(ErrorKind::Conflict, WRITTEN)?;
     out.finish()?;
     say_skipped(&exported.skipped, 0);
     if session.out.is_json() {
@@ -43,13 +44,14 @@ pub(crate) fn export(session: &mut Session, args: &Export) -> Result<()> {
     Ok(())
 }
 
-/// Lets `export` write an archive by large calls.
+/// Lets `export` write an archive by large calls, each of which a signal that asks the program to end makes the last.
 pub(crate) fn buffered<W: Write>(
     out: W,
-    export: impl FnOnce(&mut BufWriter<W>) -> changeset::Result<Exported>,
+    export: impl FnOnce(&mut BufWriter<interrupt::Ending<W>>) -> changeset::Result<Exported>,
 ) -> Result<Exported> {
-    let mut out = BufWriter::with_capacity(1 << 16, out);
-    let exported = export(&mut out).hint_on(ErrorKind::Conflict, WRITTEN)?;
+    interrupt::watch();
+    let mut out = BufWriter::with_capacity(1 << 16, interrupt::Ending(out));
+    let exported = export(&mut out)?;
     out.flush().map_err(|error| Failure::stream("write the archive", error))?;
     Ok(exported)
 }
@@ -77,7 +79,9 @@ pub(crate) fn unpack(session: &mut Session, args: &Unpack) -> Result<()> {
     if fs::read_dir(&args.dir).map_err(into)?.next().is_some() {
         return Err(into(rustix::io::Errno::NOTEMPTY.into()));
     }
-    let unpacked = view.unpack(&dir).inspect_err(|_| clean_up(&args.dir, is_new))?;
+    interrupt::watch();
+    let unpacked = view.unpack_with(&dir, &CopyOptions::new().stop_when(interrupt::is_asked));
+    let unpacked = unpacked.inspect_err(|_| clean_up(&args.dir, is_new))?;
     say_unpacked(&unpacked);
     if session.out.is_json() {
         return session.out.json(&UnpackedShape {

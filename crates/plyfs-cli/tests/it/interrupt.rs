@@ -133,3 +133,65 @@ fn root_a_signal_that_the_program_was_started_to_ignore_stays_ignored() {
     drop(writer);
     assert_eq!(load.wait_within(PATIENCE).success().text(), "localhost/app:1");
 }
+
+/// The command, with each call of this name made slow, so that it can be met half way; the calls are written to a log.
+fn slowly(bench: &Bench, call: &str, args: &[&str]) -> Command {
+    let command = bench.foreground(args);
+    let mut strace = Command::new("strace");
+    // The tracer is a grandchild: the process that is started is the command.
+    strace.args(["-D", "-f", "-qq", "-o"]).arg(bench.temp.join("calls")).args(["-e", &format!("trace={call}")]);
+    strace.args(["-e", &format!("inject={call}:delay_enter=10000")]).current_dir(bench.temp.path());
+    strace.arg(command.get_program()).args(command.get_args());
+    strace
+}
+
+#[test]
+fn root_a_signal_ends_a_copy_an_unpacking_and_a_diff_of_trees_which_leave_no_mount_and_nothing_half_written() {
+    plyfs_testkit::require_root!();
+    plyfs_testkit::require_tool!("strace");
+    let bench = Bench::new();
+    let content = "x".repeat(100);
+    let file = |layer: LayerTar, number: usize| layer.file(format!("many/{number:03}"), &content);
+    let layer = (0..300).fold(LayerTar::new().dir("many"), file).finish();
+    Plain::new("localhost/many:1", vec![layer]).write_docker_archive(&bench.temp.join("many.tar"));
+    bench.ok(["load", "many.tar"]);
+    bench.ok(["create", "localhost/many:1", "web-1"]);
+    bench.ok(["unpack", "localhost/many:1", "tree"]);
+    let empty = bench.temp.dir("empty");
+    let calls = || fs::read_to_string(bench.temp.join("calls")).unwrap_or_default().lines().count();
+
+    for (number, call, args, target) in [
+        (2, "utimensat", &["unpack", "localhost/many:1", "new"][..], Some("new")),
+        (15, "utimensat", &["unpack", "localhost/many:1", "empty"], None),
+        (1, "utimensat", &["cp", "web-1:/many", "out"], None),
+        (2, "utimensat", &["cp", "tree/many", "web-1:/in"], None),
+        (2, "statx", &["diff", "./tree", "localhost/many:1", "-o", "diff.tar"], Some("diff.tar")),
+        (2, "flistxattr", &["export", "localhost/many:1", "-o", "all.tar"], Some("all.tar")),
+    ] {
+        let _ = fs::remove_file(bench.temp.join("calls"));
+        let running = Process::spawn(&mut slowly(&bench, call, args));
+        assert!(wait_until(PATIENCE, || calls() > 60), "{args:?}: {} {}", calls(), running.words());
+        let signal = rustix::process::Signal::from_named_raw(number).expect("a signal");
+        let pid = rustix::process::Pid::from_raw(i32::try_from(running.id()).expect("a pid")).expect("a pid");
+        rustix::process::kill_process(pid, signal).expect("it lives");
+
+        let ran = running.wait_within(PATIENCE);
+
+        assert_eq!(ran.status.signal(), Some(number), "{args:?}: {}", ran.words());
+        assert!(ran.words().contains("cancel"), "{args:?}: {}", ran.words());
+        target.into_iter().for_each(|target| assert!(!bench.temp.join(target).exists(), "{args:?} left {target}"));
+        assert!(mounts_below(bench.temp.path()).is_empty(), "{args:?}");
+    }
+
+    assert!(fs::read_dir(empty).expect("it was there").next().is_none(), "as it was");
+    // What a copy replaced could not be given back, so what it has copied stays; each file is whole.
+    bench.ok(["cp", "web-1:/in", "back"]);
+    for copied in ["out", "back"] {
+        let copied: Vec<_> = fs::read_dir(bench.temp.join(copied)).expect("a directory").flatten().collect();
+        assert!((1..300).contains(&copied.len()), "{}", copied.len());
+        for file in copied {
+            assert_eq!(fs::read_to_string(file.path()).expect("readable"), content, "{}", file.path().display());
+        }
+    }
+    assert_eq!(bench.ok(["fsck"]), "");
+}

@@ -17,6 +17,7 @@ use walk::{Difference, Kind, Trees};
 
 use crate::export::sink::Copied;
 use crate::export::{BufferSink, ExportOptions, Exported, Style};
+use crate::stop::Stop;
 use crate::{Chain, Change, ChangeKind, Result};
 
 /// How many threads a comparison has at most, unless it is told otherwise.
@@ -27,6 +28,7 @@ const THREADS: usize = 4;
 #[non_exhaustive]
 pub struct CompareOptions {
     pub(crate) threads: Option<NonZero<usize>>,
+    stop: Stop,
 }
 
 impl CompareOptions {
@@ -43,6 +45,15 @@ impl CompareOptions {
     #[must_use]
     pub fn threads(mut self, threads: NonZero<usize>) -> Self {
         self.threads = Some(threads);
+        self
+    }
+
+    /// Asks this before each name, on any of the threads; `true` ends the work, which is then [`ErrorKind::Cancelled`].
+    ///
+    /// [`ErrorKind::Cancelled`]: crate::ErrorKind::Cancelled
+    #[must_use]
+    pub fn stop_when(mut self, is_asked: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.stop = Stop::when(is_asked);
         self
     }
 
@@ -67,7 +78,7 @@ pub fn compare(
     each: impl FnMut(Change) -> Result<()>,
 ) -> Result<()> {
     let mut listed = Listed { each, last: PathBuf::new() };
-    let trees = Trees { lower, upper, style: Style::Native };
+    let trees = Trees { lower, upper, style: Style::Native, stop: &options.stop };
     share::run(&trees, options.thread_count(), change, |change| listed.list(change))
 }
 
@@ -83,7 +94,7 @@ pub fn export_between(lower: &Chain, upper: &Chain, out: impl Write, options: &E
 
 /// Writes the changeset wherever it goes.
 pub(crate) fn between(lower: &Chain, upper: &Chain, out: impl BufferSink, options: &ExportOptions) -> Result<Exported> {
-    let trees = Trees { lower, upper, style: options.style };
+    let trees = Trees { lower, upper, style: options.style, stop: &options.compare.stop };
     let mut changeset = archive::Changeset::new(upper, out, options)?;
     changeset.root(lower)?;
     let (threads, holding) = (options.compare.thread_count(), archive::Holding::default());

@@ -33,6 +33,8 @@ pub(super) fn run<T: Send>(
     mut each: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
     let start = trees.root()?;
+    // Much may be found by then that nobody wants any more.
+    let mut each = |item| trees.stop.check().and_then(|()| each(item));
     if threads <= 1 {
         return walk(trees, start, &mut Alone(|difference| make(difference).map_or(Ok(()), &mut each)));
     }

@@ -14,6 +14,7 @@ use plyfs_sys::fs::{self, FileType, Stat};
 use super::same;
 use crate::chain::Names;
 use crate::export::Style;
+use crate::stop::Stop;
 use crate::{Chain, Error, ErrorKind, Found, Merged, Result, upper};
 
 /// What happened to a path.
@@ -60,6 +61,7 @@ pub(super) struct Trees<'a> {
     pub(super) lower: &'a Chain,
     pub(super) upper: &'a Chain,
     pub(super) style: Style,
+    pub(super) stop: &'a Stop,
 }
 
 /// The names in one directory that both trees may have.
@@ -99,6 +101,7 @@ struct Side<'a> {
 pub(super) fn walk(trees: &Trees<'_>, start: Cursor, tell: &mut impl Tell) -> Result<()> {
     let mut stack = vec![start];
     loop {
+        trees.stop.check()?;
         tell.between(&mut stack)?;
         let Some(cursor) = stack.last_mut() else { return Ok(()) };
         let Some((was, now)) = cursor.next() else {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,14 @@ use rustix::io::Errno;
 use super::{FileKind, Metadata, View, ViewEntry, Walk};
 use crate::layout::CAPABILITY;
 use crate::names::ensure_name;
+use crate::stop::Stop;
 use crate::{Dialect, Error, ErrorKind, Result, SkipReason, Skipped, beneath};
 
 /// How many directories are held open on the way down; further out they are opened again when needed.
 const HELD_MOST: usize = 64;
+
+/// Bytes of a file between two looks at whether to go on.
+const STEP: u64 = 64 << 20;
 
 /// What was unpacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,11 +50,12 @@ impl Unpacked {
     pub const SKIPPED_MOST: usize = 10_000;
 }
 
-/// How [`View::copy_to`] writes.
+/// How [`View::copy_to`] and [`View::unpack_with`] write.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CopyOptions {
     owner: Option<(u32, u32)>,
+    stop: Stop,
 }
 
 impl CopyOptions {
@@ -68,6 +73,13 @@ impl CopyOptions {
         self.owner = Some((uid, gid));
         self
     }
+
+    /// Asks this before each file and every 64 MiB of one; `true` ends the work, which is then [`ErrorKind::Cancelled`].
+    #[must_use]
+    pub fn stop_when(mut self, is_asked: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.stop = Stop::when(is_asked);
+        self
+    }
 }
 
 impl View {
@@ -80,11 +92,16 @@ impl View {
     /// Nothing is synced. A directory that is not empty is [`ErrorKind::Exists`]; after another error it holds part of the
     /// tree and is to be removed.
     pub fn unpack(&self, target: impl AsFd) -> Result<Unpacked> {
+        self.unpack_with(target, &CopyOptions::new())
+    }
+
+    /// The same in another way.
+    pub fn unpack_with(&self, target: impl AsFd, options: &CopyOptions) -> Result<Unpacked> {
         let root = fs::open_dir_at(target, ".").map_err(|error| Error::call("open the directory", error))?;
         if !fs::read_dir(&root).map_err(|error| Error::call("list the directory", error))?.is_empty() {
             return Err(Error::new(ErrorKind::Exists, "the directory to unpack into is not empty"));
         }
-        Unpack::new(root, None, &CopyOptions::new()).all(self.walk("/")?)
+        Unpack::new(root, None, options).all(self.walk("/")?)
     }
 
     /// Writes what is at and below `path` into the directory `target`: as `name` in it, or without a name what is in
@@ -92,7 +109,8 @@ impl View {
     ///
     /// What is there already is replaced, but a directory merges with a directory and keeps its own attributes; a
     /// directory in the place of anything else, and the other way round, is [`ErrorKind::Exists`]. No link of `target` is
-    /// followed. Losses are reported as for [`View::unpack`]; nothing is synced.
+    /// followed. Losses are reported as for [`View::unpack`]; nothing is synced. After an error what was copied is there, and
+    /// no file that was not copied whole.
     pub fn copy_to(
         &self,
         path: impl AsRef<Path>,
@@ -121,7 +139,7 @@ struct Unpack<'a> {
     /// What of the view is written, and what it is called in the root; without a name it is the root.
     start: PathBuf,
     name: Option<&'a OsStr>,
-    owner: Option<(u32, u32)>,
+    options: &'a CopyOptions,
     merges: bool,
     /// The directories being filled, outermost first.
     dirs: Vec<Dir>,
@@ -145,10 +163,10 @@ struct Attributes {
 }
 
 impl<'a> Unpack<'a> {
-    fn new(root: OwnedFd, name: Option<&'a OsStr>, options: &CopyOptions) -> Self {
+    fn new(root: OwnedFd, name: Option<&'a OsStr>, options: &'a CopyOptions) -> Self {
         let done = Unpacked { has_owners: true, ..Unpacked::default() };
         let (start, dirs, names) = (PathBuf::new(), Vec::new(), HashMap::new());
-        Self { root, start, name, owner: options.owner, merges: false, dirs, names, done }
+        Self { root, start, name, options, merges: false, dirs, names, done }
     }
 
     fn all(mut self, mut walk: Walk) -> Result<Unpacked> {
@@ -169,6 +187,7 @@ impl<'a> Unpack<'a> {
     /// Writes one entry that lies in the `depth`th directory on the way down.
     fn entry(&mut self, entry: &ViewEntry, depth: usize) -> Result<()> {
         self.leave(depth)?;
+        self.options.stop.check()?;
         let (metadata, path) = (entry.metadata()?, self.target(entry));
         let parent = self.parent()?;
         let Some(name) = path.file_name() else {
@@ -216,9 +235,8 @@ impl<'a> Unpack<'a> {
         let call = |error| failed(path, error);
         if metadata.kind == FileKind::File {
             let file = fs::create_file_at(parent, name, Mode::RUSR | Mode::WUSR).map_err(call)?;
-            let mut file = File::from(file);
-            let copied = io::copy(&mut entry.open()?, &mut file);
-            self.done.bytes += copied.map_err(|error| Error::io(format!("write {path:?}"), error))?;
+            let copied = entry.open().and_then(|from| self.content(from, file.into(), path));
+            self.done.bytes += copied.inspect_err(|_| drop(fs::unlink_at(parent, name)))?;
         } else if metadata.kind == FileKind::Symlink {
             fs::symlink_at(entry.read_link()?, parent, name).map_err(call)?;
         } else if !self.node(parent, name, path, metadata)? {
@@ -234,6 +252,19 @@ impl<'a> Unpack<'a> {
             fs::chmod_at(parent, name, Mode::from_raw_mode(mode)).map_err(call)?;
         }
         fs::set_times_at(parent, name, &times(metadata)).map_err(call)
+    }
+
+    /// Copies the content of a file; its length.
+    fn content(&self, mut from: File, mut to: File, path: &Path) -> Result<u64> {
+        let mut total = 0;
+        loop {
+            self.options.stop.check()?;
+            let copied = io::copy(&mut (&mut from).take(STEP), &mut to);
+            match copied.map_err(|error| Error::io(format!("write {path:?}"), error))? {
+                0 => return Ok(total),
+                copied => total += copied,
+            }
+        }
     }
 
     /// Makes a device, a FIFO or a socket; `false` when the caller may not.
@@ -318,7 +349,7 @@ impl<'a> Unpack<'a> {
 
     /// Gives an inode to its owner, where the caller may; returns the mode that fits who has it now.
     fn own(&mut self, parent: BorrowedFd<'_>, name: &OsStr, metadata: &Metadata) -> Result<u32, CallError> {
-        let (uid, gid) = self.owner.unwrap_or((metadata.uid, metadata.gid));
+        let (uid, gid) = self.options.owner.unwrap_or((metadata.uid, metadata.gid));
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         let own = rustix::fs::chownat(parent, name, Some(uid), Some(gid), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
         match own {
@@ -334,7 +365,7 @@ impl<'a> Unpack<'a> {
     }
 
     fn keeps_owner(&self, metadata: &Metadata) -> bool {
-        self.owner.is_none_or(|owner| owner == (metadata.uid, metadata.gid))
+        self.options.owner.is_none_or(|owner| owner == (metadata.uid, metadata.gid))
     }
 
     /// The attributes to write; what is left out on purpose is no loss but for escaped marks.

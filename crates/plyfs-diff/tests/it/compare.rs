@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plyfs_diff::{
     ApplyOptions, Chain, CompareOptions, Dialect, Error, ErrorKind, ExportOptions, Style, apply, compare, export,
@@ -48,6 +49,29 @@ fn assert_same_bytes(ours: &[u8], theirs: &[u8], what: &str) {
         assert_eq!(listing(ours), listing(theirs), "{what}");
         let at = ours.iter().zip(theirs).position(|(a, b)| a != b);
         panic!("{what}: the archives part at byte {at:?}, {} and {} bytes long", ours.len(), theirs.len());
+    }
+}
+
+#[test]
+fn a_comparison_ends_when_it_is_asked_to_whether_or_not_the_trees_differ() {
+    let dir = TempDir::new();
+    for (tree, content) in [("one", "same"), ("two", "same"), ("three", "other")] {
+        (0..100).for_each(|number| write(dir.join(tree).join(number.to_string()), content));
+    }
+    let tree = |name: &str| Chain::new(vec![open_dir(dir.join(name)).expect("a directory")], Dialect::User);
+    for (other, threads) in [("two", 1), ("two", 4), ("three", 1), ("three", 4)] {
+        let asked = AtomicUsize::new(0);
+        let threads = NonZero::new(threads).expect("not zero");
+        let is_asked = move || asked.fetch_add(1, Ordering::Relaxed) >= 50;
+        let options = CompareOptions::new().threads(threads).stop_when(is_asked);
+        let mut told = 0;
+        let result = compare(&tree("one"), &tree(other), &options, |_| {
+            told += 1;
+            Ok(())
+        });
+        let kind = result.expect_err("it was asked to end").kind();
+        assert_eq!(kind, ErrorKind::Cancelled, "{other} by {threads}");
+        assert!(told <= 50, "{other} by {threads}: {told} were told");
     }
 }
 

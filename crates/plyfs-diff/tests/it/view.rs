@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use plyfs_diff::{Chain, CopyOptions, Dialect, ErrorKind, ExportOptions, FileKind, View, ViewEntry, export};
 use plyfs_sys::fs::{FileType, Gid, Uid, open_dir};
@@ -356,6 +356,42 @@ fn root_what_is_unpacked_upon_is_empty_or_merged_by_name() {
     }
     copy("dir", None).expect("what is in it");
     assert_eq!(fs::read_to_string(target.join("new")).expect("read"), "new");
+}
+
+#[test]
+fn what_is_stopped_leaves_files_that_were_copied_whole_and_no_other() {
+    let layers = Layers::new(1).with_dialect(Dialect::User);
+    for name in ["a", "b", "c"] {
+        write(layers.lower(0).join(name), name);
+    }
+    // Larger than a step, without a block on the disk.
+    let large = fs::File::create(layers.lower(0).join("large")).expect("created");
+    large.set_len(65 << 20).expect("grown");
+    let lower = open_dir(layers.lower(0)).expect("a layer");
+    let view = View::new(Chain::new(vec![lower], Dialect::User)).expect("a view");
+    for limit in 0..20 {
+        let target = plyfs_testkit::temp::TempDir::new();
+        let dir = open_dir(target.path()).expect("open");
+        let asked = AtomicUsize::new(0);
+        let options = CopyOptions::new().stop_when(move || asked.fetch_add(1, Ordering::Relaxed) == limit);
+        let result = view.unpack_with(&dir, &options).map_err(|error| error.kind());
+        let names: Vec<_> = ["a", "b", "c", "large"].into_iter().filter(|name| target.join(name).exists()).collect();
+        for name in &names {
+            let size = |path: &Path| fs::metadata(path).expect("there").len();
+            assert_eq!(size(&target.join(name)), size(&layers.lower(0).join(name)), "{name}, stopped at {limit}");
+        }
+        match result {
+            Ok(unpacked) => {
+                assert_eq!((unpacked.entries, names.len()), (4, 4), "stopped at {limit}");
+                assert!(limit > 10, "it was asked {limit} times alone");
+                return;
+            }
+            Err(kind) => {
+                assert_eq!((kind, names.contains(&"large")), (ErrorKind::Cancelled, false), "stopped at {limit}")
+            }
+        }
+    }
+    panic!("it never ended");
 }
 
 #[test]

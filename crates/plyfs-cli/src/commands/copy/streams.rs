@@ -5,21 +5,23 @@ use std::io::BufReader;
 use std::path::Path;
 
 use plyfs::changeset::{ApplyOptions, apply};
-use plyfs::{Chain, CopyOptions, Dialect, ExportOptions, View};
+use plyfs::{Chain, CopyOptions, Dialect, ErrorKind, ExportOptions, View};
 use rustix::fs::OFlags;
 
 use super::{Source, cannot_copy, container, open_inside, within};
 use crate::commands::look::Looked;
 use crate::commands::transfer::standard_input;
 use crate::commands::whole::{buffered, say_skipped, say_unpacked};
-use crate::exit::Result;
+use crate::exit::{Hinted, Result, WRITTEN};
+use crate::interrupt;
 use crate::session::Session;
 
 /// Writes what is at a path as an archive, with the owners it has there.
 pub(super) fn copy_out(session: &mut Session, name: &str, from: &Path) -> Result<()> {
     let source = Source::inside(Looked::at(session, name)?.view, from)?;
     let (name, options) = (source.name.as_deref(), ExportOptions::new());
-    let exported = buffered(session.out.archive()?, |out| source.view.export_at(&source.path, name, out, &options))?;
+    let exported = buffered(session.out.archive()?, |out| source.view.export_at(&source.path, name, out, &options));
+    let exported = exported.hint_on(ErrorKind::Conflict, WRITTEN)?;
     say_skipped(&exported.skipped, 0);
     Ok(())
 }
@@ -39,7 +41,7 @@ pub(super) fn copy_in(session: &Session, name: &str, to: &Path) -> Result<()> {
     within(&container, to, |root| {
         let directory = OFlags::PATH | OFlags::DIRECTORY;
         let dir = open_inside(root, to, directory).map_err(|errno| cannot_copy(to, errno))?;
-        let copied = view.copy_to("/", &dir, None, &CopyOptions::new())?;
+        let copied = view.copy_to("/", &dir, None, &CopyOptions::new().stop_when(interrupt::is_asked))?;
         say_unpacked(&copied);
         Ok(())
     })
