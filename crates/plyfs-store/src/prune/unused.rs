@@ -6,7 +6,6 @@ use plyfs_journal::Snapshot;
 use plyfs_link::LayerId;
 
 use super::{Kept, PruneOptions, Pruned, Reason, Subject};
-use crate::image::image_records;
 use crate::layer::layer_record;
 use crate::record::ImageRecord;
 use crate::{Digest, LeaseId, Result, User, key};
@@ -38,13 +37,8 @@ pub(super) fn unused_images(
     if !options.takes_images() {
         return Ok(free);
     }
-    let mut used = ids(snapshot, key::IMAGE_CONTAINERS)?;
-    snapshot.each(key::IMAGES, |key, _| {
-        used.extend(key::is_image_name(key).then(|| key::id(key)).transpose()?);
-        Ok::<_, crate::Error>(())
-    })?;
-    for entry in image_records(snapshot) {
-        let (id, bytes) = entry?;
+    let used = ids(snapshot, key::IMAGE_CONTAINERS)?;
+    for (id, bytes) in nameless(snapshot)? {
         let record = ImageRecord::decode(id, &bytes);
         if used.contains(id.as_bytes()) || !options.takes_image(&id, record.as_ref().ok().map(|record| record.created))
         {
@@ -57,6 +51,22 @@ pub(super) fn unused_images(
         }
     }
     Ok(free)
+}
+
+/// The images without a name, with their records undecoded.
+fn nameless(snapshot: &Snapshot) -> Result<Vec<(Digest, Vec<u8>)>> {
+    let mut found: Vec<(Digest, Vec<u8>)> = Vec::new();
+    snapshot.each(key::IMAGES, |key, value| {
+        let id = Digest::from_bytes(key::id(key)?);
+        // The names of an image lie behind its record.
+        if key::is_image_name(key) {
+            found.pop_if(|last| last.0 == id);
+        } else {
+            found.push((id, value.to_vec()));
+        }
+        Ok::<_, crate::Error>(())
+    })?;
+    Ok(found)
 }
 
 /// The layers nothing stands on that may go; those that only a lease keeps are noted as kept.
