@@ -92,7 +92,7 @@ fn build(input: &mut impl Input) -> Result<Index> {
         };
         let key = name::normalise(&entry.path)?;
         let size = content_size(&entry);
-        let padding = size.next_multiple_of(512) - size;
+        let padding = (512 - size % 512) % 512;
         let is_file = plain && matches!(entry.entry_type, EntryType::Regular | EntryType::Continuous);
         // The parser is given no more than the headers of one member, so the content starts here.
         let offset = input.content(&key, size, padding, is_file)?;

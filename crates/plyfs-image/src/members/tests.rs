@@ -81,6 +81,21 @@ fn an_archive_cut_off_in_a_member_is_corrupt_and_names_it() {
 }
 
 #[test]
+fn a_size_as_large_as_a_number_can_be_is_an_archive_cut_off() {
+    let mut size = tar_core::PaxBuilder::new();
+    size.add("size", u64::MAX.to_string().as_bytes());
+    let size = size.finish();
+    let mut bytes = header("pax", tar_core::EntryType::XHeader, "", size.len() as u64);
+    bytes.extend(size);
+    bytes.resize(1024, 0);
+    bytes.extend(header("endless", tar_core::EntryType::Regular, "", 0));
+    for members in both_ways(&bytes) {
+        let error = members.expect_err("cut off");
+        assert_eq!((error.kind(), error.to_string().contains("endless")), (ErrorKind::Corrupt, true), "{error}");
+    }
+}
+
+#[test]
 fn a_missing_end_mark_is_accepted() {
     let whole = tar(&[("only", b"1")]);
     for members in both_ways(&whole[..1024]) {
