@@ -16,6 +16,7 @@
 //! ```
 
 use plyfs_link::{LayerId, LinkId};
+use plyfs_sys::fs::{DirEntry, FileType};
 
 use crate::LeaseId;
 
@@ -104,6 +105,26 @@ pub(crate) fn lease_lock(lease: LeaseId) -> String {
     format!("{lease}{LEASE}")
 }
 
-pub(crate) fn is_lease_lock(name: &str) -> bool {
-    name.ends_with(LEASE)
+/// What an entry of `staging` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InStaging {
+    /// The file of claims.
+    Claims,
+    /// The file that the holder of a lease keeps locked.
+    Lease,
+    /// The directory of an operation.
+    Operation,
+}
+
+impl InStaging {
+    /// Tells by name and type; nothing for what no operation makes.
+    pub(crate) fn of(entry: &DirEntry) -> Option<Self> {
+        let name = entry.name.to_str()?;
+        let (found, kind) = match name.strip_suffix(LEASE) {
+            _ if name == CLAIMS => (Self::Claims, FileType::RegularFile),
+            Some(lease) => lease.parse::<LeaseId>().ok().map(|_| (Self::Lease, FileType::RegularFile))?,
+            None => name.parse::<LinkId>().ok().map(|_| (Self::Operation, FileType::Directory))?,
+        };
+        [kind, FileType::Unknown].contains(&entry.kind).then_some(found)
+    }
 }

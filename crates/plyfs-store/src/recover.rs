@@ -7,6 +7,7 @@ use plyfs_link::{LayerId, LinkId};
 use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 
+use crate::layout::InStaging;
 use crate::{Digest, Error, Result, Store, key, layout, record};
 
 impl Store {
@@ -48,12 +49,12 @@ impl Store {
         let mut has_ended = false;
         for entry in fs::read_dir(&self.0.staging).map_err(failed)? {
             let Some(name) = entry.name.to_str() else { continue };
-            if name == layout::CLAIMS {
-                self.drop_claims()?;
-            } else if layout::is_lease_lock(name) {
-                has_ended |= self.drop_lock_file(name)?;
-            } else {
-                self.recover_operation(name)?;
+            match InStaging::of(&entry) {
+                Some(InStaging::Claims) => self.drop_claims()?,
+                Some(InStaging::Lease) => has_ended |= self.drop_lock_file(name)?,
+                Some(InStaging::Operation) => self.recover_operation(name)?,
+                // Nobody knows what it is, so it stays, and locks nobody out: a check names it, a repair moves it aside.
+                None => {}
             }
         }
         if has_ended { self.commit(|records| self.end_leases(records)) } else { Ok(()) }

@@ -5,6 +5,7 @@
 //! in between has a record by then, and what is removed in between is gone.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use plyfs_journal::{Snapshot, Transaction};
@@ -18,6 +19,7 @@ use super::finding::{FindingKind, Severity};
 use super::repair::{Fix, Place};
 use crate::container::container_records;
 use crate::layer::layer_records;
+use crate::layout::InStaging;
 use crate::mark;
 use crate::recover::is_blob_used;
 use crate::{Container, Digest, Error, Result, Store, key, layout};
@@ -175,26 +177,28 @@ impl Check<'_> {
     /// Operations whose lock nobody holds, and what is no operation at all.
     fn staging(&mut self) -> Result<()> {
         for entry in fs::read_dir(&self.store.0.staging).map_err(|e| Error::call("staging", e))? {
-            let name = entry.name.to_string_lossy().into_owned();
-            if name == layout::CLAIMS || layout::is_lease_lock(&name) {
-                continue;
-            }
-            let subject = format!("staging/{name}");
-            match fs::open_dir_at(&self.store.0.staging, &entry.name) {
-                Ok(directory) => {
-                    let dead = Lock::try_take(directory, Sharing::Shared).map_err(|e| Error::call(&subject, e))?;
-                    if dead.is_some() {
-                        let problem = "its operation is dead; the next open for writing takes it back";
-                        let kind = FindingKind::StagingStale;
-                        self.find(Severity::Warning, kind, subject, problem, Some(Fix::Recover));
-                    }
-                }
-                Err(error) if error.is_not_found() => {}
-                Err(_) => {
+            let subject = format!("staging/{}", entry.name.to_string_lossy());
+            match InStaging::of(&entry) {
+                Some(InStaging::Claims | InStaging::Lease) => {}
+                Some(InStaging::Operation) => self.operation(&entry.name, subject)?,
+                None => {
                     let fix = Some(Fix::MoveAside { place: Place::Staging, name: entry.name });
                     self.find(Severity::Warning, FindingKind::StagingStale, subject, "no operation makes this", fix);
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn operation(&mut self, name: &OsStr, subject: String) -> Result<()> {
+        let failed = |e| Error::call(&subject, e);
+        let directory = match fs::open_dir_at(&self.store.0.staging, name) {
+            Err(error) if error.is_not_found() => return Ok(()),
+            result => result.map_err(failed)?,
+        };
+        if Lock::try_take(directory, Sharing::Shared).map_err(failed)?.is_some() {
+            let problem = "its operation is dead; the next open for writing takes it back";
+            self.find(Severity::Warning, FindingKind::StagingStale, subject, problem, Some(Fix::Recover));
         }
         Ok(())
     }

@@ -166,6 +166,34 @@ fn root_what_no_record_speaks_of_is_moved_aside_and_kept() {
 }
 
 #[test]
+fn root_what_no_operation_made_in_staging_locks_nobody_out_and_is_moved_aside_whole() {
+    require_root!();
+    let it = Broken::new();
+    let staging = it.store().path().join("staging");
+    let (link, lease) = (LinkId::random().to_string(), format!("{}.lease", LinkId::random()));
+    fs::write(staging.join("letter"), "mine").expect("written");
+    fs::write(staging.join(&link), "as an operation is called").expect("written");
+    fs::create_dir_all(staging.join("drawer/letter")).expect("made");
+    fs::create_dir(staging.join("claims")).expect("made");
+    fs::create_dir(staging.join(&lease)).expect("made");
+    symlink("/etc", staging.join("link")).expect("linked");
+
+    let store = Store::open(it.store().path()).expect("it opens");
+    it.fixture.layer(Some(&it.top), &[("d", "4444")]);
+    let names = ["claims", "drawer", "letter", "link", &link, &lease];
+    let found = store.check(CheckOptions::quick()).expect("checked");
+    for name in names {
+        assert!(found.iter().any(|finding| finding.subject == format!("staging/{name}")), "{name}: {found:?}");
+    }
+    let repaired = store.repair(&CheckOptions::quick(), Progress::none()).expect("repaired");
+
+    assert_eq!((repaired.acts.len(), &repaired.left), (names.len(), &Vec::new()), "{:?}", repaired.acts);
+    let aside = store.path().join("aside");
+    assert!(aside.join("staging.drawer/letter").is_dir() && aside.join("staging.link").is_symlink());
+    assert_eq!(fs::read_to_string(aside.join("staging.letter")).expect("kept"), "mine");
+}
+
+#[test]
 fn root_a_second_stray_of_one_name_does_not_replace_the_first() {
     require_root!();
     let it = Broken::new();
