@@ -16,13 +16,13 @@ use crate::disk::Disk;
 use crate::error::{Error, Named, Result};
 use crate::generation::{Files, Generation};
 use crate::head::{self, Head, HeadFile, RunRef};
-use crate::layout::{HEAD_NEW, MERGED, SYNCED, is_log_or_run, log_name, run_name, run_number};
+use crate::layout::{HEAD_NEW, MERGED, is_log_or_run, log_name, run_name, run_number};
 use crate::log;
 use crate::merge::{Merge, Source};
 use crate::run;
 use crate::slice::Item;
 use crate::snapshot::{Snapshot, table_source};
-use crate::synced::{Marks, Synced};
+use crate::synced::{Marks, Synced, SyncedFile};
 use crate::view::View;
 
 /// A head lists no more runs than these; merging keeps the list far shorter.
@@ -66,12 +66,21 @@ pub(crate) fn publish(files: &Files, prepared: &Prepared, before: &Generation) -
     Ok(View::at_start(generation))
 }
 
-/// Overwrites the `synced` file; visible on return, durable never.
+/// Overwrites the `synced` file; visible on return, durable never. The caller holds the journal's lock.
+///
+/// Where somebody removed the file it is made anew: whoever writes without it has believed nothing beyond a synced head.
 pub(crate) fn mark(files: &Files, synced: &Synced) -> Result<()> {
-    match &files.synced {
-        Some(file) => file.write(synced),
-        None => Err(Error::damage(SYNCED, 0, "the file is missing")),
+    if let Some(file) = files.synced.get() {
+        return file.write(synced);
     }
+    let file = match SyncedFile::open(&*files.disk, files.access, files.reading)? {
+        // By another process, since this one began.
+        Some(file) => file,
+        None => SyncedFile::create(&*files.disk, files.reading)?,
+    };
+    let written = file.write(synced);
+    let _ = files.synced.set(file); // nobody else sets it without the lock
+    written
 }
 
 /// Writes the tail as the newest run.

@@ -1,6 +1,6 @@
 //! A head, opened: the log and the runs it names.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::disk::{Access, Disk};
 use crate::error::{Named, Result};
@@ -26,20 +26,21 @@ pub(crate) struct Files {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) access: Access,
     pub(crate) reading: Reading,
-    pub(crate) synced: Option<SyncedFile>,
+    /// Unset where the file is missing: readers do without, the next writer makes it.
+    pub(crate) synced: OnceLock<SyncedFile>,
 }
 
 impl Files {
     pub(crate) fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Self> {
         let access = if options.read_only { Access::Read } else { Access::Write };
         let reading = if options.mapped { Reading::Mapped } else { Reading::Copied };
-        let synced = SyncedFile::open(&*disk, access, reading)?;
+        let synced = SyncedFile::open(&*disk, access, reading)?.map_or_else(OnceLock::new, OnceLock::from);
         Ok(Self { disk, access, reading, synced })
     }
 
     /// How far the log was published; `None` when that is not known.
     pub(crate) fn synced(&self) -> Option<Synced> {
-        self.synced.as_ref().and_then(SyncedFile::read)
+        self.synced.get().and_then(SyncedFile::read)
     }
 }
 

@@ -16,7 +16,7 @@
 //! that fails under its map is `SIGBUS`.
 //!
 //! Readers ask it before each look, so it is mapped where the options allow maps: asking is then a few loads. It is never
-//! truncated, and never replaced but by who makes the journal anew.
+//! truncated, and never replaced but by who makes the journal anew; where somebody removed it, the next writer makes it.
 
 use crate::Live;
 use crate::disk::{Access, Disk, DiskFile};
@@ -83,16 +83,25 @@ pub(crate) struct SyncedFile {
 }
 
 impl SyncedFile {
-    /// Opens the file, which is only missing where someone removed it: readers do without.
+    /// Opens the file, which is only missing where someone removed it: readers do without, and a writer makes it anew.
     pub(crate) fn open(disk: &dyn Disk, access: Access, reading: Reading) -> Result<Option<Self>> {
         match disk.open(SYNCED, access) {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error).named(SYNCED),
-            Ok(file) => {
-                let live = if reading == Reading::Mapped { file.live() } else { None };
-                Ok(Some(Self { file, live }))
-            }
+            Ok(file) => Ok(Some(Self::of(file, reading))),
         }
+    }
+
+    /// Makes the file, all zeros, which nobody believes; durable on return, so that a map of it never outlives its length.
+    pub(crate) fn create(disk: &dyn Disk, reading: Reading) -> Result<Self> {
+        let file = disk.create(SYNCED).named(SYNCED)?;
+        file.write_at(&[0; SYNCED_LEN], 0).and_then(|()| file.sync()).and_then(|()| disk.sync()).named(SYNCED)?;
+        Ok(Self::of(file, reading))
+    }
+
+    fn of(file: Box<dyn DiskFile>, reading: Reading) -> Self {
+        let live = if reading == Reading::Mapped { file.live() } else { None };
+        Self { file, live }
     }
 
     /// Says whether the file still holds exactly these bytes, where that costs no system call to tell.

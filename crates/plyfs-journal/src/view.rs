@@ -103,7 +103,7 @@ impl View {
 
     /// Brings a reader's view up to what is durable now.
     pub(crate) fn catch_up(&mut self, files: &Files) -> Result<()> {
-        if let (Some(bytes), Some(file)) = (&self.followed, &files.synced)
+        if let (Some(bytes), Some(file)) = (&self.followed, files.synced.get())
             && file.still_holds(bytes)
         {
             return Ok(());

@@ -151,3 +151,27 @@ fn a_head_that_is_lost_is_not_replaced_by_an_empty_journal() {
     let error = Journal::create(Arc::new(disk), Options::default()).expect_err("its runs are there");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
+
+#[test]
+fn a_synced_file_that_is_gone_is_made_anew_by_the_next_writer_and_both_that_missed_it_go_on() {
+    let (state, model) = small();
+    for durable in [true, false] {
+        let disk = FaultDisk::new(state.clone());
+        Disk::remove(&disk, "synced").expect("removed");
+        let open = |disk: &FaultDisk| {
+            Journal::open(Arc::new(disk.clone()), Options::default().durable(durable)).expect("its log tells")
+        };
+        let (one, other) = (open(&disk), open(&disk));
+        assert_eq!(model::contents(&one.snapshot().expect("read")).expect("sound"), model, "nothing is lost with it");
+        let mut expected = model.clone();
+        for (number, journal) in [&one, &other, &one].into_iter().enumerate() {
+            let commit = vec![(format!("new {number}").into_bytes(), Some(b"x".to_vec()))];
+            model::write(journal, &commit).unwrap_or_else(|error| panic!("durable {durable}, {number}: {error}"));
+            model::apply(&mut expected, &commit);
+        }
+        for journal in [&one, &other, &open(&disk)] {
+            assert_eq!(model::contents(&journal.snapshot().expect("read")).expect("sound"), expected);
+        }
+        assert!(disk.state().files().contains_key("synced"));
+    }
+}
