@@ -11,6 +11,9 @@ pub(crate) const MERGING: &str = "merging";
 /// The file that says how much of the log is durable; written in place, never synced after its creation.
 pub(crate) const SYNCED: &str = "synced";
 
+/// The names of a journal's directory that always mean plain files, where they are there.
+pub const PLAIN_FILES: [&str; 4] = [HEAD, SYNCED, LOCK, MERGING];
+
 const LOG_SUFFIX: &str = ".log";
 const RUN_SUFFIX: &str = ".run";
 

@@ -109,6 +109,7 @@ pub use dir_disk::DirDisk;
 pub use disk::{Access, Disk, DiskFile, DiskLock};
 pub use error::{Error, ErrorKind, Result};
 pub use journal::Journal;
+pub use layout::PLAIN_FILES;
 pub use map::{Live, Map};
 pub use options::Options;
 pub use plyfs_sys::CallError;

@@ -64,15 +64,19 @@ impl StoreOptions {
         let path = path.as_ref();
         let root = open_root(path)?;
         check::parts::refuse_unless_lost(&root)?;
+        let mut found: Vec<_> = check::parts::unfit(&root).iter().map(check::parts::Wrong::finding).collect();
         match self.read_only(true).open(path) {
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-                let parts = check::parts::wrong(&root);
-                let mut damage: Vec<_> = parts.iter().map(check::parts::Wrong::finding).collect();
-                damage.extend(check::journal::damage(&root));
+                found.extend(check::parts::wrong(&root).iter().map(check::parts::Wrong::finding));
+                found.extend(check::journal::damage(&root));
                 let whole = || vec![check::journal::finding(check::report(&error))];
-                Ok(if damage.is_empty() { whole() } else { damage })
+                Ok(if found.is_empty() { whole() } else { found })
             }
-            store => store?.check_with(options, progress),
+            Err(_) if !found.is_empty() => Ok(found),
+            store => {
+                found.extend(store?.check_with(options, progress)?);
+                Ok(found)
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plyfs_journal::{DirDisk, Disk, Journal, Options, Salvage, Snapshot};
 
 use crate::check::report;
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The records of a store.
 pub(crate) enum Records {
@@ -19,6 +19,8 @@ pub(crate) enum Records {
 
 impl Records {
     /// Opens the journal of a directory; with `salvage`, one that is damaged as far as it is sound.
+    ///
+    /// A store without one is damaged, and not absent.
     pub(crate) fn open(directory: OwnedFd, options: Options, salvage: bool) -> Result<Self> {
         let disk: Arc<dyn Disk> = Arc::new(DirDisk::new(directory));
         match Journal::open(Arc::clone(&disk), options) {
@@ -30,6 +32,9 @@ impl Records {
                     damage.push(report(&error));
                 }
                 Ok(Self::Salvaged { sound: salvage.into_snapshot(), damage })
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(Error::new(ErrorKind::Corrupt, "journal: its head is missing").because(error))
             }
             Err(error) => Err(error.into()),
         }

@@ -32,6 +32,9 @@ pub enum FindingKind {
     JournalDamaged,
     /// A directory the store is made of is missing, or something else stands in its place; or `plyfs.toml` is lost or damaged.
     PartMissing,
+    /// A part of the store belongs to somebody else or may be entered by others, or something else stands in the place of a
+    /// file of the journal: it does not open for writing.
+    PartUnfit,
     /// The journal's checksums are right, and a part of it does not find what it holds.
     JournalMisleading,
     /// The journal does not give a record, or the record makes no sense.
@@ -87,6 +90,7 @@ impl FindingKind {
         match self {
             Self::JournalDamaged => "journal-damaged",
             Self::PartMissing => "part-missing",
+            Self::PartUnfit => "part-unfit",
             Self::JournalMisleading => "journal-misleading",
             Self::RecordUnreadable => "record-unreadable",
             Self::DirectoryMissing => "directory-missing",

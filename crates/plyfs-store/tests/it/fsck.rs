@@ -1,14 +1,15 @@
 //! Every kind of damage: broken, found by its kind, repaired, and clean; or found and left, and nothing lost.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use plyfs_journal::{DirDisk, Journal, Options};
 use plyfs_store::{
-    CheckOptions, Container, ContainerOptions, Finding, FindingKind, Image, Layer, LayerId, LinkId, MountOptions,
-    Progress, Severity, Store,
+    CheckOptions, Container, ContainerOptions, ErrorKind, Finding, FindingKind, Image, Layer, LayerId, LinkId,
+    MountOptions, Progress, Severity, Store,
 };
 use plyfs_testkit::require_root;
 
@@ -431,4 +432,64 @@ fn root_what_others_make_meanwhile_is_no_stray() {
     busy.join().expect("nothing failed");
     let aside: Vec<_> = fs::read_dir(it.store().path().join("aside")).into_iter().flatten().flatten().collect();
     assert!(aside.is_empty(), "{aside:?}");
+}
+
+#[test]
+fn root_a_store_that_opens_for_reading_alone_is_not_called_clean() {
+    require_root!();
+    let it = Broken::new();
+    let path = it.store().path();
+    let unfit = |part: &str| {
+        let found = Store::options().check(path, CheckOptions::quick(), Progress::none()).expect("checked");
+        assert_eq!(found.len(), 1, "{part}: {found:?}");
+        assert_eq!((found[0].severity, found[0].kind), (Severity::Error, FindingKind::PartUnfit), "{found:?}");
+        assert!(found[0].to_string().contains(part), "{}", found[0]);
+    };
+    for part in ["", "overlay2", "journal", "blobs", "tarsplit", "staging", "trash"] {
+        let place = path.join(part);
+        let mode = fs::metadata(&place).expect("stat").permissions();
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).expect("opened up");
+        unfit(if part.is_empty() { "root" } else { part });
+        fs::set_permissions(&place, mode).expect("put back");
+        std::os::unix::fs::chown(&place, Some(1234), None).expect("given away");
+        unfit(if part.is_empty() { "root" } else { part });
+        std::os::unix::fs::chown(&place, Some(0), None).expect("put back");
+    }
+    for name in plyfs_journal::PLAIN_FILES {
+        let (file, aside) = (path.join("journal").join(name), it.fixture.dir.join("aside"));
+        let was_there = fs::rename(&file, &aside).is_ok();
+        for mangle in [|file: &Path| fs::create_dir(file), |file: &Path| symlink("/etc/passwd", file)] {
+            mangle(&file).expect("mangled");
+            unfit(&format!("journal/{name}"));
+            let acts = Store::options().restore_parts(path).expect("restored");
+            assert_eq!(acts.len(), usize::from(name != "head"), "{name}: {acts:?}");
+            if name == "head" {
+                fs::remove_dir(&file).or_else(|_| fs::remove_file(&file)).expect("put away");
+                continue;
+            }
+            // What was in the file is not needed: its names, and nothing else, made the store what it is.
+            let store = Store::open(path).expect("it opens for writing");
+            store.tag(&it.image, &name.parse().expect("a reference")).expect("and is written");
+            assert_eq!(store.check(CheckOptions::quick()).expect("checked"), [], "{name}");
+            drop(store);
+            let _ = fs::remove_file(&file);
+        }
+        if was_there {
+            fs::rename(&aside, &file).expect("put back");
+        }
+    }
+    let store = Store::open(path).expect("as it was");
+    assert_eq!(store.check(CheckOptions::data()).expect("checked"), []);
+    assert_eq!(store.image("svc:1").expect("its name").id(), it.image.id());
+}
+
+#[test]
+fn root_a_journal_without_its_head_is_damage_and_no_absent_store() {
+    require_root!();
+    let it = Broken::new();
+    fs::remove_file(it.store().path().join("journal/head")).expect("lost");
+    let error = Store::open(it.store().path()).expect_err("no head");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    let salvaged = Store::options().salvage(true).open(it.store().path()).expect("what is sound is shown");
+    assert_eq!(salvaged.image("svc:1").expect("its name").id(), it.image.id());
 }
