@@ -9,10 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use plyfs::{ErrorKind, Image, PruneOptions, Store};
-use serde_json::Value;
+use plyfs::prelude::*;
+use plyfs::{ErrorKind, Image, LabelFilter, PruneOptions, Pruned, Store};
 
-use crate::commands::shapes::ConfigShape;
 use crate::exit::{Failure, Result};
 use crate::{glob, session, words};
 
@@ -25,7 +24,7 @@ pub(crate) struct ImageFilter {
     /// The name asked for beside the filters.
     name: Option<String>,
     references: Vec<String>,
-    labels: Vec<Label>,
+    labels: Vec<LabelFilter>,
     /// Created before, and after, these times; an image that does not say when is older than any.
     before: Vec<Option<Timestamp>>,
     since: Vec<Option<Timestamp>>,
@@ -39,7 +38,7 @@ impl ImageFilter {
         for filter in filters {
             match split(filter)? {
                 ("reference", false, pattern) => all.references.push(pattern.to_owned()),
-                ("label", is_not, label) => all.labels.push(Label::new(label, is_not)),
+                ("label", is_not, text) => all.labels.push(label(text, is_not)),
                 ("before", false, image) => all.before.push(created(&session::image(store, image)?)),
                 ("since", false, image) => all.since.push(created(&session::image(store, image)?)),
                 ("dangling", false, "true" | "1") => all.dangling = Some(true),
@@ -74,7 +73,7 @@ impl ImageFilter {
 #[derive(Debug, Default)]
 pub(crate) struct PruneFilter {
     added_before: Option<u64>,
-    labels: Vec<Label>,
+    labels: Vec<LabelFilter>,
 }
 
 impl PruneFilter {
@@ -88,70 +87,44 @@ impl PruneFilter {
                         .ok_or_else(|| Failure::usage(format!("filter {filter:?}: no duration and no time")))?;
                     all.added_before = Some(all.added_before.map_or(time, |before| before.min(time)));
                 }
-                ("label", is_not, label) => all.labels.push(Label::new(label, is_not)),
+                ("label", is_not, text) => all.labels.push(label(text, is_not)),
                 _ => return Err(unknown(filter, "until, label")),
             }
         }
         Ok(all)
     }
 
-    /// The options of a prune that goes by the filters.
-    pub(crate) fn options(&self, store: &Store, options: PruneOptions) -> Result<PruneOptions> {
+    /// Prunes by the filters.
+    pub(crate) fn prune(&self, store: &Store, options: PruneOptions) -> Result<Pruned> {
         let options = self.added_before.into_iter().fold(options, PruneOptions::added_before);
-        if self.labels.is_empty() {
-            return Ok(options);
-        }
-        let mut chosen = Vec::new();
-        for image in store.images()?.iter().filter(|image| image.names().is_empty()) {
-            if has_labels(image, &self.labels)? {
-                chosen.push(image.id());
-            }
-        }
-        Ok(options.only(chosen))
-    }
-}
-
-/// A label an image must have, or must not.
-#[derive(Debug)]
-struct Label {
-    key: String,
-    value: Option<String>,
-    is_not: bool,
-}
-
-impl Label {
-    fn new(text: &str, is_not: bool) -> Self {
-        let (key, value) = text.split_once('=').map_or((text, None), |(key, value)| (key, Some(value.to_owned())));
-        Self { key: key.to_owned(), value, is_not }
-    }
-
-    fn fits(&self, labels: &Value) -> bool {
-        let there = labels.get(&self.key).and_then(Value::as_str);
-        let fits = there.is_some_and(|there| self.value.as_ref().is_none_or(|value| value == there));
-        fits != self.is_not
+        Ok(store.prune_labelled(options, &self.labels)?)
     }
 }
 
 /// Reads the config only where labels are asked for; of an image without a readable one nothing is known, and it does
 /// not fit, whatever is asked.
-fn has_labels(image: &Image, wanted: &[Label]) -> Result<bool> {
+fn has_labels(image: &Image, wanted: &[LabelFilter]) -> Result<bool> {
     if wanted.is_empty() {
         return Ok(true);
     }
-    let config = match image.config() {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+    match image.labels() {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::InvalidInput) => {
             let is_there = image.store().image_by_id(&image.id());
             // One that somebody removed meanwhile is nothing to speak of.
             if is_there.map_or_else(|error| error.kind() != ErrorKind::NotFound, |_| true) {
-                words::warning(&format!("image {} is passed over: {}", image.id(), plyfs::report(&error)));
+                words::warning(&format!("it is passed over: {}", plyfs::report(&error)));
             }
-            return Ok(false);
+            Ok(false)
         }
-        config => config?,
-    };
-    let Some(config) = ConfigShape::of(image, &config) else { return Ok(false) };
-    let labels = &config.config["Labels"];
-    Ok(wanted.iter().all(|label| label.fits(labels)))
+        labels => {
+            let labels = labels?;
+            Ok(wanted.iter().all(|label| label.fits(&labels)))
+        }
+    }
+}
+
+fn label(text: &str, is_not: bool) -> LabelFilter {
+    if is_not { LabelFilter::lacks(text) } else { LabelFilter::has(text) }
 }
 
 fn created(image: &Image) -> Option<Timestamp> {
@@ -265,22 +238,5 @@ mod tests {
         ] {
             assert_eq!(moment(text, now), expected, "{text:?}");
         }
-    }
-
-    #[test]
-    fn a_label_fits_by_its_key_or_by_key_and_value_and_can_be_denied() {
-        let labels = serde_json::json!({ "team": "core", "empty": "" });
-        for (text, is_not, expected) in [
-            ("team", false, true),
-            ("team=core", false, true),
-            ("team=other", false, false),
-            ("empty=", false, true),
-            ("absent", false, false),
-            ("absent", true, true),
-            ("team=core", true, false),
-        ] {
-            assert_eq!(Label::new(text, is_not).fits(&labels), expected, "{text}");
-        }
-        assert!(!Label::new("team", false).fits(&Value::Null), "a config without labels has none");
     }
 }

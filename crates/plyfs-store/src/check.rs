@@ -31,6 +31,8 @@ use std::collections::BTreeMap;
 use plyfs_journal::Snapshot;
 use plyfs_link::{LayerId, LinkId};
 
+pub(crate) use plyfs_sys::report;
+
 pub use self::finding::{Finding, FindingKind, Severity};
 use self::repair::Fix;
 pub(crate) use self::repair::move_aside;
@@ -202,10 +204,4 @@ impl<'a> Check<'a> {
         }
         (links, None)
     }
-}
-
-/// An error with its causes on one line.
-pub(crate) fn report(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -112,6 +112,12 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Says that this is left, and why.
+    #[must_use]
+    pub fn new(subject: Subject, reason: Reason) -> Self {
+        Self { subject, reason }
+    }
+
     pub(crate) fn layer(layer: LayerId, reason: Reason) -> Self {
         Self { subject: Subject::Layer(layer), reason }
     }

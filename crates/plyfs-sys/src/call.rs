@@ -49,6 +49,16 @@ pub fn plain(error: &std::io::Error) -> String {
     if is_word { format!("{}{rest}", first.to_lowercase()) } else { text.to_owned() }
 }
 
+/// An error and its causes on one line, outermost first, as all doors print it.
+#[must_use]
+pub fn report(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| match cause.downcast_ref::<std::io::Error>() {
+        Some(call) if call.raw_os_error().is_some() => format!("{text}: {}", plain(call)),
+        _ => format!("{text}: {cause}"),
+    })
+}
+
 impl CallError {
     /// Makes the error of `call` on `subject`.
     pub fn new(call: &'static str, subject: impl AsRef<OsStr>, errno: Errno) -> Self {

@@ -40,7 +40,7 @@ pub mod numbers;
 mod remove;
 pub mod xattr;
 
-pub use call::{CallError, Result, plain};
+pub use call::{CallError, Result, plain, report};
 pub use error::ErrorKind;
 #[doc(hidden)]
 pub use thiserror;

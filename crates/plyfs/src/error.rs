@@ -1,8 +1,7 @@
 //! The one error of the facade.
 
-use std::io;
-
 pub use plyfs_store::ErrorKind;
+pub use plyfs_sys::report;
 
 /// Anything that went wrong behind the facade; [`Self::kind`] is what a caller can act on.
 ///
@@ -56,16 +55,6 @@ from!(plyfs_store::Error, plyfs_image::Error, plyfs_link::Error, plyfs_diff::Err
 #[must_use]
 pub fn kind_of(error: &std::io::Error) -> Option<ErrorKind> {
     error.get_ref()?.downcast_ref::<plyfs_store::Error>().map(plyfs_store::Error::kind)
-}
-
-/// An error and its causes on one line, outermost first, as all doors print it.
-#[must_use]
-pub fn report(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| match cause.downcast_ref::<io::Error>() {
-        Some(call) if call.raw_os_error().is_some() => format!("{text}: {}", plyfs_sys::plain(call)),
-        _ => format!("{text}: {cause}"),
-    })
 }
 
 #[cfg(test)]

@@ -67,8 +67,8 @@ mod verbs;
 pub use error::{Error, ErrorKind, Result, kind_of, report};
 pub use plyfs_diff::{Chain, CompareOptions, CopyOptions, Dialect, ExportOptions, Style, Unpacked};
 pub use plyfs_image::{
-    Archive, Built, CommitOptions, Compression, Format, HistoryEntry, ImportOptions, Instruction, Loaded, Platform,
-    Source,
+    Archive, Built, CommitOptions, Compression, Format, HistoryEntry, ImportOptions, Instruction, LabelFilter, Loaded,
+    Platform, Source,
 };
 pub use plyfs_store::{
     Act, AppliedLayer, BlobReader, Change, ChangeKind, Changes, CheckOptions, Container, ContainerName,
@@ -78,7 +78,7 @@ pub use plyfs_store::{
     Removal, Repaired, Severity, Skipped, Stage, Step, Store, StoreOptions, StoreUsage, Subject, Unmount, Usage, User,
     View, ViewEntry, Walk,
 };
-pub use verbs::{Commit, History, Images, Rebuild};
+pub use verbs::{Commit, History, Images, Labels, Rebuild};
 
 /// Changesets without a store: directories to layer archives and back, owners shifted by a map, holes punched, in either
 /// style.
@@ -95,5 +95,5 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The traits that give [`Store`] and [`Container`] the verbs of images.
 pub mod prelude {
-    pub use crate::verbs::{Commit, History, Images, Rebuild};
+    pub use crate::verbs::{Commit, History, Images, Labels, Rebuild};
 }

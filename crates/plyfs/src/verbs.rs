@@ -1,9 +1,10 @@
 //! What images add to a store and to a container, as methods of both.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
-use plyfs_image::{Archive, Built, CommitOptions, HistoryEntry, ImportOptions, Loaded, Source};
-use plyfs_store::{Container, Image, Layer, Progress, Rebuilt, Store, StoreOptions};
+use plyfs_image::{Archive, Built, CommitOptions, HistoryEntry, ImportOptions, LabelFilter, Loaded, Source};
+use plyfs_store::{Container, Image, Layer, Progress, PruneOptions, Pruned, Rebuilt, Store, StoreOptions};
 
 use crate::Result;
 
@@ -31,6 +32,12 @@ pub trait Images {
 
     /// Does what [`Self::import`] does, and says what no layer can hold of it: a socket, an access list.
     fn import_telling(&self, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Built>;
+
+    /// Prunes as [`Store::prune`] does, of the images without a name only those that fit all of these labels, and of the
+    /// layers only those they stood on. Without labels it is that prune.
+    ///
+    /// An image whose config cannot be read fits none, whatever is asked, and is told in [`Pruned::kept`].
+    fn prune_labelled(&self, options: PruneOptions, labels: &[LabelFilter]) -> Result<Pruned>;
 }
 
 impl Images for Store {
@@ -56,6 +63,10 @@ impl Images for Store {
 
     fn import_telling(&self, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Built> {
         Ok(plyfs_image::import_telling(self, source, options, progress)?)
+    }
+
+    fn prune_labelled(&self, options: PruneOptions, labels: &[LabelFilter]) -> Result<Pruned> {
+        Ok(plyfs_image::prune_labelled(self, options, labels)?)
     }
 }
 
@@ -87,6 +98,18 @@ pub trait History {
 impl History for Image {
     fn history(&self) -> Result<Vec<HistoryEntry>> {
         Ok(plyfs_image::history(self)?)
+    }
+}
+
+/// Telling what an [`Image`] is labelled with.
+pub trait Labels {
+    /// The labels its config says.
+    fn labels(&self) -> Result<BTreeMap<String, String>>;
+}
+
+impl Labels for Image {
+    fn labels(&self) -> Result<BTreeMap<String, String>> {
+        Ok(plyfs_image::labels(self)?)
     }
 }
 

@@ -44,8 +44,7 @@ impl From<&Kept> for KeptShape {
 pub(crate) fn prune(session: &mut Session, args: &Prune) -> Result<()> {
     let store = session.open()?;
     let filter = PruneFilter::new(&args.filters)?;
-    let options = filter.options(&store, PruneOptions::new().all(args.all).dry_run(args.dry_run))?;
-    let pruned = store.prune(options)?;
+    let pruned = filter.prune(&store, PruneOptions::new().all(args.all).dry_run(args.dry_run))?;
     let shape = PrunedShape {
         dry_run: args.dry_run,
         images: pruned.images.iter().map(ToString::to_string).collect(),

@@ -113,8 +113,13 @@ fn root_an_image_whose_config_cannot_be_read_fits_no_label_and_stops_nobody() {
         for name in ["old:1", "new:1"] {
             bench.ok(["untag", name]);
         }
+        let kept: Value =
+            serde_json::from_str(&bench.run(["--json", "prune", "--dry-run", "--filter", "label!=none"]).text())
+                .expect("JSON");
+        let reason = kept["kept"][0]["reason"].as_str().expect("one is kept");
+        assert!(kept["kept"][0]["id"] == id && reason.starts_with("cannot be removed: its config: "), "{kept}");
         let ran = bench.run(["prune", "--filter", "label!=none"]).success();
-        assert!(ran.words().contains(&id), "{}", ran.words());
+        assert!(ran.words().contains(&format!("image {id} cannot be removed: its config: ")), "{}", ran.words());
         assert_eq!(listed(&bench, &["dangling=true"]), ["<none>"], "what is damaged stays, and the other one went");
     }
 }
