@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::run::{cargo, check};
+use crate::run::{cargo, check, command};
 use crate::tree;
 
 /// Options of `cargo xtask install`.
@@ -24,7 +24,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // What pkg-config answers has to hold from any directory.
     let prefix = args.prefix.canonicalize().with_context(|| args.prefix.display().to_string())?;
     lay_out(&prefix, &tree::target().join("release"))?;
-    println!("installed libplyfs in {}", prefix.display());
+    let sizes = LIBRARIES.map(|(_, library)| {
+        let bytes = fs::metadata(prefix.join(library)).map_or(0, |library| library.len());
+        format!("{library} of {:.1} MB", bytes as f64 / 1e6)
+    });
+    println!("installed libplyfs in {}: {}", prefix.display(), sizes.join(", "));
     Ok(())
 }
 
@@ -33,21 +37,33 @@ pub(crate) fn lay_out(prefix: &Path, build: &Path) -> Result<()> {
     for dir in ["include", "lib/pkgconfig"] {
         fs::create_dir_all(prefix.join(dir)).with_context(|| format!("create {}/{dir}", prefix.display()))?;
     }
-    for (from, to) in [
-        (tree::header(), "include/plyfs.h"),
-        (build.join("libplyfs_capi.so"), "lib/libplyfs.so"),
-        (build.join("libplyfs_capi.a"), "lib/libplyfs.a"),
-    ] {
-        replace(&from, &prefix.join(to))?;
+    replace(&tree::header(), &prefix.join("include/plyfs.h"), |_| Ok(()))?;
+    for (from, to) in LIBRARIES {
+        replace(&build.join(from), &prefix.join(to), strip)?;
     }
     let pc = pkg_config(&prefix.to_string_lossy(), env!("CARGO_PKG_VERSION"));
     fs::write(prefix.join("lib/pkgconfig/plyfs.pc"), pc).context("write plyfs.pc")
 }
 
-/// Copies a file beside its place and renames it: a program that runs keeps the library it has mapped.
-fn replace(from: &Path, to: &Path) -> Result<()> {
+/// The libraries as they are built and as they are installed.
+pub(crate) const LIBRARIES: [(&str, &str); 2] =
+    [("libplyfs_capi.so", "lib/libplyfs.so"), ("libplyfs_capi.a", "lib/libplyfs.a")];
+
+/// What a linker needs none of: how lines of the source became code, and the code for a compiler to optimize once more.
+pub(crate) const NEEDLESS: [&str; 4] = [".debug_info", ".debug_str", ".llvmbc", ".llvmcmd"];
+
+/// Takes out of a library what makes four fifths of it and no linker needs; the names of functions stay, for traces.
+fn strip(library: &Path) -> Result<()> {
+    let mut objcopy = command("objcopy");
+    objcopy.args(["--strip-debug", "--remove-section=.llvmbc", "--remove-section=.llvmcmd"]);
+    check(objcopy.arg(library))
+}
+
+/// Copies a file beside its place, prepares it there and renames it: a program that runs keeps the library it has mapped.
+fn replace(from: &Path, to: &Path, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let beside = to.with_extension("new");
     fs::copy(from, &beside).with_context(|| format!("copy {}", from.display()))?;
+    prepare(&beside)?;
     fs::rename(&beside, to).with_context(|| format!("rename {}", beside.display()))
 }
 
@@ -79,7 +95,7 @@ mod tests {
         fs::write(&from, "new").expect("write");
         fs::write(&to, "old").expect("write");
         let before = fs::metadata(&to).expect("it is there").ino();
-        replace(&from, &to).expect("it is replaced");
+        replace(&from, &to, |_| Ok(())).expect("it is replaced");
         assert_eq!(fs::read_to_string(&to).expect("it is there"), "new");
         assert_ne!(fs::metadata(&to).expect("it is there").ino(), before);
         assert_eq!(fs::read_dir(dir.path()).expect("list").count(), 2);

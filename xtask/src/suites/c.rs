@@ -40,6 +40,8 @@ pub(super) fn header(session: &Session, tally: &mut Tally) -> Result<()> {
 pub(super) fn examples(session: &Session, tally: &mut Tally) -> Result<()> {
     let sources = sources(&tree::root().join("examples/c"))?;
     let stage = Stage::build(session, "c")?;
+    stage.is_stripped()?;
+    *tally += Tally::PASS;
     let flags = stage.flags()?;
     let dir = session.scratch("c")?;
     for source in sources {

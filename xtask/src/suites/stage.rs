@@ -32,6 +32,19 @@ impl Stage {
         Ok(stage)
     }
 
+    /// Claims that nothing is in the libraries that a program linked with them would not need.
+    pub(super) fn is_stripped(&self) -> Result<()> {
+        for (_, library) in install::LIBRARIES {
+            let path = self.prefix.join(library);
+            let sections = run::output(run::command("objdump").arg("-h").arg(&path))?;
+            let mut names = sections.lines().filter_map(|line| line.split_whitespace().nth(1));
+            if let Some(needless) = names.find(|name| install::NEEDLESS.contains(name)) {
+                bail!("{}: {needless} is in it", path.display());
+            }
+        }
+        Ok(())
+    }
+
     /// Lets a command find the library through pkg-config, and at run time.
     pub(super) fn show(&self, command: &mut Command) {
         command.env("PKG_CONFIG_PATH", self.prefix.join("lib/pkgconfig"));
