@@ -1,5 +1,7 @@
 //! The config of an image that came in, as far as loading depends on it; its bytes are kept as they are.
 
+mod shape;
+
 use plyfs_diff::Digest;
 use serde::Deserialize;
 
@@ -36,6 +38,12 @@ pub(crate) fn facts(bytes: &[u8]) -> Result<Facts> {
         }
     }
     Ok(facts)
+}
+
+/// Refuses a config that runtimes could not read, by the field they would stumble over.
+pub(crate) fn check(bytes: &[u8]) -> Result<()> {
+    facts(bytes)?;
+    parse::<shape::Shape>(bytes, "config").map(drop)
 }
 
 #[derive(Deserialize)]
@@ -99,6 +107,30 @@ mod tests {
     #[test]
     fn a_config_without_layers_may_say_null() {
         assert_eq!(diff_ids(br#"{"rootfs":{"type":"layers","diff_ids":null}}"#, 0).expect("a config"), []);
+    }
+
+    #[test]
+    fn a_config_that_no_runtime_reads_is_refused_by_the_field_and_one_with_nulls_is_not() {
+        for (text, field) in [
+            (r#"{"author":1}"#, "config: author"),
+            (r#"{"config":"x"}"#, "config: config: invalid type"),
+            (r#"{"config":{"Env":"A=b"}}"#, "config: config.Env"),
+            (r#"{"config":{"Env":["A=b",1]}}"#, "config: config.Env[1]"),
+            (r#"{"config":{"Labels":{"a":1}}}"#, "config: config.Labels.a"),
+            (r#"{"config":{"Cmd":{}}}"#, "config: config.Cmd"),
+            (r#"{"config":{"ExposedPorts":["80"]}}"#, "config: config.ExposedPorts"),
+            (r#"{"config":{"User":0}}"#, "config: config.User"),
+            (r#"{"history":{}}"#, "config: history"),
+            (r#"{"history":[{"created_by":5}]}"#, "config: history[0].created_by"),
+            (r#"{"history":[{},{"empty_layer":"no"}]}"#, "config: history[1].empty_layer"),
+        ] {
+            let error = check(text.as_bytes()).expect_err(text);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
+            assert!(error.to_string().starts_with(field), "{text}: {error}");
+        }
+        let sound = r#"{"author":null,"config":{"Env":null,"Cmd":"old","Entrypoint":["a"],"Volumes":{"/x":{}},"Other":[1]},
+            "history":[null,{"created":null,"empty_layer":true}],"container_config":7}"#;
+        check(sound.as_bytes()).expect("as docker writes them");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct HistoryEntry {
 #[derive(Deserialize)]
 struct Document {
     #[serde(default, deserialize_with = "or_default")]
-    history: Vec<Told>,
+    history: Vec<Option<Told>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -36,7 +36,7 @@ struct Told {
     created_by: Option<String>,
     author: Option<String>,
     comment: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     empty_layer: bool,
 }
 
@@ -46,10 +46,10 @@ struct Told {
 /// told of without being there has no layer.
 pub fn history(image: &Image) -> Result<Vec<HistoryEntry>> {
     let named = |error| Error::store(format!("image {}", image.id()), error);
-    let document: Document = parse(&image.config().map_err(named)?, "config")?;
+    let document: Document = parse(&image.config().map_err(named)?, &format!("image {}: config", image.id()))?;
     let layers = image.layers().map_err(named)?;
     let mut layers = layers.iter().rev();
-    let told = document.history.into_iter().map(|told| {
+    let told = document.history.into_iter().map(Option::unwrap_or_default).map(|told| {
         let layer = if told.empty_layer { None } else { layers.next() };
         entry(told, layer)
     });

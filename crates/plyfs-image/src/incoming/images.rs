@@ -68,7 +68,7 @@ impl<'a> Images<'a> {
 
     fn check(&self, image: &Incoming) -> Result<()> {
         self.wanted.check(&image.config)?;
-        config::facts(&image.config)?;
+        config::check(&image.config)?;
         for layer in &image.layers {
             let checked = check_member(self.members, layer);
             checked.map_err(|error| Error::wrap(format!("layer {}", layer.diff_id), error))?;

@@ -239,6 +239,8 @@ fn root_an_oci_image_with_one_field_wrong_is_refused_by_that_field_and_leaves_no
         ("config", Set("/architecture", json!([])), InvalidInput, &[NAME, "config: architecture"]),
         ("config", Set("/created", json!(text(200))), InvalidInput, &[NAME, "config: created"]),
         ("config", Set("/created", json!(7)), InvalidInput, &[NAME, "config: created"]),
+        ("config", Set("/history", json!({})), InvalidInput, &[NAME, "config: history"]),
+        ("config", Set("/config/Labels", json!({ "a": 1 })), InvalidInput, &[NAME, "config: config.Labels.a"]),
         ("config", Cut("/rootfs"), InvalidInput, &[NAME, "config: no rootfs"]),
         ("config", Set("/rootfs/type", json!("layers+base")), Unsupported, &[NAME, "rootfs.type", "layers+base"]),
         ("config", Cut("/rootfs/type"), Unsupported, &[NAME, "rootfs.type"]),
