@@ -62,7 +62,7 @@
 #define PLYFS_LOAD_OPTIONS_INIT { sizeof(plyfs_load_options), 0, NULL, 0, 0 }
 #define PLYFS_IMPORT_OPTIONS_INIT { sizeof(plyfs_import_options), NULL, NULL, NULL, NULL, 0 }
 #define PLYFS_SAVE_OPTIONS_INIT { sizeof(plyfs_save_options), 0, PLYFS_COMPRESSION_DEFAULT, 0 }
-#define PLYFS_PRUNE_OPTIONS_INIT { sizeof(plyfs_prune_options), 0, 0, NULL, 0 }
+#define PLYFS_PRUNE_OPTIONS_INIT { sizeof(plyfs_prune_options), 0, 0, NULL, 0, NULL, 0, NULL, 0 }
 #define PLYFS_CONTAINER_OPTIONS_INIT { sizeof(plyfs_container_options), 0, NULL, NULL, 0, NULL }
 #define PLYFS_MOUNT_OPTIONS_INIT { sizeof(plyfs_mount_options), 0, NULL }
 #define PLYFS_COMMIT_OPTIONS_INIT { sizeof(plyfs_commit_options), NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0 }
@@ -325,6 +325,9 @@ typedef struct plyfs_mount_spec plyfs_mount_spec;
 /// Names in a directory of a view, sorted bytewise.
 typedef struct plyfs_names plyfs_names;
 
+/// What a rebuild found again, lost and repaired.
+typedef struct plyfs_rebuilt plyfs_rebuilt;
+
 /// One directory tree with a journal. Many handles, threads and processes may use one store at once.
 typedef struct plyfs_store plyfs_store;
 
@@ -333,6 +336,9 @@ typedef struct plyfs_subjects plyfs_subjects;
 
 /// A merged tree. Links in it lead to what is in it, never out. What it shows cannot be removed while it lives.
 typedef struct plyfs_view plyfs_view;
+
+/// Extended attributes by name, sorted bytewise.
+typedef struct plyfs_xattrs plyfs_xattrs;
 
 /// How to open a store; begin with PLYFS_STORE_OPTIONS_INIT.
 typedef struct plyfs_store_options {
@@ -602,6 +608,15 @@ typedef struct plyfs_prune_options {
     const char *const *images;
     /// How many.
     size_t image_count;
+    /// Labels, KEY or KEY=VALUE: of the images without a name prune only those that have all of them, and of the layers only
+    /// those they stood on; NULL when there are none. Not together with PLYFS_PRUNE_ONLY.
+    const char *const *labels;
+    /// How many.
+    size_t label_count;
+    /// The same for labels that they must not have.
+    const char *const *without_labels;
+    /// How many.
+    size_t without_label_count;
 } plyfs_prune_options;
 
 #ifdef __cplusplus
@@ -793,6 +808,11 @@ const char *plyfs_image_skipped(const struct plyfs_image *image,
 
 /// Counts the layers of an image.
 int32_t plyfs_image_layer_count(const struct plyfs_image *image, size_t *count, struct plyfs_error **err);
+
+/// Lists the containers made of an image, by the ids of their own layers.
+int32_t plyfs_image_containers(const struct plyfs_image *image,
+                               struct plyfs_subjects **containers,
+                               struct plyfs_error **err);
 
 /// The config of an image as it was received: `length` bytes of JSON that live as long as the image. No NUL follows.
 int32_t plyfs_image_config(const struct plyfs_image *image,
@@ -1271,6 +1291,25 @@ const char *plyfs_names_get(const struct plyfs_names *names, size_t index);
 /// Frees a list of names.
 void plyfs_names_free(struct plyfs_names *names);
 
+/// Lists the extended attributes of what is at `path`, as a mount shows them, with their values.
+int32_t plyfs_view_xattrs(const struct plyfs_view *view,
+                          const char *path,
+                          uint64_t flags,
+                          struct plyfs_xattrs **xattrs,
+                          struct plyfs_error **err);
+
+/// The name of the attribute at `index`, such as "user.comment"; NULL after the last.
+const char *plyfs_xattrs_name(const struct plyfs_xattrs *xattrs, size_t index);
+
+/// The value of the attribute at `index`, any bytes, and in `length`, which may be NULL, how many; NULL after the last. It
+/// belongs to the list.
+const void *plyfs_xattrs_value(const struct plyfs_xattrs *xattrs,
+                               size_t index,
+                               size_t *length);
+
+/// Frees a list.
+void plyfs_xattrs_free(struct plyfs_xattrs *xattrs);
+
 /// Compares a store's records with its directories, as the flags PLYFS_CHECK_* say, and lists what differs, worst first.
 /// Nothing is changed.
 int32_t plyfs_store_check(const struct plyfs_store *store,
@@ -1432,6 +1471,52 @@ int32_t plyfs_store_prune_with(const struct plyfs_store *store,
                                struct plyfs_subjects **removed,
                                struct plyfs_subjects **held,
                                struct plyfs_error **err);
+
+/// Checks the store at `path` as plyfs_store_check() does; of one that does not open, lists each part that is missing or
+/// damaged and each damaged place of its journal, and looks at nothing else.
+int32_t plyfs_store_check_at(const char *path,
+                             uint64_t flags,
+                             plyfs_progress progress,
+                             void *user,
+                             struct plyfs_findings **findings,
+                             struct plyfs_error **err);
+
+/// Makes those parts of the store at `path` anew that are missing and follow from the others: `staging`, `trash`,
+/// `overlay2/l`, and plyfs.toml where it is damaged, too. `acts` lists what was done. Durable on return; plyfs_store_repair()
+/// then puts right the rest.
+int32_t plyfs_store_restore_parts(const char *path,
+                                  struct plyfs_findings **acts,
+                                  struct plyfs_error **err);
+
+/// Makes the journal of the store at `path` anew from its directories, where it is lost or damaged, and repairs what is left.
+/// Names, labels and options lived in the journal alone: they are listed as lost, and containers get made-up names. The old
+/// journal is kept in the store's `aside/`. No other process may have the store open. Durable on return.
+int32_t plyfs_store_rebuild(const char *path,
+                            plyfs_progress progress,
+                            void *user,
+                            struct plyfs_rebuilt **rebuilt,
+                            struct plyfs_error **err);
+
+/// The images, which have no names, and layers that were found; the list belongs to the account. NULL for NULL.
+const struct plyfs_subjects *plyfs_rebuilt_found(const struct plyfs_rebuilt *rebuilt);
+
+/// What was wrong with the store and was done about it; the list belongs to the account. NULL for NULL.
+const struct plyfs_findings *plyfs_rebuilt_acts(const struct plyfs_rebuilt *rebuilt);
+
+/// What is wrong still; the list belongs to the account. NULL for NULL.
+const struct plyfs_findings *plyfs_rebuilt_left(const struct plyfs_rebuilt *rebuilt);
+
+/// The made-up name of the container at `index` that was made of a writable layer; NULL after the last.
+const char *plyfs_rebuilt_container(const struct plyfs_rebuilt *rebuilt, size_t index);
+
+/// What is lost, the line at `index`; NULL after the last.
+const char *plyfs_rebuilt_lost(const struct plyfs_rebuilt *rebuilt, size_t index);
+
+/// Where in the store the old journal is kept; NULL where there was none.
+const char *plyfs_rebuilt_kept(const struct plyfs_rebuilt *rebuilt);
+
+/// Frees an account, and the lists that belong to it.
+void plyfs_rebuilt_free(struct plyfs_rebuilt *rebuilt);
 
 /// How many things a list has; 0 for NULL.
 size_t plyfs_subjects_count(const struct plyfs_subjects *subjects);

@@ -64,7 +64,7 @@ impl<T: Into<Found>> FromIterator<T> for plyfs_findings {
     }
 }
 
-fn options(flags: u64) -> Outcome<CheckOptions> {
+pub(crate) fn options(flags: u64) -> Outcome<CheckOptions> {
     only(flags, PLYFS_CHECK_DATA, "checking")?;
     Ok(if flags & PLYFS_CHECK_DATA == 0 { CheckOptions::quick() } else { CheckOptions::data() })
 }

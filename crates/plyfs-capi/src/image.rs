@@ -4,12 +4,13 @@ use std::ffi::{CString, c_char};
 use std::ptr::null;
 use std::sync::OnceLock;
 
-use plyfs::{Image, Loaded};
+use plyfs::{Image, Loaded, User};
 
 use crate::error::plyfs_error;
 use crate::guard::{Failure, guard, shield};
-use crate::handle::{Handle, borrow, free, look};
+use crate::handle::{Handle, borrow, free, look, output};
 use crate::input::c_text;
+use crate::subjects::plyfs_subjects;
 use crate::usage::plyfs_usage;
 
 /// An image as one state of the store knew it.
@@ -176,6 +177,20 @@ pub unsafe extern "C" fn plyfs_image_layer_count(
         let place = place.ok_or_else(|| Failure::invalid("the place for the count is NULL"))?;
         *place = image.image.layers()?.len();
         Ok(())
+    })
+}
+
+/// Lists the containers made of an image, by the ids of their own layers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plyfs_image_containers(
+    image: *const plyfs_image,
+    containers: *mut *mut plyfs_subjects,
+    err: *mut *mut plyfs_error,
+) -> i32 {
+    guard(err, || {
+        // SAFETY: the header demands a live image and a writable place.
+        let (image, place) = unsafe { (borrow(image)?, output(containers)?) };
+        place.give(image.image.containers()?.into_iter().map(User::Container).collect())
     })
 }
 

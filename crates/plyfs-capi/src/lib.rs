@@ -70,11 +70,13 @@ mod spec;
 
 mod changes;
 mod view;
+mod xattrs;
 
 mod check;
 mod info;
 mod lease;
 mod prune;
+mod rebuild;
 mod subjects;
 mod usage;
 
@@ -92,6 +94,7 @@ pub use load::*;
 pub use mount::*;
 pub use progress::*;
 pub use prune::*;
+pub use rebuild::*;
 pub use save::*;
 pub use spec::*;
 pub use status::*;
@@ -99,6 +102,7 @@ pub use store::*;
 pub use subjects::*;
 pub use usage::*;
 pub use view::*;
+pub use xattrs::*;
 
 /// The version of the library as text, such as `0.1.0`; it belongs to the library.
 #[unsafe(no_mangle)]

@@ -2,7 +2,8 @@
 
 use std::ffi::c_char;
 
-use plyfs::{ImageId, PruneOptions, Pruned, Subject};
+use plyfs::prelude::*;
+use plyfs::{ImageId, LabelFilter, PruneOptions, Pruned, Subject};
 
 use crate::error::plyfs_error;
 use crate::guard::{Failure, Outcome, guard};
@@ -35,6 +36,15 @@ pub struct plyfs_prune_options {
     pub images: *const *const c_char,
     /// How many.
     pub image_count: usize,
+    /// Labels, KEY or KEY=VALUE: of the images without a name prune only those that have all of them, and of the layers only
+    /// those they stood on; NULL when there are none. Not together with PLYFS_PRUNE_ONLY.
+    pub labels: *const *const c_char,
+    /// How many.
+    pub label_count: usize,
+    /// The same for labels that they must not have.
+    pub without_labels: *const *const c_char,
+    /// How many.
+    pub without_label_count: usize,
 }
 growing!(plyfs_prune_options, "prune options", image_count: usize);
 
@@ -60,6 +70,21 @@ impl plyfs_prune_options {
             (false, false) => Err(Failure::invalid("prune options: images are listed without PLYFS_PRUNE_ONLY")),
         }
     }
+
+    /// # Safety
+    ///
+    /// Behind `labels` and `without_labels` are as many texts as it says.
+    unsafe fn filters(&self) -> Outcome<Vec<LabelFilter>> {
+        // SAFETY: the caller promised as many texts.
+        let has = unsafe { input::texts(self.labels, self.label_count, "label") }?;
+        // SAFETY: the same.
+        let lacks = unsafe { input::texts(self.without_labels, self.without_label_count, "label") }?;
+        let has_labels = !(has.is_empty() && lacks.is_empty());
+        if has_labels && self.flags & PLYFS_PRUNE_ONLY != 0 {
+            return Err(Failure::invalid("prune options: labels are given beside PLYFS_PRUNE_ONLY"));
+        }
+        Ok(has.into_iter().map(LabelFilter::has).chain(lacks.into_iter().map(LabelFilter::lacks)).collect())
+    }
 }
 
 /// Removes layers that nothing stands on, and what the flags PLYFS_PRUNE_* add, as plyfs_store_prune_with() does. Durable
@@ -73,7 +98,17 @@ pub unsafe extern "C" fn plyfs_store_prune(
 ) -> i32 {
     let none = std::ptr::null_mut();
     let size = size_of::<plyfs_prune_options>();
-    let options = plyfs_prune_options { size, flags, added_before: 0, images: std::ptr::null(), image_count: 0 };
+    let options = plyfs_prune_options {
+        size,
+        flags,
+        added_before: 0,
+        images: std::ptr::null(),
+        image_count: 0,
+        labels: std::ptr::null(),
+        label_count: 0,
+        without_labels: std::ptr::null(),
+        without_label_count: 0,
+    };
     // SAFETY: the demands of `plyfs_store_prune_with` are the same, and its options are of their size.
     unsafe { plyfs_store_prune_with(store, &options, pruned, none, none, err) }
 }
@@ -96,12 +131,12 @@ pub unsafe extern "C" fn plyfs_store_prune_with(
             unsafe { (borrow(store)?, sized::read(options)?, sized::optional_output(pruned)?) };
         // SAFETY: the header demands NULL or writable places.
         let (removed, held) = unsafe { (optional_output(removed), optional_output(held)) };
-        let options = match options {
-            // SAFETY: the header demands of the structure what `convert` asks for.
-            Some(options) => unsafe { options.convert() }?,
-            None => PruneOptions::new(),
+        let (options, labels) = match options {
+            // SAFETY: the header demands of the structure what both ask for.
+            Some(options) => unsafe { (options.convert()?, options.filters()?) },
+            None => (PruneOptions::new(), Vec::new()),
         };
-        let pruned = store.store.prune(options)?;
+        let pruned = store.store.prune_labelled(options, &labels)?;
         if let Some(removed) = removed {
             removed.give(self::removed(&pruned))?;
         }

@@ -139,7 +139,7 @@ pub unsafe extern "C" fn plyfs_layer_view(
     })
 }
 
-fn entry(view: &plyfs_view, path: &Path, flags: u64) -> Outcome<ViewEntry> {
+pub(crate) fn entry(view: &plyfs_view, path: &Path, flags: u64) -> Outcome<ViewEntry> {
     only(flags, PLYFS_VIEW_NOFOLLOW, "looking at a view")?;
     Ok(if flags & PLYFS_VIEW_NOFOLLOW == 0 { view.0.entry_resolved(path)? } else { view.0.entry(path)? })
 }

@@ -64,9 +64,11 @@ fn every_handle_crosses_threads() {
     shared::<plyfs_mount>();
     shared::<plyfs_mount_spec>();
     shared::<plyfs_names>();
+    shared::<plyfs_rebuilt>();
     shared::<plyfs_store>();
     shared::<plyfs_subjects>();
     shared::<plyfs_view>();
+    shared::<plyfs_xattrs>();
     // One thread uses it at a time, whichever.
     fn sent<T: Send>() {}
     sent::<plyfs_changes>();
@@ -89,7 +91,7 @@ fn each_structure_keeps_its_size() {
         ("plyfs_load_options", size_of::<plyfs_load_options>(), 40),
         ("plyfs_mount_options", size_of::<plyfs_mount_options>(), 24),
         ("plyfs_pruned", size_of::<plyfs_pruned>(), 56),
-        ("plyfs_prune_options", size_of::<plyfs_prune_options>(), 40),
+        ("plyfs_prune_options", size_of::<plyfs_prune_options>(), 72),
         ("plyfs_save_options", size_of::<plyfs_save_options>(), 24),
         ("plyfs_store_options", size_of::<plyfs_store_options>(), 24),
         ("plyfs_store_usage", size_of::<plyfs_store_usage>(), 184),

@@ -219,6 +219,10 @@ fn root_a_view_shows_the_merged_tree_without_a_mount() {
     let (file, motd, config) = (c"/app/config.properties".as_ptr(), c"/etc/motd".as_ptr(), c"/app/link".as_ptr());
     let (mounted, root) = mount(container);
     std::os::unix::fs::symlink("config.properties", root.join("app/link")).expect("it is writable");
+    let changed = c_path(&root.join("app/config.properties"));
+    // SAFETY: the texts are NUL-terminated and the value has three bytes.
+    let set = unsafe { libc::setxattr(changed.as_ptr(), c"user.odd".as_ptr(), b"a\0b".as_ptr().cast(), 3, 0) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
     let mut at = null_mut();
     // SAFETY: handles are live and consumed once, texts NUL-terminated, structures as large as they say.
     unsafe {
@@ -253,6 +257,18 @@ fn root_a_view_shows_the_merged_tree_without_a_mount() {
         assert_eq!(text(at).as_deref(), Some("config.properties"));
         plyfs_text_free(at);
 
+        let (xattrs, mut length) = (given(|xattrs, err| plyfs_view_xattrs(view, config, 0, xattrs, err)), 0);
+        assert_eq!(text(plyfs_xattrs_name(xattrs, 0)).as_deref(), Some("user.odd"), "the link was followed");
+        let value = plyfs_xattrs_value(xattrs, 0, &mut length).cast::<u8>();
+        assert_eq!(std::slice::from_raw_parts(value, length), b"a\0b");
+        assert!(!plyfs_xattrs_value(xattrs, 0, null_mut()).is_null());
+        assert!(plyfs_xattrs_name(xattrs, 1).is_null() && plyfs_xattrs_value(xattrs, 1, &mut length).is_null());
+        assert_eq!(length, 0);
+        plyfs_xattrs_free(xattrs);
+        let xattrs = given(|xattrs, err| plyfs_view_xattrs(view, config, PLYFS_VIEW_NOFOLLOW, xattrs, err));
+        assert!(plyfs_xattrs_name(xattrs, 0).is_null(), "of the link itself");
+        plyfs_xattrs_free(xattrs);
+
         let names = given(|names, err| plyfs_view_list(view, c"/app".as_ptr(), 0, names, err));
         let listed: Vec<_> = (0..3).map(|index| text(plyfs_names_get(names, index))).collect();
         assert_eq!(listed, [Some("config.properties".into()), Some("link".into()), None]);
@@ -260,6 +276,10 @@ fn root_a_view_shows_the_merged_tree_without_a_mount() {
         plyfs_view_free(view);
 
         let image = ground.image(c"svc:1");
+        let made = given(|made, err| plyfs_image_containers(image, made, err));
+        assert_eq!((plyfs_subjects_count(made), plyfs_subjects_kind(made, 0)), (1, PLYFS_SUBJECT_CONTAINER));
+        assert_eq!(text(plyfs_subjects_id(made, 0)), text(plyfs_container_id(container)));
+        plyfs_subjects_free(made);
         let view = given(|view, err| plyfs_image_view(image, view, err));
         ok(|err| plyfs_view_open(view, motd, 0, &mut fd, err));
         assert_eq!(read(fd), "hello\n");

@@ -12,4 +12,5 @@ mod layers;
 mod life;
 mod null;
 mod options;
+mod rebuild;
 mod stage;

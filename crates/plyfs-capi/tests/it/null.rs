@@ -26,8 +26,13 @@ fn store() -> (TempDir, *mut plyfs_store) {
 
 #[test]
 fn every_function_is_called_by_these_tests() {
-    let here =
-        [include_str!("null.rs"), include_str!("life.rs"), include_str!("layers.rs"), include_str!("options.rs")];
+    let here = [
+        include_str!("null.rs"),
+        include_str!("life.rs"),
+        include_str!("layers.rs"),
+        include_str!("options.rs"),
+        include_str!("rebuild.rs"),
+    ];
     let here = here.concat();
     let called: BTreeSet<_> = here.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
     for function in include_str!("../../abi.txt").lines() {
@@ -108,6 +113,8 @@ fn functions_that_need_something_refuse_null() {
         refuses(|err| plyfs_store_create_all(null(), null(), null(), 0, null(), null_mut(), err));
         refuses(|err| plyfs_image_layer_count(null(), null_mut(), err));
         refuses(|err| plyfs_image_config(null(), null_mut(), null_mut(), err));
+        refuses(|err| plyfs_image_containers(null(), null_mut(), err));
+        refuses(|err| plyfs_view_xattrs(null(), null(), 0, null_mut(), err));
         refuses(|err| plyfs_image_get_usage(null(), null_mut(), err));
         refuses(|err| plyfs_container_get_usage(null(), null_mut(), err));
         refuses(|err| plyfs_container_rename(null_mut(), null(), err));
@@ -157,6 +164,7 @@ fn questions_to_null_have_no_answer() {
             plyfs_findings_problem(null(), 0),
             plyfs_findings_done(null(), 0),
             plyfs_names_get(null(), 0),
+            plyfs_xattrs_name(null(), 0),
             plyfs_container_parent(null()),
             plyfs_container_name(null()),
             plyfs_container_id(null()),
@@ -220,6 +228,7 @@ fn every_free_accepts_null() {
         plyfs_subjects_free(null_mut());
         plyfs_text_free(null_mut());
         plyfs_view_free(null_mut());
+        plyfs_xattrs_free(null_mut());
     }
 }
 

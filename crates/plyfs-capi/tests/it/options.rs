@@ -36,6 +36,10 @@ const PRUNE: plyfs_prune_options = plyfs_prune_options {
     added_before: 0,
     images: null(),
     image_count: 0,
+    labels: null(),
+    label_count: 0,
+    without_labels: null(),
+    without_label_count: 0,
 };
 const OPEN: plyfs_store_options = plyfs_store_options { size: size_of::<plyfs_store_options>(), flags: 0, threads: 0 };
 
@@ -258,6 +262,24 @@ fn root_a_prune_takes_what_its_options_let_go_and_names_it() {
         let wrong = plyfs_prune_options { images: &c_id, image_count: 1, ..all };
         let none = null_mut();
         fails(PLYFS_ERR_INVALID_INPUT, |err| plyfs_store_prune_with(ground.store, &wrong, null_mut(), none, none, err));
+
+        let labels = [c"team=core".as_ptr(), c"tier".as_ptr()];
+        let has = plyfs_prune_options { labels: labels.as_ptr(), label_count: 2, ..PRUNE };
+        assert_eq!(prune(&has), nothing, "it has neither");
+        let wrong = plyfs_prune_options { flags: PLYFS_PRUNE_ONLY, ..has };
+        let said = fails(PLYFS_ERR_INVALID_INPUT, |err| {
+            plyfs_store_prune_with(ground.store, &wrong, null_mut(), none, none, err)
+        });
+        assert!(said.contains("PLYFS_PRUNE_ONLY"), "{said}");
+        let wrong = plyfs_prune_options { labels: null(), ..has };
+        fails(PLYFS_ERR_INVALID_INPUT, |err| plyfs_store_prune_with(ground.store, &wrong, null_mut(), none, none, err));
+        let lacks = plyfs_prune_options {
+            flags: PLYFS_PRUNE_DRY_RUN,
+            without_labels: labels.as_ptr(),
+            without_label_count: 2,
+            ..PRUNE
+        };
+        assert_eq!(prune(&lacks).0.len(), 3, "the image and its layers");
 
         let dry = plyfs_prune_options { flags: PLYFS_PRUNE_ALL | PLYFS_PRUNE_DRY_RUN, ..PRUNE };
         let (would, _) = prune(&dry);
