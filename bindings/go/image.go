@@ -100,6 +100,19 @@ func (i *Image) Layers() ([]*Layer, error) {
 	return layersOf(list), nil
 }
 
+// Containers lists the ids of the containers made of it, which are those of their own layers.
+func (i *Image) Containers() ([]string, error) {
+	var list *C.plyfs_subjects
+	err := i.use(func(image *C.plyfs_image, err **C.plyfs_error) C.int32_t {
+		return C.plyfs_image_containers(image, &list, err)
+	})
+	var all []string
+	for _, container := range subjectsOf(list) {
+		all = append(all, container.ID)
+	}
+	return all, err
+}
+
 // History tells how it came to be, newest first.
 func (i *Image) History() ([]HistoryEntry, error) {
 	var history *C.plyfs_history

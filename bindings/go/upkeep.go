@@ -56,6 +56,9 @@ type PruneOptions struct {
 	Before time.Time
 	// Only takes of the images without a name those, where it is not nil, and of the layers only those they stood on.
 	Only []*Image
+	// Labels and WithoutLabels, KEY or KEY=VALUE, take of the images without a name those that have all of the ones and none of
+	// the others, and of the layers only those they stood on. They do not go together with Only.
+	Labels, WithoutLabels []string
 }
 
 // Pruned is what a prune took.
@@ -142,6 +145,8 @@ func (s *Store) Prune(options PruneOptions) (Pruned, error) {
 			how.added_before = C.uint64_t(max(1, options.Before.Unix()))
 		}
 		how.images, how.image_count = a.texts(ids(options.Only))
+		how.labels, how.label_count = a.texts(options.Labels)
+		how.without_labels, how.without_label_count = a.texts(options.WithoutLabels)
 		return a.call(func(err **C.plyfs_error) C.int32_t {
 			return C.plyfs_store_prune_with(store, &how, &pruned, &removed, &held, err)
 		})
@@ -228,6 +233,11 @@ func exportedOf(native *C.plyfs_exported) Exported {
 // subjectsOf copies a list and frees it.
 func subjectsOf(list *C.plyfs_subjects) []Subject {
 	defer C.plyfs_subjects_free(list)
+	return subjectsIn(list)
+}
+
+// subjectsIn copies a list that belongs to somebody else.
+func subjectsIn(list *C.plyfs_subjects) []Subject {
 	var all []Subject
 	for i := C.size_t(0); i < C.plyfs_subjects_count(list); i++ {
 		all = append(all, Subject{
@@ -242,6 +252,11 @@ func subjectsOf(list *C.plyfs_subjects) []Subject {
 // findingsOf copies a list and frees it.
 func findingsOf(list *C.plyfs_findings) []Finding {
 	defer C.plyfs_findings_free(list)
+	return findingsIn(list)
+}
+
+// findingsIn copies a list that belongs to somebody else.
+func findingsIn(list *C.plyfs_findings) []Finding {
 	var all []Finding
 	for i := C.size_t(0); i < C.plyfs_findings_count(list); i++ {
 		all = append(all, Finding{

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -69,11 +70,17 @@ func TestAPruneTakesWhatItsOptionsLetGo(t *testing.T) {
 		{},
 		{All: true, Before: image.Added},
 		{All: true, Only: []*plyfs.Image{}},
+		{All: true, Labels: []string{"team=core"}},
 	} {
 		pruned, err := g.Prune(options)
 		must(t, err)
 		same(t, len(pruned.Removed), 0)
 	}
+	_, err := g.Prune(plyfs.PruneOptions{Labels: []string{"team"}, Only: []*plyfs.Image{image}})
+	is(t, err, plyfs.ErrInvalidInput)
+	fit, err := g.Prune(plyfs.PruneOptions{WithoutLabels: []string{"team", "tier=1"}, DryRun: true})
+	must(t, err)
+	same(t, len(fit.Removed), 3)
 	would, err := g.Prune(plyfs.PruneOptions{All: true, DryRun: true})
 	must(t, err)
 	did, err := g.Prune(plyfs.PruneOptions{Only: []*plyfs.Image{image}})
@@ -165,6 +172,47 @@ func TestAStoreIsMeasuredCheckedAndRepaired(t *testing.T) {
 	}
 }
 
+func TestAStoreThatDoesNotOpenIsMadeWholeOrRebuilt(t *testing.T) {
+	g, ctx := newGround(t), t.Context()
+	image := g.service()
+	made := g.create("web-1")
+	containers, err := image.Containers()
+	must(t, err)
+	same(t, len(containers), 1)
+	same(t, containers[0], made.ID)
+
+	must(t, os.Remove(filepath.Join(g.Path(), "plyfs.toml")))
+	found, err := plyfs.CheckAt(ctx, g.Path(), plyfs.CheckOptions{})
+	must(t, err)
+	same(t, len(found), 1)
+	same(t, found[0].Kind, "part-missing")
+	acts, err := plyfs.RestoreParts(g.Path())
+	must(t, err)
+	same(t, len(acts), 1)
+	same(t, acts[0].Subject, "plyfs.toml")
+	found, err = plyfs.CheckAt(ctx, g.Path(), plyfs.CheckOptions{Data: true})
+	must(t, err)
+	same(t, len(found), 0)
+
+	must(t, os.RemoveAll(filepath.Join(g.Path(), "journal")))
+	rebuilt, err := plyfs.Rebuild(ctx, g.Path())
+	must(t, err)
+	same(t, len(rebuilt.Found), 3)
+	same(t, rebuilt.Found[0], plyfs.Subject{Kind: plyfs.SubjectImage, ID: image.ID})
+	same(t, len(rebuilt.Left), 0)
+	same(t, rebuilt.Kept, "")
+	if len(rebuilt.Containers) != 1 || len(rebuilt.Lost) == 0 {
+		t.Fatalf("got %+v", rebuilt)
+	}
+	again, err := plyfs.Open(g.Path())
+	must(t, err)
+	defer again.Close()
+	_, err = again.Container(rebuilt.Containers[0])
+	must(t, err)
+	_, err = plyfs.Rebuild(ctx, filepath.Join(g.Path(), "none"))
+	is(t, err, plyfs.ErrNotFound)
+}
+
 func TestAViewIsAFileSystem(t *testing.T) {
 	g := newGround(t)
 	image := g.service()
@@ -173,6 +221,8 @@ func TestAViewIsAFileSystem(t *testing.T) {
 		must(t, os.Symlink("config.properties", filepath.Join(root, "app/link")))
 		must(t, os.Symlink("/etc/shadow", filepath.Join(root, "app/out")))
 		must(t, os.Remove(filepath.Join(root, "etc/motd")))
+		odd := []byte("a\x00b")
+		must(t, syscall.Setxattr(filepath.Join(root, "app/config.properties"), "user.odd", odd, 0))
 	})
 	view, err := container.View()
 	must(t, err)
@@ -193,6 +243,16 @@ func TestAViewIsAFileSystem(t *testing.T) {
 	must(t, err)
 	same(t, link.Mode().Type(), fs.ModeSymlink)
 	same(t, link.Sys().(*plyfs.Stat).Layer, 0)
+
+	xattrs, err := view.Xattrs("app/link")
+	must(t, err)
+	same(t, len(xattrs), 1)
+	same(t, string(xattrs["user.odd"]), "a\x00b")
+	xattrs, err = view.Lxattrs("app/link")
+	must(t, err)
+	same(t, len(xattrs), 0)
+	_, err = view.Xattrs("app/none")
+	is(t, err, fs.ErrNotExist)
 
 	whole, err := image.View()
 	must(t, err)

@@ -11,6 +11,7 @@ import (
 	"path"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // View is the merged tree of a container, an image or a layer, read without a mount. It is an [fs.FS], with names as io/fs has them:
@@ -73,6 +74,32 @@ func (v *View) ReadLink(name string) (string, error) {
 	})
 	defer C.plyfs_text_free(target)
 	return C.GoString(target), err
+}
+
+// Xattrs are the extended attributes of what a name leads to, as a mount shows them.
+func (v *View) Xattrs(name string) (map[string][]byte, error) { return v.xattrs("getxattr", name, 0) }
+
+// Lxattrs are those of what is at a name, a symbolic link itself.
+func (v *View) Lxattrs(name string) (map[string][]byte, error) {
+	return v.xattrs("lgetxattr", name, C.PLYFS_VIEW_NOFOLLOW)
+}
+
+func (v *View) xattrs(op, name string, flags C.uint64_t) (map[string][]byte, error) {
+	var list *C.plyfs_xattrs
+	err := v.at(op, name, func(view *C.plyfs_view, path *C.char, err **C.plyfs_error) C.int32_t {
+		return C.plyfs_view_xattrs(view, path, flags, &list, err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer C.plyfs_xattrs_free(list)
+	all := make(map[string][]byte)
+	for i, name := range texts(func(i C.size_t) *C.char { return C.plyfs_xattrs_name(list, i) }) {
+		var length C.size_t
+		value := C.plyfs_xattrs_value(list, C.size_t(i), &length)
+		all[name] = C.GoBytes(unsafe.Pointer(value), C.int(length))
+	}
+	return all, nil
 }
 
 // ReadDir lists a directory, sorted by name.
