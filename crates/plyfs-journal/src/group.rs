@@ -1,7 +1,7 @@
 //! Commits that wait together: one sync for all of them, and the `synced` file moved forward after it.
 //!
-//! A commit is appended under the journal's lock and synced without it. Of the threads of one handle that wait, one syncs
-//! for all that was appended until then; processes sync side by side. Threads that commit again and again would fall into
+//! A commit is appended under the journal's lock and synced without it. Of the threads of one handle that have appended,
+//! one syncs for all that was until then; processes sync side by side. Threads that commit again and again would fall into
 //! two groups, one syncing while the other appends; so the one that syncs waits a little for those that were there lately.
 //! A successful sync proves what lies before it because of two things: the kernel reports a write that failed to every
 //! descriptor that was open at the time (Linux 4.13), and what was in doubt before this descriptor was opened has been
@@ -86,18 +86,30 @@ struct State {
     durable: (u64, u64),
     /// The last state this handle appended or read under the lock.
     newest: Option<Ticket>,
-    is_syncing: bool,
-    /// Says whether the one that syncs still waits for others to join.
-    is_gathering: bool,
+    phase: Phase,
     is_poisoned: bool,
-    /// How many wait for a sync to end: waking nobody is a system call too.
+    /// How many wait for a sync to end, each for all of a batch: waking nobody is a system call too.
     waiting: usize,
-    /// How many have appended since the last sync began.
+    /// How many transactions were written since the last sync began.
     pending: usize,
-    /// How many there were lately: those of the last sync and those that appended while it ran.
+    /// How many there were lately: those of the last sync and those that were written while it ran.
     expected: usize,
     /// What the last sync took.
     took: Duration,
+}
+
+/// What the thread is at that syncs for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// There is none.
+    #[default]
+    Idle,
+    /// It waits for others to join.
+    Gathering,
+    /// It sleeps until they have.
+    Asleep,
+    /// What is appended from now on is for the next one.
+    Syncing,
 }
 
 impl Group {
@@ -113,12 +125,22 @@ impl Group {
         self.settled.notify_all();
     }
 
-    /// Notes what the next sync will cover: a state of which all blocks are written.
-    pub(crate) fn note(&self, ticket: &Ticket) {
+    /// How many are expected to join the next sync, and how long it is worth staying awake for them; nobody is as long as
+    /// a sync goes on, which they wait for as well.
+    pub(crate) fn company(&self) -> (usize, Duration) {
+        let state = guard(&self.state);
+        match state.phase {
+            Phase::Syncing => (0, Duration::ZERO),
+            _ => (state.expected.saturating_sub(state.pending), (state.took / PATIENCE).min(AWAKE)),
+        }
+    }
+
+    /// Notes what the next sync will cover: a state of which all blocks are written, with what so many have done.
+    pub(crate) fn note(&self, ticket: &Ticket, members: usize) {
         let mut state = guard(&self.state);
         state.newest = Some(ticket.clone());
-        state.pending += 1;
-        let is_awaited = state.is_gathering && state.pending >= state.expected;
+        state.pending += members;
+        let is_awaited = state.phase == Phase::Asleep && state.pending >= state.expected;
         // Whoever is woken needs it.
         drop(state);
         if is_awaited {
@@ -165,15 +187,16 @@ impl Group {
             if let Some(result) = decided {
                 return result;
             }
-            if !state.is_syncing {
+            if state.phase == Phase::Idle {
                 break;
             }
             state.waiting += 1;
             state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.waiting -= 1;
         }
-        state.is_syncing = true;
+        state.phase = Phase::Gathering;
         let mut state = self.gather(state);
+        state.phase = Phase::Syncing;
         let target = state.newest.clone().filter(|newest| newest.place() >= ticket.place());
         let target = target.unwrap_or_else(|| ticket.clone());
         let covered = std::mem::take(&mut state.pending);
@@ -185,7 +208,7 @@ impl Group {
         let published = synced.and_then(|()| publish(files, &target));
 
         let mut state = guard(&self.state);
-        state.is_syncing = false;
+        state.phase = Phase::Idle;
         state.took = took;
         state.expected = covered + state.pending;
         match &published {
@@ -210,11 +233,9 @@ impl Group {
         drop(state);
         awake_until(patience.min(AWAKE), || !is_early(&mut guard(&self.state)));
         let mut state = guard(&self.state);
-        state.is_gathering = true;
+        state.phase = Phase::Asleep;
         let waited = self.joined.wait_timeout_while(state, patience.saturating_sub(AWAKE), is_early);
-        state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        state.is_gathering = false;
-        state
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
+use crate::batch::{Closed, Part};
 use crate::disk::{Access, Disk};
 use crate::error::{Error, ErrorKind, Named, Result};
 use crate::generation::{Files, Generation};
-use crate::group::{self, AWAKE, Group, Ticket};
+use crate::group::{self, AWAKE, Group};
 use crate::guard;
 use crate::head::{self, Head, remove_if_there};
 use crate::layout::{BLOCK, LOCK, SYNCED, is_log_or_run, log_name, wide};
@@ -17,7 +18,7 @@ use crate::snapshot::Snapshot;
 use crate::synced::{Marks, Synced};
 use crate::transaction::Transaction;
 use crate::view::{Role, View};
-use crate::writer::{Turn, Writer};
+use crate::writer::Writer;
 
 /// An open journal, shared by threads in an `Arc`; other processes may have it open too.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub struct Journal {
     pub(crate) view: Mutex<View>,
     pub(crate) writer: Mutex<Writer>,
     /// Threads that wait for their turn to write.
-    queue: AtomicUsize,
+    pub(crate) queue: AtomicUsize,
     pub(crate) group: Group,
     pub(crate) looked: Looked,
 }
@@ -98,10 +99,13 @@ impl Journal {
     /// with [`Options::durable`] off.
     ///
     /// Waits for other writers, of this process and of others, while they append; `change` then runs on the newest
-    /// state, and no other writer until it has returned. Threads of one handle that wait for each other hand the lock on
-    /// a few times before another process has its turn. It must not write to the same journal. The sync is waited
-    /// for without the lock: threads that wait at once share one. The state `change` sees may not be durable when it
-    /// sees it; it is when `Ok` is returned. When it returns an error, or changes nothing, nothing is written.
+    /// state, and no other writer until it has returned. It must not write to the same journal. What threads of one handle
+    /// do that wait for each other becomes one commit; after a few of them another process has its turn. The sync is waited
+    /// for without the lock. The state `change` sees may not be durable when it sees it; it is when `Ok` is returned. When
+    /// it returns an error or panics, nothing of it is written, but this thread may first write and sync what others wait
+    /// for.
+    ///
+    /// A failed write is an error for all whose changes it was to write, and none of them is there.
     ///
     /// A failed sync is an error, and whether the changes are there is decided by whoever writes next: no
     /// reader sees them before. From then on this handle refuses to write with [`ErrorKind::Poisoned`]; a
@@ -110,52 +114,34 @@ impl Journal {
         if self.options.read_only {
             return Err(Error::new(ErrorKind::ReadOnly, "journal is open for reading only").into());
         }
-        let Appended { result, ticket, generation } = self.appended(change)?;
-        ticket.map_or(Ok(()), |ticket| self.group.settle(&self.files, &ticket))?;
+        let Ran { result, part, generation } = self.in_turn(|writer, full| self.ran(writer, full, change))?;
+        part.map_or(Ok(()), |part| self.wait(&part))?;
         self.merge_if_due(&generation.head);
         Ok(result)
     }
 
-    /// Appends what `change` does.
-    fn appended<T, E: From<Error>>(
+    /// Runs `change` on the newest state, which has on return what it did.
+    fn ran<T, E: From<Error>>(
         &self,
+        writer: &mut Writer,
+        full: &mut Option<Closed>,
         change: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
-    ) -> Result<Appended<T>, E> {
-        let mut writer = self.turn();
-        // Whatever goes wrong below lets go of it.
-        let turn = writer.turn.take();
+    ) -> Result<Ran<T>, E> {
         self.group.require_sound()?;
-        let turn = match turn {
-            Some(turn) => turn,
-            None => Turn::first(self.files.disk.lock(LOCK).named(LOCK)?),
-        };
-        let mut view = self.newest(&mut writer, turn.is_first())?;
-        let mut transaction = Transaction::new(&view.snapshot);
-        let changed = change(&mut transaction).and_then(|result| Ok((result, transaction.into_changes()?)));
-        let (result, changes) = match changed {
-            Ok(changed) => changed,
-            Err(error) => {
-                self.pass_on(&mut writer, turn, view);
-                return Err(error);
-            }
-        };
-        if !changes.is_empty() {
-            if !turn.lock.counts().named(LOCK)? {
-                let message = "journal file lock: removed while it was held; others may have written";
-                return Err(Error::new(ErrorKind::Conflict, message).into());
-            }
-            self.append(&mut view, changes)?;
-        }
-        // What only read waits as well: what it saw may not be durable yet.
-        let ticket = (self.options.durable && view.durable < view.end).then(|| view.ticket());
-        ticket.iter().for_each(|ticket| self.group.note(ticket));
+        let view = self.enter(writer)?;
         let generation = Arc::clone(&view.generation);
-        self.pass_on(&mut writer, turn, view);
-        Ok(Appended { result, ticket, generation })
+        let mut transaction = Transaction::new(&view.snapshot);
+        let result = change(&mut transaction)?;
+        let changes = transaction.into_changes()?;
+        // What only read waits as well: what it saw may not be durable yet.
+        let is_settled = !self.options.durable || view.durable >= view.end;
+        let is_done = changes.table.is_empty() && is_settled && writer.open.is_none();
+        let part = if is_done { None } else { Some(self.join(writer, changes, full)?) };
+        Ok(Ran { result, part, generation })
     }
 
     /// Waits until no other thread of this handle writes.
-    fn turn(&self) -> MutexGuard<'_, Writer> {
+    pub(crate) fn turn(&self) -> MutexGuard<'_, Writer> {
         self.queue.fetch_add(1, Ordering::Relaxed);
         // An append takes less time than being woken behind it.
         let mut writer = None;
@@ -171,21 +157,14 @@ impl Journal {
         self.queue.fetch_sub(1, Ordering::Relaxed);
         writer
     }
-
-    /// Keeps what the thread that writes next has to know; to one that waits already the lock is handed on.
-    fn pass_on(&self, writer: &mut Writer, turn: Turn, view: View) {
-        writer.view = Some(view);
-        // Whoever is counted comes, since nothing but the wait is between.
-        writer.turn = if self.queue.load(Ordering::Relaxed) > 0 { turn.next() } else { None };
-    }
 }
 
-/// What a change left to do once the lock is free.
-struct Appended<T> {
+/// What a change left to do once it is another thread's turn.
+struct Ran<T> {
     result: T,
     /// What has to become durable before anyone hears of it.
-    ticket: Option<Ticket>,
-    /// Where it was appended.
+    part: Option<Part>,
+    /// What it saw.
     generation: Arc<Generation>,
 }
 

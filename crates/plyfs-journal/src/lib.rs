@@ -1,8 +1,8 @@
 //! A crash-safe key/value log shared by many processes.
 //!
 //! A [`Journal`] is a directory of a few files that together are one sorted map from bytes to bytes. A **commit**
-//! is one [`Transaction`], all of it or nothing. A [`Snapshot`] is one state, unchanged for as long as it is kept.
-//! A [`Record`] is a value of tagged fields of which unknown ones survive.
+//! is one [`Transaction`], or those of threads that come at once: all of it or nothing. A [`Snapshot`] is one state,
+//! unchanged for as long as it is kept. A [`Record`] is a value of tagged fields of which unknown ones survive.
 //!
 //! ```text
 //! head                     which log and which runs; replaced by a rename
@@ -14,10 +14,11 @@
 //! merging                  held by the one who merges runs
 //! ```
 //!
-//! A commit is one write under the lock and one `fdatasync(2)` without it, into space that was filled with zeros before;
-//! threads that wait at once share one sync. When the log is full its content becomes a run and a new log starts: a
-//! new *generation*. Runs that have grown are merged outside the lock. The bytes of each file, and what every crash
-//! leaves of them, are in the chapter *The journal* of `ARCHITECTURE.md`.
+//! A commit is one write under the lock and one `fdatasync(2)` without it, into space that was filled with zeros before.
+//! What threads do that wait for each other is one commit, and commits that wait at once share one sync. When the log is
+//! full its content becomes a run and a new log starts: a new *generation*. Runs that have grown are merged outside the
+//! lock. The bytes of each file, and what every crash leaves of them, are in the chapter *The journal* of
+//! `ARCHITECTURE.md`.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -76,6 +77,7 @@
 //! - A reader that opens the journal between a failed sync and the mark the writer leaves of it, or after the writer
 //!   was killed right there, sees a commit that a power cut before the next write can take.
 
+mod batch;
 mod block;
 mod checkpoint;
 mod dir_disk;

@@ -11,8 +11,8 @@ use crate::run::Run;
 use crate::slice::{Item, Slice};
 use crate::tail::Tail;
 
-/// Keys and their values or deletions, in memory.
-pub(crate) type Table = BTreeMap<Box<[u8]>, Option<Arc<[u8]>>>;
+/// Keys and their values or deletions, in memory. Of what is about to be written the state and the commit share them.
+pub(crate) type Table = BTreeMap<Arc<[u8]>, Option<Arc<[u8]>>>;
 
 /// One consistent, durable state of a journal, for as long as it is kept.
 ///

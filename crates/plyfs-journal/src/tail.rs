@@ -21,7 +21,7 @@ impl Tail {
         &self.table
     }
 
-    pub(crate) fn insert(&mut self, key: Box<[u8]>, value: Option<Arc<[u8]>>) {
+    pub(crate) fn insert(&mut self, key: Arc<[u8]>, value: Option<Arc<[u8]>>) {
         self.filter.add(&key);
         self.table.insert(key, value);
     }
@@ -38,16 +38,16 @@ impl Tail {
     }
 }
 
-impl FromIterator<(Box<[u8]>, Option<Arc<[u8]>>)> for Tail {
-    fn from_iter<T: IntoIterator<Item = (Box<[u8]>, Option<Arc<[u8]>>)>>(entries: T) -> Self {
+impl FromIterator<(Arc<[u8]>, Option<Arc<[u8]>>)> for Tail {
+    fn from_iter<T: IntoIterator<Item = (Arc<[u8]>, Option<Arc<[u8]>>)>>(entries: T) -> Self {
         let mut tail = Self::default();
         entries.into_iter().for_each(|(key, value)| tail.insert(key, value));
         tail
     }
 }
 
-impl Extend<(Box<[u8]>, Option<Arc<[u8]>>)> for Tail {
-    fn extend<T: IntoIterator<Item = (Box<[u8]>, Option<Arc<[u8]>>)>>(&mut self, entries: T) {
+impl Extend<(Arc<[u8]>, Option<Arc<[u8]>>)> for Tail {
+    fn extend<T: IntoIterator<Item = (Arc<[u8]>, Option<Arc<[u8]>>)>>(&mut self, entries: T) {
         entries.into_iter().for_each(|(key, value)| self.insert(key, value));
     }
 }

@@ -15,6 +15,14 @@ pub struct Transaction<'a> {
     changes: Table,
 }
 
+/// What a transaction has done.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    pub(crate) table: Table,
+    /// Bytes they take in a commit.
+    pub(crate) size: usize,
+}
+
 impl<'a> Transaction<'a> {
     pub(crate) fn new(base: &'a Snapshot) -> Self {
         Self { base, changes: Table::new() }
@@ -53,7 +61,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The changes, when they are within the bounds of one commit.
-    pub(crate) fn into_changes(self) -> Result<Table> {
+    pub(crate) fn into_changes(self) -> Result<Changes> {
         let entries = self.changes.iter().map(|(key, value)| Entry { key, value: value.as_deref() });
         let size: usize = entries.map(|entry| entry.encoded_len()).sum();
         if size > MAX_COMMIT {
@@ -64,6 +72,6 @@ impl<'a> Transaction<'a> {
             let message = format!("key of {} bytes; the longest is {MAX_KEY}", key.len());
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        Ok(self.changes)
+        Ok(Changes { table: self.changes, size })
     }
 }

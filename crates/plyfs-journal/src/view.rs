@@ -196,9 +196,14 @@ impl View {
         Ok(())
     }
 
-    /// Adds the commit that was just written behind the view.
-    pub(crate) fn append(&mut self, end: u64, changes: Table) {
-        Arc::make_mut(&mut self.snapshot.tail).extend(changes);
+    /// Shows changes that are to be written behind the view.
+    pub(crate) fn show(&mut self, changes: &Table) {
+        Arc::make_mut(&mut self.snapshot.tail)
+            .extend(changes.iter().map(|(key, value)| (Arc::clone(key), value.clone())));
+    }
+
+    /// Notes that what it shows was written, up to block `end`.
+    pub(crate) fn wrote(&mut self, end: u64) {
         self.end = end;
         self.commits += 1;
     }

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
+use crate::batch::{Held, Open};
 use crate::checkpoint;
-use crate::disk::DiskLock;
 use crate::entry::Entry;
 use crate::error::{ErrorKind, Named, Result};
 use crate::generation::Reading;
@@ -29,35 +29,10 @@ const GROWTH: u64 = 128;
 pub(crate) struct Writer {
     /// The end of the log when this handle last held the lock; none after anything went wrong since.
     pub(crate) view: Option<View>,
-    /// The lock, when the thread before has handed it on: nobody else can have appended since.
-    pub(crate) turn: Option<Turn>,
-}
-
-/// How many threads of a handle may write one after another without letting go of the lock: a group of commits, and no
-/// more than a few hundred microseconds that other processes wait.
-const MOST_TURNS: u32 = 16;
-
-/// The held lock, and how often it was handed on.
-#[derive(Debug)]
-pub(crate) struct Turn {
-    pub(crate) lock: Box<dyn DiskLock>,
-    number: u32,
-}
-
-impl Turn {
-    pub(crate) fn first(lock: Box<dyn DiskLock>) -> Self {
-        Self { lock, number: 1 }
-    }
-
-    /// Says whether others may have written before it.
-    pub(crate) fn is_first(&self) -> bool {
-        self.number == 1
-    }
-
-    /// The next thread's turn; `None` when others are to have theirs.
-    pub(crate) fn next(self) -> Option<Self> {
-        (self.number < MOST_TURNS).then(|| Self { number: self.number + 1, ..self })
-    }
+    /// The lock, when the thread before has left it to the next.
+    pub(crate) held: Option<Held>,
+    /// What is to be written behind the view, which has it already.
+    pub(crate) open: Option<Open>,
 }
 
 impl Journal {
@@ -128,8 +103,8 @@ impl Journal {
         Ok(view)
     }
 
-    /// Writes one commit behind the view, which has it on return; not durable yet.
-    pub(crate) fn append(&self, view: &mut View, changes: Table) -> Result<()> {
+    /// Writes one commit behind the view, which has the changes; not durable yet.
+    pub(crate) fn append(&self, view: &mut View, changes: &Table) -> Result<()> {
         let place = view.place();
         let entries = changes.iter().map(|(key, value)| Entry { key, value: value.as_deref() });
         let commit = Commit::new(entries, place, view.durable);
@@ -142,7 +117,7 @@ impl Journal {
             let published = Synced { generation: place.generation, blocks: end, marks: Marks::RELAXED, merges };
             checkpoint::mark(&self.files, &published)?;
         }
-        view.append(end, changes);
+        view.wrote(end);
         Ok(())
     }
 

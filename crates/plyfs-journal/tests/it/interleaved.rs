@@ -37,7 +37,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { nodes: vec![Node { parent: 0, content: Model::new() }], must: 0 }
     }
 
@@ -105,7 +105,7 @@ pub(crate) struct Run {
     pub(crate) states: Vec<(State, usize)>,
     /// How many calls of the disk all of it took.
     pub(crate) calls: u64,
-    syncs: u64,
+    pub(crate) syncs: u64,
 }
 
 pub(crate) fn run(history: &History, choice: Choice, kills: Vec<u64>) -> Result<Run, String> {
@@ -149,14 +149,30 @@ pub(crate) fn run_on(
     Ok(Run { world, states: disk.history(), calls: schedule.calls(), syncs })
 }
 
-struct Stage<'a> {
-    disk: &'a FaultDisk,
-    world: &'a Mutex<World>,
-    has_faults: bool,
+/// Writes a commit that says which one it saw; the answer is its number.
+pub(crate) fn note(world: &Mutex<World>, journal: &Journal, commit: &Commit) -> Result<Result<usize, String>, Error> {
+    journal.write(|changes: &mut Transaction<'_>| {
+        let seen = changes.scan(b"").collect::<Result<Model, _>>()?;
+        let number = world.lock().expect("no panic").begin(&seen, commit);
+        if let Ok(number) = number {
+            commit.iter().for_each(|(key, value)| match value {
+                Some(value) => changes.put(key, value),
+                None => changes.delete(key),
+            });
+            changes.put(LAST, &bytes(number));
+        }
+        Ok(number)
+    })
+}
+
+pub(crate) struct Stage<'a> {
+    pub(crate) disk: &'a FaultDisk,
+    pub(crate) world: &'a Mutex<World>,
+    pub(crate) has_faults: bool,
 }
 
 impl Stage<'_> {
-    fn promise(&self, node: usize) -> Result<(), String> {
+    pub(crate) fn promise(&self, node: usize) -> Result<(), String> {
         let mut world = self.world.lock().expect("no panic");
         world.promise(node)?;
         self.disk.acknowledge(world.must);
@@ -176,18 +192,7 @@ impl Stage<'_> {
             let wrote = unless_killed(|| -> Result<Result<usize, String>, Error> {
                 Self::open(disk, &mut journal)?;
                 let journal = journal.as_ref().expect("open");
-                journal.write(|changes: &mut Transaction<'_>| {
-                    let seen = changes.scan(b"").collect::<Result<Model, _>>()?;
-                    let number = self.world.lock().expect("no panic").begin(&seen, commit);
-                    if let Ok(number) = number {
-                        commit.iter().for_each(|(key, value)| match value {
-                            Some(value) => changes.put(key, value),
-                            None => changes.delete(key),
-                        });
-                        changes.put(LAST, &bytes(number));
-                    }
-                    Ok(number)
-                })
+                note(self.world, journal, commit)
             });
             match wrote {
                 Some(Ok(number)) => self.promise(number.map_err(|what| format!("a writer found {what}"))?)?,
@@ -231,10 +236,10 @@ impl Stage<'_> {
 }
 
 /// What was tried already; many schedules leave the same disk.
-type Tried = HashSet<u64>;
+pub(crate) type Tried = HashSet<u64>;
 
 /// Cuts at every state, recovers, and goes on.
-fn survives(run: &Run, random: &mut Random, tried: &mut Tried) -> Result<u64, String> {
+pub(crate) fn survives(run: &Run, random: &mut Random, tried: &mut Tried) -> Result<u64, String> {
     let mut cuts = 0;
     for (step, (state, must)) in run.states.iter().enumerate() {
         each_cut(state, random, |image| {

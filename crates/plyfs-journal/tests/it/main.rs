@@ -1,5 +1,6 @@
 //! The journal from outside: as a map, on a disk that loses power, damaged, and shared.
 
+mod batches;
 mod damage;
 mod fault_disk;
 mod faults;
@@ -17,4 +18,5 @@ mod real;
 mod salvage;
 mod schedule;
 mod shared;
+mod threads;
 mod turns;

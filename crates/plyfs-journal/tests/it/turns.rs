@@ -1,5 +1,7 @@
 //! Threads of one handle that wait for each other: the lock goes from one to the next, and to other processes in time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
@@ -24,39 +26,55 @@ fn sleeps(thread: i32) -> bool {
     status.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('S'))
 }
 
-/// How often a journal is locked when `count` threads wait while one writes, each for one commit of its own; every third
-/// changes its mind. No commit waits for a sync, which would lock it once more.
-fn locks(count: u8) -> usize {
+/// Runs `first` in a transaction and lets so many others wait for their turn before it ends: `each` is run by the second
+/// to the last one, in the order in which they have their turn. The answer is what became of all of them; of one that
+/// panicked nothing.
+pub(crate) fn behind_one<T: Send>(
+    journal: &Journal,
+    others: usize,
+    first: impl FnOnce(&mut Transaction<'_>) -> Result<(), Error>,
+    each: impl Fn(&mut Transaction<'_>, usize) -> Result<(), Error> + Sync,
+    after: impl Fn(Result<(), Error>) -> T + Sync,
+) -> Vec<Option<T>> {
+    let turns = AtomicUsize::new(0);
+    let other = || after(journal.write(|changes| each(changes, 1 + turns.fetch_add(1, Ordering::Relaxed))));
+    thread::scope(|scope| {
+        let mut waiting = Vec::new();
+        let result = journal.write(|changes| {
+            for _ in 0..others {
+                let (say, said) = mpsc::channel();
+                waiting.push(scope.spawn(move || {
+                    say.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("somebody listens");
+                    catch_unwind(AssertUnwindSafe(other)).ok()
+                }));
+                let thread = said.recv().expect("it starts");
+                // Behind the message it can only sleep for its turn.
+                while !sleeps(thread) {
+                    thread::yield_now();
+                }
+            }
+            first(changes)
+        });
+        let results = std::iter::once(Some(after(result)));
+        results.chain(waiting.into_iter().map(|thread| thread.join().expect("caught"))).collect()
+    })
+}
+
+/// How often a journal is locked when `count` threads wait while one writes, each for one transaction of its own; every
+/// third changes its mind. None waits for a sync, which would lock it once more.
+fn locks(count: usize) -> usize {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let options = Options::default().durable(false);
     drop(Journal::create(Counted::new(temp.path()), options).expect("created"));
     let disk = Counted::new(temp.path());
     let journal = &Journal::open(disk.clone(), options).expect("opened");
-    let waiting = |changes: &mut Transaction<'_>, number: u8| {
+    let each = |changes: &mut Transaction<'_>, turn: usize| {
         add(changes)?;
-        if number % 3 == 2 { Err(Error::new(ErrorKind::Cancelled, "on second thought")) } else { Ok(()) }
+        if turn % 3 == 2 { Err(Error::new(ErrorKind::Cancelled, "on second thought")) } else { Ok(()) }
     };
-    thread::scope(|scope| {
-        journal
-            .write(|changes| {
-                for number in 0..count {
-                    let (say, said) = mpsc::channel();
-                    scope.spawn(move || {
-                        say.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("somebody listens");
-                        let result = journal.write(|changes| waiting(changes, number));
-                        assert_eq!(result.is_err(), number % 3 == 2);
-                    });
-                    let thread = said.recv().expect("it starts");
-                    // Behind the message it can only sleep for its turn.
-                    while !sleeps(thread) {
-                        thread::yield_now();
-                    }
-                }
-                add(changes)
-            })
-            .expect("written");
-    });
-    let kept = 1 + (0..count).filter(|number| number % 3 != 2).count();
+    let results = behind_one(journal, count, add, each, |result| result.is_ok());
+    let kept = results.iter().filter(|is_ok| **is_ok == Some(true)).count();
+    assert_eq!(kept, 1 + (1..=count).filter(|turn| turn % 3 != 2).count());
     assert_eq!(counted(journal), Some(vec![u8::try_from(kept).expect("small")]), "a commit was built on an older one");
     let locks = disk.locks();
     let other = Journal::open(Counted::new(temp.path()), options).expect("opened");

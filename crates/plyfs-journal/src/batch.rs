@@ -1,0 +1,209 @@
+//! Transactions of several threads that become one commit.
+//!
+//! A thread that has changed the journal while others wait for their turn leaves its changes to them, and the lock as
+//! well: the changes are in the view that the next transaction runs on, and in no file. The last one writes them all as
+//! one commit, releases the lock and syncs; the others wait for the *batch*, which tells all of them at once what became
+//! of it. Nobody hears of a transaction before the commit it is part of is durable, and a commit is whole or absent: so
+//! is each of its transactions.
+//!
+//! Of those in the queue it is certain that they come. Beyond them the first of a batch expects as many as there were
+//! lately, and waits for them awake and no longer than [`AWAKE`](group::AWAKE), since other processes wait for the lock
+//! meanwhile.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::disk::DiskLock;
+use crate::error::{Error, ErrorKind, Named, Result};
+use crate::group::{self, Ticket};
+use crate::journal::Journal;
+use crate::layout::{BLOCK_PAYLOAD, LOCK, MAX_COMMIT, wide};
+use crate::snapshot::Table;
+use crate::transaction::Changes;
+use crate::view::View;
+use crate::writer::Writer;
+
+/// How many transactions may follow each other under one lock: a group of commits, and no more than a few hundred
+/// microseconds that other processes wait.
+const MOST_TURNS: u32 = 16;
+
+/// What the threads have in common whose transactions are one commit.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Nobody joins any more: someone writes it, or has.
+    is_closed: AtomicBool,
+    outcome: OnceLock<Result<(), Arc<Error>>>,
+}
+
+/// The held lock, and how many have run under it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    lock: Box<dyn DiskLock>,
+    turns: u32,
+}
+
+/// A batch that others may join. The writer's view has its changes, and the log has not.
+#[derive(Debug)]
+pub(crate) struct Open {
+    batch: Arc<Batch>,
+    changes: Table,
+    /// Bytes of all that joined; fewer are written where one has replaced what another did.
+    size: usize,
+    members: usize,
+    /// How many members it is to have.
+    wanted: usize,
+}
+
+/// A batch that is written or was to be. Whoever has closed it has it synced, and tells the others.
+#[derive(Debug)]
+#[must_use = "threads wait for it"]
+pub(crate) struct Closed {
+    batch: Arc<Batch>,
+    written: Result<Option<Ticket>>,
+}
+
+/// A thread's part in a batch.
+#[derive(Debug)]
+pub(crate) struct Part {
+    batch: Arc<Batch>,
+    /// How long the first one waits for others.
+    patience: Option<Duration>,
+}
+
+impl Journal {
+    /// Runs a transaction in its turn; what others left to this thread is written and synced on return, whatever became
+    /// of its own.
+    pub(crate) fn in_turn<T>(&self, run: impl FnOnce(&mut Writer, &mut Option<Closed>) -> T) -> T {
+        let mut writer = self.turn();
+        let mut full = None;
+        let ran = catch_unwind(AssertUnwindSafe(|| run(&mut writer, &mut full)));
+        let left = self.leave(&mut writer, full.is_some());
+        drop(writer);
+        [full, left].into_iter().flatten().for_each(|closed| self.settle(closed));
+        ran.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Takes the lock, unless the thread before has left it; the answer is the newest state.
+    pub(crate) fn enter<'a>(&self, writer: &'a mut Writer) -> Result<&'a View> {
+        let is_first = writer.held.is_none();
+        if is_first {
+            writer.held = Some(Held { lock: self.files.disk.lock(LOCK).named(LOCK)?, turns: 0 });
+        }
+        if let Some(held) = &mut writer.held {
+            held.turns += 1;
+        }
+        if writer.open.is_none() {
+            // Nobody else can have appended while the lock went from hand to hand.
+            writer.view = Some(self.newest(writer, is_first)?);
+        }
+        Ok(writer.view.as_ref().expect("a batch is open behind a view"))
+    }
+
+    /// Makes the changes of a transaction part of the batch, which begins with it if there is none. One that they do not
+    /// fit into any more is written without them and becomes `full`.
+    pub(crate) fn join(
+        &self,
+        writer: &mut Writer,
+        Changes { mut table, size }: Changes,
+        full: &mut Option<Closed>,
+    ) -> Result<Part> {
+        if writer.open.as_ref().is_some_and(|open| !fits(writer.view.as_ref(), open.size + size)) {
+            *full = self.close(writer);
+            // What was not written, this transaction has seen.
+            if let Some(Closed { written: Err(error), .. }) = full {
+                return Err(Error::new(error.kind(), "journal: the changes it builds on were not written"));
+            }
+            writer.view = Some(self.newest(writer, false)?);
+        }
+        let mut patience = None;
+        let open = writer.open.get_or_insert_with(|| {
+            let (wanted, limit) = if self.options.durable { self.group.company() } else { Default::default() };
+            patience = Some(limit);
+            Open { batch: Arc::default(), changes: Table::new(), size: 0, members: 0, wanted }
+        });
+        open.members += 1;
+        open.size += size;
+        if let Some(view) = &mut writer.view {
+            view.show(&table);
+        }
+        open.changes.append(&mut table);
+        Ok(Part { batch: Arc::clone(&open.batch), patience })
+    }
+
+    /// Waits until what a part belongs to is durable.
+    pub(crate) fn wait(&self, part: &Part) -> Result<()> {
+        let batch = &part.batch;
+        if let Some(patience) = part.patience {
+            let is_closed = || batch.is_closed.load(Ordering::Acquire);
+            group::awake_until(patience, is_closed);
+            if !is_closed() {
+                // From here on those in the queue are waited for, and nobody else.
+                self.in_turn(|writer, _| {
+                    if let Some(open) = writer.open.as_mut().filter(|open| Arc::ptr_eq(&open.batch, batch)) {
+                        open.wanted = 0;
+                    }
+                });
+            }
+        }
+        let failed = |error: &Arc<Error>| Error::new(error.kind(), "commit").because(Arc::clone(error));
+        batch.outcome.wait().as_ref().copied().map_err(failed)
+    }
+
+    /// Leaves the lock and the batch to those who come next, or closes the batch and releases the lock.
+    ///
+    /// It must be released before this thread has something synced: that ends by taking it once more.
+    fn leave(&self, writer: &mut Writer, must_release: bool) -> Option<Closed> {
+        let held = writer.held.as_ref()?;
+        let is_complete = writer.open.as_ref().is_none_or(|open| open.members >= open.wanted);
+        // Whoever is counted comes, since nothing but the wait is between.
+        let is_last = is_complete && self.queue.load(Ordering::Relaxed) == 0;
+        if !is_last && held.turns < MOST_TURNS && !must_release {
+            return None;
+        }
+        let closed = self.close(writer);
+        writer.held = None;
+        closed
+    }
+
+    /// Writes the batch, if there is one, as one commit.
+    fn close(&self, writer: &mut Writer) -> Option<Closed> {
+        let Open { batch, changes, members, .. } = writer.open.take()?;
+        batch.is_closed.store(true, Ordering::Release);
+        Some(Closed { batch, written: self.written(writer, &changes, members) })
+    }
+
+    /// Appends the changes, which the view has already, and says what has to be synced. After an error the view is gone.
+    fn written(&self, writer: &mut Writer, changes: &Table, members: usize) -> Result<Option<Ticket>> {
+        let (held, view) = (writer.held.as_ref(), writer.view.take());
+        let (held, mut view) = held.zip(view).expect("a batch is open under the lock and behind a view");
+        if !changes.is_empty() {
+            if !held.lock.counts().named(LOCK)? {
+                let message = "journal file lock: removed while it was held; others may have written";
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+            self.append(&mut view, changes)?;
+        }
+        let ticket = self.options.durable.then(|| view.ticket());
+        if let Some(ticket) = &ticket {
+            self.group.note(ticket, members);
+        }
+        writer.view = Some(view);
+        Ok(ticket)
+    }
+
+    /// Has a batch synced and tells its threads.
+    fn settle(&self, Closed { batch, written }: Closed) {
+        let settled =
+            written.and_then(|ticket| ticket.map_or(Ok(()), |ticket| self.group.settle(&self.files, &ticket)));
+        // Nobody else has closed it.
+        let _ = batch.outcome.set(settled.map_err(Arc::new));
+    }
+}
+
+/// Says whether so many bytes are one commit for which the log has room, and had it when it was created.
+fn fits(view: Option<&View>, size: usize) -> bool {
+    let blocks = wide(size.div_ceil(BLOCK_PAYLOAD));
+    size <= MAX_COMMIT && view.is_some_and(|view| view.end + blocks <= view.generation.head.log_blocks)
+}
