@@ -72,6 +72,12 @@ impl Image {
         Ok(layers.into_iter().map(Layer).collect())
     }
 
+    /// The ids of the containers made of it.
+    fn containers(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let made = detached(py, || Ok(self.0.containers()?))?;
+        Ok(made.iter().map(ToString::to_string).collect())
+    }
+
     fn history(&self, py: Python<'_>) -> PyResult<Vec<HistoryEntry>> {
         let entries = detached(py, || Ok(self.0.history()?))?;
         Ok(entries.into_iter().map(HistoryEntry::from).collect())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use plyfs::prelude::*;
 use plyfs::{
     Archive, CheckOptions, Compression, ContainerName, ContainerOptions, Durability, Format, ImportOptions, Inspected,
-    LeaseOptions, Parent, Platform, PruneOptions, Reference, Source,
+    LabelFilter, LeaseOptions, Parent, Platform, PruneOptions, Reference, Source,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -18,7 +18,7 @@ use crate::file::{Input, writing};
 use crate::image::Image;
 use crate::layer::Layer;
 use crate::lease::{self, Lease, LeaseInfo};
-use crate::values::{self, Finding, Info, Pruned, Repaired, StoreUsage, Usage};
+use crate::values::{self, Finding, Info, Pruned, Rebuilt, Repaired, StoreUsage, Usage};
 use crate::watch::{watched, watched_aside};
 
 /// One directory tree with a journal.
@@ -295,20 +295,25 @@ impl Store {
         detached(py, || Ok(self.0.measure()?.into()))
     }
 
-    #[pyo3(signature = (*, all, added_before, only, dry_run))]
+    #[pyo3(signature = (*, all, added_before, only, labels, without_labels, dry_run))]
+    #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python")]
     fn prune(
         &self,
         py: Python<'_>,
         all: bool,
         added_before: Option<u64>,
         only: Option<Vec<PyRef<'_, Image>>>,
+        labels: Vec<String>,
+        without_labels: Vec<String>,
         dry_run: bool,
     ) -> PyResult<Pruned> {
         let options = PruneOptions::new().all(all).dry_run(dry_run);
         let options = added_before.into_iter().fold(options, PruneOptions::added_before);
         let only = only.map(|images| images.iter().map(|image| image.0.id()).collect::<Vec<_>>());
         let options = only.into_iter().fold(options, PruneOptions::only);
-        detached(py, || Ok(self.0.prune(options)?.into()))
+        let has = labels.iter().map(|label| LabelFilter::has(label));
+        let labels: Vec<_> = has.chain(without_labels.iter().map(|label| LabelFilter::lacks(label))).collect();
+        detached(py, || Ok(self.0.prune_labelled(options, &labels)?.into()))
     }
 
     /// Takes a lease.
@@ -347,8 +352,32 @@ impl Store {
     #[pyo3(signature = (*, data, progress))]
     fn repair(&self, py: Python<'_>, data: bool, progress: Option<Py<PyAny>>) -> PyResult<Repaired> {
         let repaired = watched_aside(py, progress, |progress| Ok(self.0.repair(&check_options(data), progress)?))?;
-        let acts = repaired.acts.into_iter().map(|act| (values::finding(act.finding), act.done)).collect();
-        Ok((acts, repaired.left.into_iter().map(values::finding).collect()))
+        Ok(values::repaired(repaired))
+    }
+
+    /// Checks the store at a path, which need not open.
+    #[staticmethod]
+    #[pyo3(signature = (path, *, data, progress))]
+    fn check_at(py: Python<'_>, path: PathBuf, data: bool, progress: Option<Py<PyAny>>) -> PyResult<Vec<Finding>> {
+        let check = |progress: plyfs::Progress<'_>| {
+            Ok(plyfs::Store::options().check(path.clone(), check_options(data), progress)?)
+        };
+        Ok(watched_aside(py, progress, check)?.into_iter().map(values::finding).collect())
+    }
+
+    /// What was made anew, each with what was wrong.
+    #[staticmethod]
+    fn restore_parts(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(Finding, String)>> {
+        let acts = detached(py, || Ok(plyfs::Store::options().restore_parts(path)?))?;
+        Ok(acts.into_iter().map(values::act).collect())
+    }
+
+    /// Makes the journal of the store at a path anew.
+    #[staticmethod]
+    #[pyo3(signature = (path, *, progress))]
+    fn rebuild(py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> PyResult<Rebuilt> {
+        let rebuild = |progress: plyfs::Progress<'_>| Ok(plyfs::Store::options().rebuild(path.clone(), progress)?);
+        Ok(watched_aside(py, progress, rebuild)?.into())
     }
 
     fn info(&self, py: Python<'_>) -> PyResult<Info> {

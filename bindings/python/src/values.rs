@@ -127,6 +127,38 @@ pub(crate) fn finding(found: plyfs::Finding) -> Finding {
 /// What a repair did, each with what was wrong, and what it left.
 pub(crate) type Repaired = (Vec<(Finding, String)>, Vec<Finding>);
 
+pub(crate) fn act(act: plyfs::Act) -> (Finding, String) {
+    (finding(act.finding), act.done)
+}
+
+pub(crate) fn repaired(repaired: plyfs::Repaired) -> Repaired {
+    (repaired.acts.into_iter().map(act).collect(), repaired.left.into_iter().map(finding).collect())
+}
+
+/// What a rebuild found again, lost and repaired.
+#[derive(IntoPyObject)]
+pub(crate) struct Rebuilt {
+    images: Vec<String>,
+    layers: Vec<String>,
+    containers: Vec<String>,
+    lost: Vec<String>,
+    kept: Option<String>,
+    repaired: Repaired,
+}
+
+impl From<plyfs::Rebuilt> for Rebuilt {
+    fn from(rebuilt: plyfs::Rebuilt) -> Self {
+        Self {
+            images: rebuilt.images.iter().map(ToString::to_string).collect(),
+            layers: rebuilt.layers.iter().map(ToString::to_string).collect(),
+            containers: rebuilt.containers.iter().map(ToString::to_string).collect(),
+            lost: rebuilt.lost,
+            kept: rebuilt.kept,
+            repaired: repaired(rebuilt.repaired),
+        }
+    }
+}
+
 /// What a store is and what it stands on.
 #[derive(IntoPyObject)]
 pub(crate) struct Info {

@@ -54,6 +54,12 @@ def test_a_prune_takes_only_what_is_asked_for(store: plyfs.Store, image: plyfs.I
     store.untag("svc:1")
     assert store.prune(all=True, before=image.added - HOUR).images == ()
     assert store.prune(only=[]).images == ()
+    assert store.prune(labels=["team=core"]).images == ()
+    assert store.prune(without_labels=["team", "tier=1"], dry_run=True).images == (image.id,)
+    with pytest.raises(ValueError, match="by both"):
+        store.prune(only=[image], labels=["team"])
+    with pytest.raises(TypeError, match="several"):
+        store.prune(labels="team")
     would = store.prune(all=True, dry_run=True)
     assert would.images == (image.id,)
     assert store.image(image.id) == image
@@ -89,6 +95,34 @@ def test_a_repair_says_what_it_did(store: plyfs.Store, image: plyfs.Image) -> No
     assert str(repaired.acts[0]).startswith(f"{finding.subject}: {finding.problem}: ")
     assert repaired.left == ()
     assert store.check(data=True) == []
+
+
+def test_a_store_that_does_not_open_is_made_whole(store: plyfs.Store, image: plyfs.Image) -> None:
+    (store.path / "plyfs.toml").unlink()
+    with pytest.raises(plyfs.Corrupt, match="plyfs.toml is missing"):
+        plyfs.Store.open(store.path)
+    (finding,) = plyfs.Store.check_at(store.path)
+    assert (finding.kind, finding.subject) == ("part-missing", "plyfs.toml")
+    (act,) = plyfs.Store.restore_parts(store.path)
+    assert act.finding == finding
+    assert plyfs.Store.check_at(store.path, data=True) == []
+    assert plyfs.Store.open(store.path).image("svc:1") == image
+
+
+def test_a_lost_journal_is_made_anew_from_the_directories(store: plyfs.Store, image: plyfs.Image) -> None:
+    made = store.create(image, name="web-1")
+    assert image.containers() == [made.id]
+    (store.path / "journal").rename(store.path.parent / "lost")
+    rebuilt = plyfs.Store.rebuild(store.path)
+    assert rebuilt.images == (image.id,)
+    assert sorted(rebuilt.layers) == sorted(layer.id for layer in image.layers())
+    assert (rebuilt.kept, rebuilt.repaired.left) == (None, ())
+    assert any("names" in line for line in rebuilt.lost)
+    again = plyfs.Store.open(store.path)
+    (name,) = rebuilt.containers
+    assert again.container(name).id == made.id
+    with pytest.raises(plyfs.NotFound):
+        plyfs.Store.rebuild(store.path / "none")
 
 
 def test_a_pipe_that_stalls_is_given_up(store: plyfs.Store, scratch: Path) -> None:

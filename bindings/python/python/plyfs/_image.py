@@ -88,6 +88,10 @@ class Image:
         """Its layers, uppermost first."""
         return [Layer(native) for native in self._native.layers()]
 
+    def containers(self) -> list[str]:
+        """The ids of the containers made of it."""
+        return self._native.containers()
+
     def history(self) -> list[HistoryEntry]:
         """How it came to be: the instructions its config tells of, newest first, each with the layer it made."""
         return [HistoryEntry._of(entry) for entry in self._native.history()]

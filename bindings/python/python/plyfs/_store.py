@@ -21,6 +21,7 @@ from ._values import (
     Info,
     Progress,
     Pruned,
+    Rebuilt,
     Repaired,
     StoreUsage,
     Usage,
@@ -336,16 +337,28 @@ class Store:
         all: bool = False,
         before: datetime | None = None,
         only: Iterable[Image] | None = None,
+        labels: Iterable[str] = (),
+        without_labels: Iterable[str] = (),
         dry_run: bool = False,
     ) -> Pruned:
         """Removes layers that nothing uses; with `all`, images without a name and a container too.
 
         With `before`, a time that knows its zone, only what came into the store before it; with `only`, of the images without
-        a name these, and of the layers those they stood on. With `dry_run` nothing is removed, and the answer is what would
-        be. The space is returned by `reap`.
+        a name these, and of the layers those they stood on. With `labels`, ``"KEY"`` or ``"KEY=VALUE"``, it is those that have
+        all of them, with `without_labels` those that have none; neither goes together with `only`. With `dry_run` nothing is
+        removed, and the answer is what would be. The space is returned by `reap`.
         """
-        chosen = None if only is None else [image._native for image in only]
-        pruned = self._native.prune(all=all, added_before=seconds_of(before), only=chosen, dry_run=dry_run)
+        has, lacks = several(labels, "labels"), several(without_labels, "labels")
+        if only is not None and (has or lacks):
+            raise ValueError("images are chosen by `only` or by their labels, not by both")
+        pruned = self._native.prune(
+            all=all,
+            added_before=seconds_of(before),
+            only=None if only is None else [image._native for image in only],
+            labels=has,
+            without_labels=lacks,
+            dry_run=dry_run,
+        )
         return Pruned._of(pruned)
 
     def lease(self, lasts: timedelta, *, survives: bool = False) -> Lease:
@@ -385,10 +398,34 @@ class Store:
 
         Nothing is deleted: what no record speaks of is moved into the store's ``aside``.
         """
-        acts, left = self._native.repair(data=data, progress=progress)
-        return Repaired(
-            tuple(Act(Finding(*found), done) for found, done in acts), tuple(Finding(*found) for found in left)
-        )
+        return Repaired._of(self._native.repair(data=data, progress=progress))
+
+    @staticmethod
+    def check_at(path: StrPath, *, data: bool = False, progress: Progress | None = None) -> list[Finding]:
+        """Checks the store at `path` as `check` does.
+
+        Of one that does not open it lists each part that is missing or damaged and each damaged place of its journal, and
+        looks at nothing else.
+        """
+        return [Finding(*found) for found in _NativeStore.check_at(path, data=data, progress=progress)]
+
+    @staticmethod
+    def restore_parts(path: StrPath) -> list[Act]:
+        """Makes those parts of the store at `path` anew that are missing and follow from the others. Durable on return.
+
+        Those are ``staging``, ``trash``, ``overlay2/l``, and ``plyfs.toml`` where it is damaged, too. Then the store opens, and
+        `repair` puts right the rest.
+        """
+        return [Act(Finding(*found), done) for found, done in _NativeStore.restore_parts(path)]
+
+    @staticmethod
+    def rebuild(path: StrPath, *, progress: Progress | None = None) -> Rebuilt:
+        """Makes the journal of the store at `path` anew from its directories, where it is lost or damaged. Durable on return.
+
+        Names, labels and options lived in the journal alone and are lost. The old journal is kept in the store's ``aside``. No
+        other process may have the store open.
+        """
+        return Rebuilt._of(_NativeStore.rebuild(path, progress=progress))
 
     def info(self) -> Info:
         """Tells what the store is and what it stands on."""

@@ -259,6 +259,37 @@ class Repaired:
     acts: tuple[Act, ...]
     left: tuple[Finding, ...]
 
+    @classmethod
+    def _of(cls, native: "_native._Repaired") -> Self:
+        acts, left = native
+        return cls(tuple(Act(Finding(*found), done) for found, done in acts), tuple(Finding(*found) for found in left))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """What a rebuild found again, lost and repaired; images have lost their names, containers have made-up ones.
+
+    `lost` says what is lost, a line each; `kept` where in the store the old journal is, None where there was none.
+    """
+
+    images: tuple[str, ...]
+    layers: tuple[str, ...]
+    containers: tuple[str, ...]
+    lost: tuple[str, ...]
+    kept: str | None
+    repaired: Repaired
+
+    @classmethod
+    def _of(cls, native: "_native._Rebuilt") -> Self:
+        return cls(
+            images=tuple(native["images"]),
+            layers=tuple(native["layers"]),
+            containers=tuple(native["containers"]),
+            lost=tuple(native["lost"]),
+            kept=native["kept"],
+            repaired=Repaired._of(native["repaired"]),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Info:
