@@ -251,10 +251,13 @@ impl Load<'_> {
             return error;
         }
         let Ok(Some(member)) = self.members.open(&layer.member) else { return error };
+        let size = member.size();
+        let member = self.progress.reader(member, Stage::Unpack, layer.diff_id.to_string(), Some(size));
         let Ok(plain) = Decoder::new(member, self.window) else { return error };
         let mut plain = DigestReader::new(plain);
-        if io::copy(&mut plain, &mut io::sink()).is_err() {
-            return error;
+        if let Err(failed) = io::copy(&mut plain, &mut io::sink()) {
+            let failed = Error::io(format!("read layer {}", layer.diff_id), failed);
+            return if failed.kind() == ErrorKind::Cancelled { failed } else { error };
         }
         match plain.finish() {
             (digest, ..) if digest == layer.diff_id => error,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use plyfs_image::{Compression, ErrorKind, Format, Source};
 use plyfs_store::{Progress, Stage, Step, Store};
 use plyfs_testkit::images;
+use plyfs_testkit::oci::{LayerTar, Plain, write_archive};
 use plyfs_testkit::process::wait_until;
 use plyfs_testkit::require_root;
 
@@ -136,6 +137,26 @@ fn root_a_load_cancelled_at_any_step_leaves_nothing() {
     }
     assert!(cancelled > 8, "receiving, four layers and publishing report, not {cancelled} steps");
     assert!(cancelled < 200, "it ends");
+}
+
+#[test]
+fn root_a_layer_that_is_read_once_more_to_judge_it_can_be_cancelled_meanwhile() {
+    require_root!();
+    // Malformed at its beginning, so nothing behind is read before it is asked whether these are the bytes of its DiffId.
+    let layer = LayerTar::new().file("../out", "x").file("large", vec![7; 8 << 20]).finish();
+    let place = Place::new();
+    let bad = place.temp.join("bad.tar");
+    write_archive(&bad, &Plain::new("localhost/bad:1", vec![layer]).docker_members());
+    let refused = place.try_load(&bad).expect_err("it climbs");
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{}", story(&refused));
+    let stop = |step: &Step<'_>| match step.stage {
+        Stage::Unpack if step.done > 6 << 20 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let source = Source::path(&bad).expect("opened");
+    let error = plyfs_image::load(&place.store, source, Progress::new(&stop)).expect_err("cancelled");
+    assert_eq!(error.kind(), ErrorKind::Cancelled, "{}", story(&error));
+    place.assert_untouched();
 }
 
 #[test]
