@@ -58,8 +58,9 @@ pub type ReadLayer<'a> = &'a dyn Fn(&mut (dyn Read + Send)) -> io::Result<DiffId
 impl StoreOptions {
     /// Checks the store at `path` like [`Store::check`], opened for reading alone.
     ///
-    /// Of a store that cannot be opened each part that is missing or damaged and each damaged place of the journal is a finding, and
-    /// nothing else is looked at; [`Self::restore_parts`] helps the one, [`Self::rebuild_with`] the other.
+    /// Of a store that cannot be opened each part that is missing or damaged and each damaged place of the journal is a finding,
+    /// and nothing else is looked at; [`Self::restore_parts`] helps the one, [`Self::rebuild_with`] the other. What keeps a store
+    /// from being opened for writing alone is a finding too.
     pub fn check(self, path: impl AsRef<Path>, options: CheckOptions, progress: Progress<'_>) -> Result<Vec<Finding>> {
         let path = path.as_ref();
         let root = open_root(path)?;
@@ -87,8 +88,8 @@ impl StoreOptions {
     /// 3. The old journal is renamed into `aside/`, the new one into its place.
     /// 4. What is left is repaired as [`Store::repair`] does.
     ///
-    /// A `plyfs.toml` that is lost or damaged is written anew first. A crash before the end of step 3 leaves a store to be rebuilt once more. No other process may have the store
-    /// open; one that is found building or removing is [`ErrorKind::InUse`].
+    /// A `plyfs.toml` that is lost or damaged is written anew first. A crash before the end of step 3 leaves a store to be rebuilt
+    /// once more. No other process may have the store open; one that is found building or removing is [`ErrorKind::InUse`].
     pub fn rebuild_with(
         self,
         path: impl AsRef<Path>,
