@@ -9,6 +9,7 @@ mod received;
 mod sink;
 pub(crate) mod tar;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -20,6 +21,7 @@ use plyfs_store::Reference;
 use crate::compression::{Compression, Level};
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result, shown};
+use crate::layout::{MAX_DESCRIPTORS, MAX_NAMES};
 use sink::Sink;
 
 /// A format images are written in.
@@ -203,6 +205,7 @@ pub(crate) fn write(
     threads: usize,
     scratch: &Scratch<'_>,
 ) -> Result<()> {
+    refuse_too_many(images)?;
     let takes_kept = archive.takes_kept();
     let Archive { target, format, compression, level } = archive;
     let compression = compression.unwrap_or_else(|| format.compression());
@@ -216,6 +219,22 @@ pub(crate) fn write(
         Format::OciArchive | Format::OciLayout => oci::write(images, &mut sink, packing)?,
     }
     sink.finish()
+}
+
+/// Refuses, before anything is written, an archive that would not be read again: lists are bounded for who reads them.
+fn refuse_too_many(images: &[Outgoing<'_>]) -> Result<()> {
+    let refused = |message| Err(Error::new(ErrorKind::InvalidInput, message));
+    let (mut listed, mut seen) = (0, BTreeSet::new());
+    for image in images.iter().filter(|image| seen.insert(image.id)) {
+        if image.names.len() > MAX_NAMES {
+            return refused(format!("image {}: {} names, and {MAX_NAMES} are the most", image.id, image.names.len()));
+        }
+        listed += image.names.len().max(1);
+    }
+    if listed > MAX_DESCRIPTORS {
+        return refused(format!("{listed} names, and an archive lists {MAX_DESCRIPTORS} at most"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

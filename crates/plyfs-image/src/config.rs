@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::digest;
 use crate::error::{Error, ErrorKind, Result, shown};
 use crate::json::{or_default, parse};
-use crate::layout::{MAX_FACT, MAX_LAYERS};
+use crate::layout::{MAX_DOCUMENT, MAX_FACT, MAX_LAYERS};
 
 #[derive(Deserialize)]
 struct Document {
@@ -40,8 +40,12 @@ pub(crate) fn facts(bytes: &[u8]) -> Result<Facts> {
     Ok(facts)
 }
 
-/// Refuses a config that runtimes could not read, by the field they would stumble over.
+/// Refuses a config that runtimes could not read, by the field they would stumble over, and one that is larger than what is read.
 pub(crate) fn check(bytes: &[u8]) -> Result<()> {
+    if bytes.len() as u64 > MAX_DOCUMENT {
+        let message = format!("config: {} bytes, and {MAX_DOCUMENT} are the most", bytes.len());
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
     facts(bytes)?;
     parse::<shape::Shape>(bytes, "config").map(drop)
 }

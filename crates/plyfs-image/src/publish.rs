@@ -97,6 +97,8 @@ pub(crate) fn stage_image(
         Base::Config(parent) => create::on_image(parent, &made)?,
         Base::Layers(below) => create::on_layers(below, &made)?,
     };
+    // What is made here must come in again.
+    config::check(&config)?;
     let id = operation.blob(&config).map_err(staging)?;
     let facts = config::facts(&config)?;
     operation.image(NewImage {

@@ -13,7 +13,7 @@ use plyfs_diff::Digest;
 use super::sink::Sink;
 use super::{Outgoing, Packing};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::DOCKER_MANIFEST;
+use crate::layout::{DOCKER_MANIFEST, MAX_DOCUMENT};
 use crate::manifest::DockerEntry;
 
 /// Writes all images.
@@ -49,7 +49,13 @@ pub(super) fn entries(
     images.map(entry).collect()
 }
 
-/// The bytes of a document of ours.
+/// The bytes of a document of ours, which is not larger than what is read again.
 pub(super) fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|error| Error::new(ErrorKind::InvalidInput, "write JSON").because(error))
+    let failed = |error| Error::new(ErrorKind::InvalidInput, "write JSON").because(error);
+    let bytes = serde_json::to_vec(value).map_err(failed)?;
+    if bytes.len() as u64 > MAX_DOCUMENT {
+        let message = format!("a list of {} bytes, and {MAX_DOCUMENT} are the most", bytes.len());
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    Ok(bytes)
 }

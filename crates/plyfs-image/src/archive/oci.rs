@@ -24,7 +24,7 @@ use super::{Outgoing, OutgoingLayer, Packing};
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::parse;
-use crate::layout::{self, blob_path};
+use crate::layout::{self, MAX_DESCRIPTORS, blob_path};
 
 /// Writes all images; in a directory, beside those that are there.
 pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, packing: Packing) -> Result<()> {
@@ -140,5 +140,9 @@ fn index(before: Option<&[u8]>, descriptors: Vec<Value>) -> Result<Value> {
     };
     list.retain(|old| !descriptors.iter().any(|new| same(old, new)));
     list.extend(descriptors);
+    if list.len() > MAX_DESCRIPTORS {
+        let message = format!("{}: {} manifests, and {MAX_DESCRIPTORS} are the most", layout::OCI_INDEX, list.len());
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
     Ok(index)
 }

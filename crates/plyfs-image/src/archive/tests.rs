@@ -316,3 +316,30 @@ fn formats_and_compressions_are_read_as_they_print() {
     }
     assert_eq!("rar".parse::<Format>().expect_err("none").kind(), ErrorKind::InvalidInput);
 }
+
+#[test]
+fn what_lists_more_than_is_read_again_is_refused_before_anything_is_written() {
+    let many =
+        |count: usize, first: usize| -> Vec<String> { (first..first + count).map(|n| format!("a:{n}")).collect() };
+    let image =
+        |number: u8, names: &[String]| outgoing(&[number], &names.iter().map(String::as_str).collect::<Vec<_>>(), true);
+    let names: Vec<_> = (0..5).map(|number| many(1000, number * 1000)).collect();
+    let four: Vec<_> = (0..4).map(|number| image(number, &names[usize::from(number)])).collect();
+    let five: Vec<_> = (0..5).map(|number| image(number, &names[usize::from(number)])).collect();
+    for format in [Format::DockerArchive, Format::OciArchive] {
+        for (images, words) in [(&[image(0, &many(1025, 0))][..], "1025 names"), (&five, "5000 names")] {
+            let mut bytes = Vec::new();
+            let to =
+                if format == Format::DockerArchive { Archive::docker(&mut bytes) } else { Archive::oci(&mut bytes) };
+            let error = write(images, to, 0, &|| Ok(None)).expect_err("too many");
+            assert_eq!((error.kind(), bytes.len()), (ErrorKind::InvalidInput, 0), "{format}: {error}");
+            assert!(error.to_string().contains(words), "{format}: {error}");
+        }
+        let bytes = archive(&four, format, Compression::None, true);
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let spool = plyfs_sys::fs::open_dir(temp.path()).expect("open");
+        let members = Members::of_stream(&bytes[..], spool.as_fd(), &mut |_| Ok(())).expect("an archive");
+        let read = incoming::read(&members, &incoming::Wanted::default()).expect("what is written is read");
+        assert_eq!(read.iter().map(|image| image.names.len()).sum::<usize>(), 4000, "{format}");
+    }
+}

@@ -104,6 +104,11 @@ fn root_what_a_container_changed_becomes_the_top_layer() {
     let again = plyfs_image::commit(&container, options(), Progress::none()).expect("committed again");
     assert_eq!(again.id(), image.id(), "the same changes at the same time are the same image");
     mount.unmount().expect("unmounted");
+    let long = options().message("x".repeat(5 << 20));
+    let error = plyfs_image::commit(&container, long, Progress::none()).expect_err("no load would take its config");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{}", story(&error));
+    assert!(story(&error).contains("config: 5") && story(&error).contains("are the most"), "{}", story(&error));
+    assert_eq!(place.store.images().expect("listed").len(), 2, "nothing is left of it");
     let saved = place.save(&[&image], Format::OciArchive, Compression::Gzip, "next.tar");
     assert_eq!(Place::new().load(saved)[0].image.id(), image.id());
 }
