@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, ErrorKind, Result, bounded, shown};
-use crate::layout::MAX_KEYS;
+use crate::layout::MAX_ITEMS;
 
 /// Reads one JSON object; `what` names it in errors, which say the field too: `layers[0].size`.
 ///
-/// Nesting is bounded by serde_json, size by who read the bytes. A key given twice in one object, a text that is not UTF-8 and
+/// Nesting is bounded by serde_json, size by who read the bytes, lists and objects by [`MAX_ITEMS`]. A key given twice in one object, a text that is not UTF-8 and
 /// a number that no program can hold are errors wherever they are.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
     // serde would take the values of a struct in a row for one.
@@ -143,15 +143,21 @@ impl<'de> Visitor<'de> for Whole {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> std::result::Result<Sound, A::Error> {
-        while values.next_element::<Sound>()?.is_some() {}
+        let mut count = 0;
+        while values.next_element::<Sound>()?.is_some() {
+            count += 1;
+            if count > MAX_ITEMS {
+                return Err(A::Error::custom(format!("more than {MAX_ITEMS} items in one list")));
+            }
+        }
         Ok(Sound(Outer::List))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Sound, A::Error> {
         let mut keys = HashSet::new();
         while let Some(key) = entries.next_key::<Key<'de>>()? {
-            if keys.len() == MAX_KEYS {
-                return Err(A::Error::custom(format!("more than {MAX_KEYS} keys in one object")));
+            if keys.len() == MAX_ITEMS {
+                return Err(A::Error::custom(format!("more than {MAX_ITEMS} keys in one object")));
             }
             if keys.contains(&key) {
                 return Err(A::Error::custom(format!("duplicate key {}", shown(&*key.0))));
@@ -205,8 +211,11 @@ mod tests {
     fn what_would_take_memory_or_stack_is_refused_in_fields_that_nobody_reads_too() {
         let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(1000), "]".repeat(1000));
         assert!(object(deep.as_bytes()).expect_err("deep").contains("recursion limit"));
-        let keys: Vec<_> = (0..=MAX_KEYS).map(|number| format!(r#""{number}":0"#)).collect();
+        let keys: Vec<_> = (0..=MAX_ITEMS).map(|number| format!(r#""{number}":0"#)).collect();
         assert!(object(format!("{{{}}}", keys.join(",")).as_bytes()).expect_err("many").contains("keys in one object"));
         object(format!("{{{}}}", keys[1..].join(",")).as_bytes()).expect("as many as may be");
+        let list = |length| format!(r#"{{"a":[{}]}}"#, vec!["0"; length].join(","));
+        assert!(object(list(MAX_ITEMS + 1).as_bytes()).expect_err("long").starts_with("it: a: more than"));
+        object(list(MAX_ITEMS).as_bytes()).expect("as long as may be");
     }
 }

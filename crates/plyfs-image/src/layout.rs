@@ -68,8 +68,8 @@ pub(crate) const MAX_FACT: usize = 128;
 pub(crate) const MAX_DOCUMENT: u64 = 4 << 20;
 /// What all documents that are read may take together, each as often as it is read: those of thousands of images.
 pub(crate) const MAX_DOCUMENTS: u64 = 32 << 20;
-/// The most keys that one object of a document may have.
-pub(crate) const MAX_KEYS: usize = 1 << 14;
+/// The most keys that one object of a document may have, and the most items of one list.
+pub(crate) const MAX_ITEMS: usize = 1 << 14;
 /// The most members an archive may have.
 pub(crate) const MAX_MEMBERS: usize = 1 << 16;
 /// The longest name of a member.
