@@ -25,7 +25,9 @@ impl Claims {
             let failed = |e| store.explain("claim", e);
             let locks = NumberLocks::open(&store.0.staging, layout::CLAIMS).map_err(failed)?;
             for chain in chains {
-                // A lock that waits would do so for as long as the other one works, whoever cancels.
+                // A lock that waits would do so for as long as the other one works, whoever cancels: only a signal ends
+                // such a wait, which is not a library's to send, and a thread left in it would take the claim later for
+                // nobody. Who may cancel has to be asked anyway.
                 while !locks.try_take(number(chain)).map_err(failed)? {
                     progress.report(Stage::Wait, &chain.to_string(), 0, None)?;
                     std::thread::sleep(PAUSE);

@@ -25,7 +25,7 @@ const STREAMS_EACH: usize = 4;
 
 /// Walks on `threads` threads; what `make` makes of the differences goes to `each`, in order, on the caller's.
 ///
-/// With one thread everything is the caller's, and nothing is started.
+/// With one thread everything is the caller's, and nothing is started; so it is where none can be.
 pub(super) fn run<T: Send>(
     trees: &Trees<'_>,
     threads: usize,
@@ -35,17 +35,20 @@ pub(super) fn run<T: Send>(
     let start = trees.root()?;
     // Much may be found by then that nobody wants any more.
     let mut each = |item| trees.stop.check().and_then(|()| each(item));
-    if threads <= 1 {
-        return walk(trees, start, &mut Alone(|difference| make(difference).map_or(Ok(()), &mut each)));
-    }
     let pool = Pool::new(threads);
-    let first = pool.begin(&mut pool.lock(), start);
     thread::scope(|scope| {
         let closing = Closing(&pool);
-        for _ in 0..threads {
-            scope.spawn(|| pool.work(trees, &make));
-        }
-        let result = pool.read(first, each);
+        let begin = |_: &usize| {
+            let thread = thread::Builder::new().name("plyfs-compare".into());
+            thread.spawn_scoped(scope, || pool.work(trees, &make)).is_ok()
+        };
+        let is_alone = threads <= 1 || (0..threads).filter(begin).count() == 0;
+        let result = if is_alone {
+            walk(trees, start, &mut Alone(|difference| make(difference).map_or(Ok(()), &mut each)))
+        } else {
+            let first = pool.begin(&mut pool.lock(), start);
+            pool.read(first, each)
+        };
         drop(closing);
         result
     })

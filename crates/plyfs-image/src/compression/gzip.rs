@@ -43,7 +43,7 @@ impl<W: Write> ParallelGzip<W> {
         };
         output.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, effort, 0xff])?;
         let (dictionary, block) = (Arc::default(), Vec::with_capacity(CHUNK));
-        Ok(Self { output, crew: Crew::new(level, threads)?, block, dictionary, checksum: Hasher::new(), length: 0 })
+        Ok(Self { output, crew: Crew::new(level, threads), block, dictionary, checksum: Hasher::new(), length: 0 })
     }
 
     /// Writes what is left and the trailer, and gives the output back.
@@ -110,17 +110,18 @@ struct Done {
 
 type Reply = SyncSender<io::Result<Done>>;
 
-/// Who compresses: the caller's thread, or threads that take blocks from one queue.
+/// Who compresses: the caller's thread, or threads that take blocks from one queue. Those that cannot be started are done without.
 enum Crew {
     Caller { deflate: Box<Deflate>, done: VecDeque<Done> },
     Threads(Threads),
 }
 
 impl Crew {
-    fn new(level: u32, threads: usize) -> io::Result<Self> {
-        match threads {
-            0 => Ok(Self::Caller { deflate: Box::new(Deflate::new(level)), done: VecDeque::new() }),
-            _ => Threads::start(level, threads).map(Self::Threads),
+    fn new(level: u32, threads: usize) -> Self {
+        let started = Threads::start(level, threads);
+        match started.threads.is_empty() {
+            true => Self::Caller { deflate: Box::new(Deflate::new(level)), done: VecDeque::new() },
+            false => Self::Threads(started),
         }
     }
 
@@ -147,7 +148,7 @@ struct Threads {
 }
 
 impl Threads {
-    fn start(level: u32, count: usize) -> io::Result<Self> {
+    fn start(level: u32, count: usize) -> Self {
         let (jobs, queue) = channel::<(Job, Reply)>();
         let queue = Arc::new(Mutex::new(queue));
         let mut started = Self { jobs: Some(jobs), under_way: VecDeque::new(), threads: Vec::with_capacity(count) };
@@ -161,9 +162,9 @@ impl Threads {
                     reply.send(deflate.block(&job)).ok(); // who started it may have given up
                 }
             };
-            started.threads.push(std::thread::Builder::new().name("plyfs-gzip".into()).spawn(work)?);
+            started.threads.extend(std::thread::Builder::new().name("plyfs-gzip".into()).spawn(work));
         }
-        Ok(started)
+        started
     }
 
     fn pass(&mut self, job: Job) -> io::Result<()> {
