@@ -75,7 +75,7 @@ mod upper;
 mod usage;
 mod view;
 
-pub use apply::{Applied, ApplyOptions, Deferred, IdRange, Owners, Settled, apply, apply_digested, settle};
+pub use apply::{Applied, ApplyOptions, Deferred, Filler, IdRange, Owners, Settled, apply, apply_digested, settle};
 pub use chain::{Chain, Entry, Found, Merged};
 pub use changes::{Change, ChangeKind, Changes, changes};
 pub use compare::{CompareOptions, compare, export_between};

@@ -1,11 +1,11 @@
 //! What a container changed becomes the top layer of a new image.
 
 use jiff::Timestamp;
-use plyfs_diff::ExportOptions;
+use plyfs_diff::{ExportOptions, Filler};
 use plyfs_store::{Container, Digest, Image, Progress, Reference, Store};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::{UNEVEN, pump};
+use crate::flow::{UNEVEN, pump_filling};
 use crate::instruction::Instruction;
 use crate::publish::{Base, Built, Words, publish, published, stage_image};
 
@@ -100,8 +100,10 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
     let base = base(store, container)?;
     let mut skipped = Vec::new();
     let id = publish(store, progress, |operation| {
-        let top = pump(
+        let filler = Filler::new();
+        let top = pump_filling(
             UNEVEN,
+            &filler,
             |inlet| {
                 let exported = container.export_buffers(inlet, &options.export, progress);
                 let made = exported.map_err(|error| Error::store("export", error))?;
@@ -109,12 +111,8 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
                 Ok((made.diff_id, made.size))
             },
             |outlet| {
-                // Of the store's threads one exports, and another may help.
-                let workers = store.workers(2);
-                let applied = match workers.count() {
-                    2 => operation.apply_by_two(outlet, container.parent()),
-                    _ => operation.apply_digested(outlet, container.parent(), None),
-                };
+                let _exporting = store.workers(1);
+                let applied = operation.apply_sharing(outlet, container.parent(), &filler);
                 applied.map_err(|error| Error::store("unpack", error))
             },
         )?;

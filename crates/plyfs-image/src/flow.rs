@@ -5,10 +5,10 @@
 //! read error, never a shorter stream. What is made goes from thread to thread in the chunks it was made in.
 
 use std::io::{self, BufRead, Read, Write};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvError, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
 use std::thread::ScopedJoinHandle;
 
-use plyfs_diff::{BufferSink, Digest, Digested};
+use plyfs_diff::{BufferSink, Digest, Digested, Filler};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::CHUNK;
@@ -31,11 +31,25 @@ pub(crate) fn pump<M: Send, T>(
     make: impl FnOnce(&mut Inlet<M>) -> Result<M> + Send,
     take: impl FnOnce(&mut Outlet<M>) -> Result<T>,
 ) -> Result<T> {
+    pump_filling(depth, &Filler::new(), make, take)
+}
+
+/// Does what [`pump`] does; whoever would wait for the other fills files meanwhile, and the maker does so until the taker,
+/// which creates them, is done.
+pub(crate) fn pump_filling<M: Send, T>(
+    depth: usize,
+    filler: &Filler,
+    make: impl FnOnce(&mut Inlet<M>) -> Result<M> + Send,
+    take: impl FnOnce(&mut Outlet<M>) -> Result<T>,
+) -> Result<T> {
     let (mut inlet, mut outlet) = channels(depth);
+    (inlet.filler, outlet.filler) = (filler.clone(), filler.clone());
     std::thread::scope(|scope| {
         let maker = std::thread::Builder::new().name("plyfs-image".into()).spawn_scoped(scope, move || {
             let made = make(&mut inlet)?;
-            inlet.end(made)
+            inlet.end(made)?;
+            filler.fill_rest();
+            Ok(())
         });
         let maker = maker.map_err(|error| Error::io("start a thread", error))?;
         let taken = take(&mut outlet).and_then(|taken| outlet.drain().map(|()| taken));
@@ -48,8 +62,8 @@ pub(crate) fn pump<M: Send, T>(
 pub(crate) fn channels<M>(depth: usize) -> (Inlet<M>, Outlet<M>) {
     let (full, arriving) = sync_channel(depth);
     let (empty, returning) = channel();
-    let outlet = Outlet { arriving, empty, chunk: Vec::new(), at: 0, end: None };
-    (Inlet { full, returning, spare: Vec::new(), chunk: Vec::new() }, outlet)
+    let outlet = Outlet { arriving, empty, chunk: Vec::new(), at: 0, end: None, filler: Filler::new() };
+    (Inlet { full, returning, spare: Vec::new(), chunk: Vec::new(), filler: Filler::new() }, outlet)
 }
 
 /// What a maker returned; its panic goes on here.
@@ -87,6 +101,8 @@ pub(crate) struct Inlet<M> {
     /// Those that came back.
     spare: Vec<Vec<u8>>,
     chunk: Vec<u8>,
+    /// What there is to do while there is no room.
+    filler: Filler,
 }
 
 impl<M> Inlet<M> {
@@ -120,8 +136,18 @@ impl<M> Inlet<M> {
         self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK))
     }
 
-    fn send(&mut self, message: Message<M>) -> io::Result<()> {
-        self.full.send(message).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    fn send(&mut self, mut message: Message<M>) -> io::Result<()> {
+        let unwanted = || io::Error::from(io::ErrorKind::BrokenPipe);
+        loop {
+            message = match self.full.try_send(message) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(back)) => back,
+                Err(TrySendError::Disconnected(_)) => return Err(unwanted()),
+            };
+            if !self.filler.fill_some() {
+                return self.full.send(message).map_err(|_| unwanted());
+            }
+        }
     }
 
     /// Says that all was made, and what is known of it.
@@ -174,6 +200,8 @@ pub(crate) struct Outlet<M> {
     at: usize,
     /// What was made, once its end was met.
     end: Option<M>,
+    /// What there is to do while nothing has arrived.
+    filler: Filler,
 }
 
 impl<M> Outlet<M> {
@@ -188,13 +216,23 @@ impl<M> Outlet<M> {
         self.end.as_ref()
     }
 
+    fn receive(&self) -> std::result::Result<Message<M>, RecvError> {
+        loop {
+            match self.arriving.try_recv() {
+                Ok(message) => return Ok(message),
+                Err(TryRecvError::Empty) if self.filler.fill_some() => {}
+                Err(_) => return self.arriving.recv(),
+            }
+        }
+    }
+
     fn next_chunk(&mut self) -> io::Result<()> {
         let used = std::mem::take(&mut self.chunk);
         if used.capacity() > 0 {
             self.empty.send(used).ok(); // a maker that is gone needs no chunks
         }
         self.at = 0;
-        match self.arriving.recv() {
+        match self.receive() {
             Ok(Message::Chunk(chunk)) => self.chunk = chunk,
             Ok(Message::End(made)) => self.end = Some(made),
             Err(_) => return Err(io::Error::new(io::ErrorKind::BrokenPipe, "what makes the bytes has stopped")),

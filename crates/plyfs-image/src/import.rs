@@ -2,11 +2,11 @@
 
 use std::io::Read;
 
-use plyfs_diff::{Chain, ExportOptions};
+use plyfs_diff::{Chain, ExportOptions, Filler};
 use plyfs_store::{AppliedLayer, Image, Layer, LayerId, Operation, Progress, Reference, Stage, Store};
 
 use crate::error::{Error, Result};
-use crate::flow::{UNEVEN, pump};
+use crate::flow::{UNEVEN, pump_filling};
 use crate::instruction::Instruction;
 use crate::publish::{Base, Built, Words, publish, published, stage_image};
 use crate::source::{Source, Tree};
@@ -139,8 +139,10 @@ fn stage<'a>(
         }
         Tree::Directory(directory) => {
             let mut skipped = Vec::new();
-            let mut applied = pump(
+            let filler = Filler::new();
+            let mut applied = pump_filling(
                 UNEVEN,
+                &filler,
                 |inlet| {
                     let out = progress.reader(inlet, Stage::Export, name, None);
                     let exported = plyfs_diff::export(&directory, &Chain::empty(), out, &ExportOptions::default());
@@ -148,7 +150,10 @@ fn stage<'a>(
                     skipped = exported.skipped;
                     Ok((exported.diff_id, exported.size))
                 },
-                |outlet| operation.apply_digested(outlet, parent, None).map_err(|error| Error::store("unpack", error)),
+                |outlet| {
+                    let applied = operation.apply_sharing(outlet, parent, &filler);
+                    applied.map_err(|error| Error::store("unpack", error))
+                },
             )?;
             applied.skipped.extend(skipped);
             Ok(applied)

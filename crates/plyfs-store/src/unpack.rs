@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 
-use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, Digested, digested, settle};
+use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, Digested, Filler, digested, settle};
 use plyfs_link::{LayerId, LinkId, MAX_LOWERS};
 use plyfs_sys::fs;
 use rustix::fs::{Mode, OFlags};
@@ -52,13 +52,17 @@ impl Operation {
         parent: Option<LayerId>,
         expected: Option<&DiffId>,
     ) -> Result<AppliedLayer> {
-        self.apply_onto(archive, parent, expected, false)
+        self.apply_onto(archive, parent, expected, None)
     }
 
-    /// Unpacks a changeset as [`Self::apply_digested`] does, with one thread more: it fills small files while the next are
-    /// created.
-    pub fn apply_by_two(&mut self, archive: &mut dyn Digested, parent: Option<LayerId>) -> Result<AppliedLayer> {
-        self.apply_onto(archive, parent, None, true)
+    /// Unpacks a changeset as [`Self::apply_digested`] does, while whoever has `filler` may fill small files.
+    pub fn apply_sharing(
+        &mut self,
+        archive: &mut dyn Digested,
+        parent: Option<LayerId>,
+        filler: &Filler,
+    ) -> Result<AppliedLayer> {
+        self.apply_onto(archive, parent, None, Some(filler))
     }
 
     fn apply_onto(
@@ -66,11 +70,11 @@ impl Operation {
         archive: &mut dyn Digested,
         parent: Option<LayerId>,
         expected: Option<&DiffId>,
-        fills_aside: bool,
+        filler: Option<&Filler>,
     ) -> Result<AppliedLayer> {
         let below = parent.map(|id| self.base(id)).transpose()?;
         let chain = self.chain(below.as_ref())?;
-        let unpacked = self.unpack(archive, &chain, expected, fills_aside)?;
+        let unpacked = self.unpack(archive, &chain, expected, filler)?;
         self.add(unpacked, below.as_ref())
     }
 
@@ -78,7 +82,7 @@ impl Operation {
     ///
     /// The archive is read to its end. With `expected`, another digest is [`ErrorKind::Corrupt`].
     pub fn unpack_aside(&self, archive: &mut dyn Digested, expected: Option<&DiffId>) -> Result<UnpackedLayer> {
-        self.unpack(archive, &Chain::unknown(Dialect::Trusted), expected, false)
+        self.unpack(archive, &Chain::unknown(Dialect::Trusted), expected, None)
     }
 
     /// Puts a layer that was unpacked aside onto `parent`, which is published or staged in this operation.
@@ -112,7 +116,7 @@ impl Operation {
         archive: &mut dyn Digested,
         chain: &Chain,
         expected: Option<&DiffId>,
-        fills_aside: bool,
+        filler: Option<&Filler>,
     ) -> Result<UnpackedLayer> {
         self.store().require_root("unpacking a layer")?;
         let (id, link) = (LayerId::random(), LinkId::random());
@@ -131,8 +135,10 @@ impl Operation {
             Some(diff_id) => format!("layer {diff_id}"),
             None => "new layer".to_owned(),
         };
-        let options =
-            ApplyOptions::default().start_writing(self.store().0.durability.is_durable()).fill_aside(fills_aside);
+        let mut options = ApplyOptions::default().start_writing(self.store().0.durability.is_durable());
+        if let Some(filler) = filler {
+            options = options.share_filling(filler);
+        }
         let mut archive = Counted::new(archive, self.store());
         let applied = plyfs_diff::apply_digested(&mut archive, &diff, chain, &options, Some(&mut record))
             .map_err(|e| self.store().explain_full(Error::diff(named(), e)))?;

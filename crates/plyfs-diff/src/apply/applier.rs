@@ -15,8 +15,8 @@ use rustix::io::Errno;
 
 use super::ApplyOptions;
 use super::acl;
-use super::aside::{self, Aside};
 use super::cursor::{Cursor, Purpose};
+use super::filler::{self, Aside};
 use super::holes;
 use super::links::Links;
 use super::metadata::{self, Owner, Target};
@@ -77,7 +77,7 @@ pub(super) fn apply<'a>(
         options,
         record: tar_split.as_ref().map(|_| own().map(Record::new)).transpose()?,
         links: Links::new(own()?),
-        aside: options.fills_aside.then(|| Aside::start(options.tolerates_attributes)).flatten(),
+        aside: options.filler.as_ref().and_then(|filler| Aside::new(filler, options.tolerates_attributes)),
         losses: Losses::default(),
         owner,
         creator: metadata::creator(),
@@ -177,7 +177,7 @@ impl<'a> Applier<'a> {
             && let Some(aside) = &mut self.aside
         {
             let crc = read_into(aside.content(), &mut self.reader, self.record.is_some())?;
-            aside.hand_over(file, path.clone(), entry.clone())?;
+            aside.set(file, path.clone(), entry.clone())?;
             return Ok(if entry.stored > 0 { Done::At(path, crc) } else { Done::Empty(path) });
         }
         let crc = self.fill(&file, entry)?;
@@ -196,7 +196,10 @@ impl<'a> Applier<'a> {
     }
 
     fn may_be_filled_aside(&self, entry: &Entry) -> bool {
-        entry.stored <= aside::MOST && entry.extents.is_none() && entry.xattrs.is_empty() && !self.options.punches_holes
+        entry.stored <= filler::MOST
+            && entry.extents.is_none()
+            && entry.xattrs.is_empty()
+            && !self.options.punches_holes
     }
 
     /// Creates the file `name` in the current directory, in place of whatever is there; the umask applies to `mode`.

@@ -2,9 +2,9 @@
 
 mod acl;
 mod applier;
-mod aside;
 mod cursor;
 mod deferred;
+mod filler;
 mod holes;
 mod links;
 mod metadata;
@@ -22,6 +22,7 @@ use std::os::fd::AsFd;
 use plyfs_sys::fs;
 
 pub use deferred::Deferred;
+pub use filler::Filler;
 pub use owners::{IdRange, Owners};
 pub use settle::{Settled, settle};
 
@@ -36,7 +37,7 @@ pub struct ApplyOptions {
     tolerates_attributes: bool,
     punches_holes: bool,
     starts_writing: bool,
-    fills_aside: bool,
+    filler: Option<Filler>,
     owners: Owners,
 }
 
@@ -77,10 +78,10 @@ impl ApplyOptions {
         self
     }
 
-    /// Fills small files on a thread of its own, while the next are created; without a thread it is done on the caller's.
+    /// Lets whoever has this filler write small files that were created, while the next are.
     #[must_use]
-    pub fn fill_aside(mut self, fill: bool) -> Self {
-        self.fills_aside = fill;
+    pub fn share_filling(mut self, filler: &Filler) -> Self {
+        self.filler = Some(filler.clone());
         self
     }
 

@@ -31,6 +31,14 @@ impl Tally {
         }
     }
 
+    /// Counts what was counted elsewhere.
+    pub(super) fn join(&mut self, other: Self) {
+        match other.0 {
+            Some(cost) => self.add(cost),
+            None => self.forget(),
+        }
+    }
+
     /// Counts off what is about to be removed, if that can be done.
     pub(super) fn remove(&mut self, stat: &Stat) {
         match is_whiteout_device(stat) && stat.st_nlink == 1 {

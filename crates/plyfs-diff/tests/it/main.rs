@@ -4,8 +4,8 @@
 
 mod apply_acls;
 mod apply_archives;
-mod apply_aside;
 mod apply_entries;
+mod apply_filling;
 mod apply_names;
 mod apply_oracles;
 mod apply_whiteouts;
