@@ -17,16 +17,21 @@ const NAME: &str = "durability::root_every_operation_syncs_what_it_promises_and_
 
 /// Runs one operation on the store in a process of its own; the answer is what it synced, a line each.
 fn trace(fixture: &Fixture, durability: &str, role: &str) -> Vec<String> {
+    let calls = traced(fixture, durability, role, "trace=fsync,fdatasync,syncfs,msync,sync");
+    calls.into_iter().filter(|call| call.contains("sync") && call.ends_with("= 0")).collect()
+}
+
+/// The same; the answer is the calls that `traced` names.
+fn traced(fixture: &Fixture, durability: &str, role: &str, traced: &str) -> Vec<String> {
     let log = fixture.dir.join("trace");
     let here = std::env::current_exe().expect("a test knows itself");
     let _ = run(Command::new("strace")
-        .args(["-f", "-y", "-s", "4096", "-e", "trace=fsync,fdatasync,syncfs,msync,sync", "-e", "signal=none", "-o"])
+        .args(["-f", "-y", "-s", "4096", "-e", traced, "-e", "signal=none", "-o"])
         .args([log.as_os_str(), here.as_os_str(), OsStr::new("--exact"), OsStr::new(NAME)])
         .env(ROLE, format!("{durability} {role} {}", fixture.store.path().display())))
     .success();
     let text = fs::read_to_string(&log).expect("a trace");
-    let calls = text.lines().filter(|line| line.contains("sync") && line.ends_with("= 0"));
-    calls.map(|line| line.split_once(' ').expect("a process id").1.trim().to_owned()).collect()
+    text.lines().map(|line| line.split_once(' ').expect("a process id").1.trim().to_owned()).collect()
 }
 
 /// The other process.
@@ -41,7 +46,10 @@ fn act(role: &str) {
     let store = Store::options().durability(durability).open(words.next().expect("a path")).expect("opened");
     match role {
         "load" => load(&store),
-        "load-large" => load_large(&store),
+        "load-15" => load_of(&store, 15),
+        "load-17" => load_of(&store, 17),
+        "load-130" => load_of(&store, 130),
+        "reap" => drop(store.reap().expect("reaped")),
         "create" => {
             let options = ContainerOptions::new().name("c".parse().expect("a name"));
             let mount = store.create(Parent::Empty, options).expect("created").mount(&MountOptions::new());
@@ -66,9 +74,9 @@ fn load(store: &Store) {
     operation.publish().expect("published");
 }
 
-/// One load of one layer that is larger than what is unpacked until a sync begins.
-fn load_large(store: &Store) {
-    let size = 130 << 20;
+/// One load of one layer of so many mebibytes.
+fn load_of(store: &Store, mebibytes: u64) {
+    let size = mebibytes << 20;
     let mut header = crate::archive(&[("file", "")])[..512].to_vec();
     header[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
     header[148..156].fill(b' ');
@@ -118,12 +126,40 @@ fn root_every_operation_syncs_what_it_promises_and_no_more() {
 fn root_a_large_load_lets_the_disk_begin_before_its_end_where_all_is_synced_then() {
     require_root!();
     require_tool!("strace");
-    for (durability, syncs) in [("file-system", 2), ("files", 0), ("none", 0)] {
+    // In the middle of a very large archive, and at the end of one that leaves 16 MiB to write.
+    for (role, durability, syncs) in [
+        ("load-130", "file-system", 2),
+        ("load-130", "files", 0),
+        ("load-130", "none", 0),
+        ("load-17", "file-system", 2),
+        ("load-15", "file-system", 1),
+    ] {
         let fixture = Fixture::new();
-        let calls = trace(&fixture, durability, "load-large");
-        let found = calls.iter().filter(|call| call.contains("syncfs")).count();
-        assert_eq!(found, syncs, "{durability}: {calls:#?}");
+        let calls = traced(&fixture, durability, role, "trace=syncfs");
+        // Where two go on at a time, the end of each has a line of its own.
+        let found: Vec<_> = calls.iter().filter(|call| call.starts_with("syncfs(")).collect();
+        assert_eq!(found.len(), syncs, "{role} {durability}: {calls:#?}");
+        // The one that counts hears of every write that failed: it goes through a descriptor the other does not use.
+        let counts = found.iter().filter(|call| call.contains("/staging/")).count();
+        assert_eq!(counts, usize::from(syncs > 0), "{role} {durability}: {calls:#?}");
     }
+}
+
+#[test]
+fn root_what_is_reaped_is_synced_through_a_descriptor_that_nobody_else_hears_through() {
+    require_root!();
+    require_tool!("strace");
+    let fixture = Fixture::new();
+    let layer = fixture.layer(None, &[("a", "1")]);
+    fixture.store.remove_layer(&layer).expect("removed");
+    let calls = traced(&fixture, "file-system", "reap", "trace=openat,syncfs");
+    let opened = calls.iter().filter(|call| call.starts_with("openat(") && call.ends_with("/trash>"));
+    let opened: Vec<_> = opened.filter_map(|call| call.rsplit_once(" = ")).map(|(_, opened)| opened).collect();
+    let syncs: Vec<_> = calls.iter().filter(|call| call.starts_with("syncfs(")).collect();
+    assert_eq!(syncs.len(), 1, "{calls:#?}");
+    let (stores, others) = opened.split_first().expect("the store opens it");
+    assert!(others.iter().any(|own| syncs[0].starts_with(&format!("syncfs({own})"))), "{calls:#?}");
+    assert!(!syncs[0].contains(stores), "{calls:#?}");
 }
 
 /// Every file and directory of these layers was synced before the journal's last sync, and nothing more.
