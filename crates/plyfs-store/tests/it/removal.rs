@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use plyfs_store::{CheckOptions, ContainerOptions, ErrorKind, NewImage, PruneOptions, Removal, Store};
+use plyfs_store::{CheckOptions, ContainerOptions, ErrorKind, LeaseOptions, NewImage, PruneOptions, Removal, Store};
 use plyfs_testkit::require_root;
 
 use crate::{Fixture, archive};
@@ -319,5 +320,37 @@ fn root_an_image_that_is_removed_while_it_comes_again_is_there_in_the_end() {
 
     assert_eq!(store.image("app:1").expect("it is there").id(), image.id());
     assert_eq!(store.blob(&id).expect("with its config"), b"{}");
+    assert_eq!(store.check(CheckOptions::data()).expect("checked"), []);
+}
+
+#[test]
+fn root_an_image_that_is_named_or_used_while_a_prune_is_at_work_stays() {
+    require_root!();
+    static OTHER: OnceLock<Store> = OnceLock::new();
+    // Behind the first of two batches, when all were marked and some are there still: one gets a name, one a container, one a
+    // lease.
+    let save = |step: &str| {
+        let Some(store) = OTHER.get().filter(|_| step == "remove 1") else { return };
+        let left = store.images().expect("listed");
+        let (false, Some([named, used, leased, ..])) = (left.len() > 10, left.get(..3)) else { return };
+        if named.names().is_empty() {
+            store.tag(named, &"kept:1".parse().expect("a name")).expect("tagged");
+            store.create(used, ContainerOptions::new()).expect("created");
+            let lease = LeaseOptions::new(Duration::from_secs(60)).survives_holder(true);
+            store.lease(lease).and_then(|lease| lease.hold_image(leased)).expect("leased");
+        }
+    };
+    let fixture = Fixture::new();
+    for number in 0..70 {
+        fixture.image(&format!("{{\"number\":{number}}}"), None, &[]);
+    }
+    let store = Store::options().at_each_step(save).open(fixture.store.path()).expect("opened");
+    OTHER.get_or_init(|| fixture.store.clone());
+
+    let pruned = store.prune(PruneOptions::new().all(true)).expect("pruned");
+
+    assert_eq!((pruned.images.len(), store.images().expect("listed").len()), (67, 3), "removed, and left");
+    assert!(store.image("kept:1").is_ok() && store.containers().expect("listed").len() == 1);
+    store.reap().expect("reaped");
     assert_eq!(store.check(CheckOptions::data()).expect("checked"), []);
 }
