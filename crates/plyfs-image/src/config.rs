@@ -4,10 +4,11 @@ mod shape;
 
 use plyfs_diff::Digest;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::digest;
 use crate::error::{Error, ErrorKind, Result, shown};
-use crate::json::{or_default, parse};
+use crate::json::{or_default, parse, parse_stored};
 use crate::layout::{MAX_DOCUMENT, MAX_FACT, MAX_LAYERS};
 
 #[derive(Deserialize)]
@@ -30,7 +31,7 @@ pub(crate) struct Facts {
 
 /// Reads what the store's record repeats.
 pub(crate) fn facts(bytes: &[u8]) -> Result<Facts> {
-    let facts: Facts = parse(bytes, "config")?;
+    let facts: Facts = parse_stored(bytes, "config")?;
     for (field, fact) in [("created", &facts.created), ("architecture", &facts.architecture), ("os", &facts.os)] {
         if let Some(length) = fact.as_ref().map(String::len).filter(|length| *length > MAX_FACT) {
             let message = format!("config: {field}: {length} bytes, and {MAX_FACT} are the most");
@@ -62,6 +63,7 @@ struct RootFs {
 ///
 /// A config for another operating system is [`ErrorKind::Unsupported`].
 pub(crate) fn diff_ids(bytes: &[u8], layers: usize) -> Result<Vec<Digest>> {
+    parse::<IgnoredAny>(bytes, "config")?;
     let diff_ids = all_diff_ids(bytes)?;
     if diff_ids.len() != layers {
         let message = format!("config: rootfs.diff_ids: {} DiffIds for {layers} layers", diff_ids.len());
@@ -72,7 +74,7 @@ pub(crate) fn diff_ids(bytes: &[u8], layers: usize) -> Result<Vec<Digest>> {
 
 /// The DiffIds a config lists, lowest layer first, however many there are.
 pub(crate) fn all_diff_ids(bytes: &[u8]) -> Result<Vec<Digest>> {
-    let document: Document = parse(bytes, "config")?;
+    let document: Document = parse_stored(bytes, "config")?;
     if !matches!(document.os.as_str(), "" | "linux") {
         return Err(Error::new(ErrorKind::Unsupported, format!("config: os: an image for {}", shown(&document.os))));
     }

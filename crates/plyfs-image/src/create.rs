@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::instruction::{self, Instruction};
-use crate::json::parse;
+use crate::json::parse_stored;
 use crate::platform::host_architecture;
 
 /// What a docker config says of the container its image was committed from; of the new image it is not true.
@@ -34,7 +34,7 @@ pub(crate) struct Made<'a> {
 
 /// The config of an image that has one layer more than the image of `parent`.
 pub(crate) fn on_image(parent: &[u8], made: &Made<'_>) -> Result<Vec<u8>> {
-    let mut config: Map<String, Value> = parse(parent, "the parent's config")?;
+    let mut config: Map<String, Value> = parse_stored(parent, "the parent's config")?;
     for key in OF_THE_PARENT_ALONE {
         config.shift_remove(key);
     }

@@ -4,7 +4,7 @@ use plyfs_store::{Image, Layer, Usage};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::json::{or_default, parse};
+use crate::json::{or_default, parse_stored};
 
 /// One instruction of an image's history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ struct Told {
 /// told of without being there has no layer.
 pub fn history(image: &Image) -> Result<Vec<HistoryEntry>> {
     let named = |error| Error::store(format!("image {}", image.id()), error);
-    let document: Document = parse(&image.config().map_err(named)?, &format!("image {}: config", image.id()))?;
+    let document: Document = parse_stored(&image.config().map_err(named)?, &format!("image {}: config", image.id()))?;
     let layers = image.layers().map_err(named)?;
     let mut layers = layers.iter().rev();
     let told = document.history.into_iter().map(Option::unwrap_or_default).map(|told| {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::parse;
+use crate::json::parse_stored;
 
 /// A label that an image must have, or must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub fn labels(image: &Image) -> Result<BTreeMap<String, String>> {
 
 fn read(image: &Image) -> Result<BTreeMap<String, String>> {
     let bytes = image.config().map_err(|error| Error::store("its config", error))?;
-    let document: Document = parse(&bytes, "its config")?;
+    let document: Document = parse_stored(&bytes, "its config")?;
     let labels = document.config.get("Labels").and_then(Value::as_object).into_iter().flatten();
     Ok(labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
 }
