@@ -17,13 +17,12 @@ use serde::Serialize;
 use crate::cli::{Changes, Commit as CommitArgs, Diff, StyleName};
 use crate::commands::look::Looked;
 use crate::commands::shapes::ImageShape;
-use crate::commands::whole::{buffered, say_skipped};
+use crate::commands::whole::{buffered, deliver, say_skipped};
 use crate::exit::{Failure, Hinted, Result, WRITTEN};
 use crate::human;
 use crate::interrupt;
-use crate::outfile::OutFile;
 use crate::progress::with_bar;
-use crate::session::{self, Session, is_dash};
+use crate::session::{self, Session};
 
 #[derive(Debug, Serialize)]
 struct ChangeShape {
@@ -90,14 +89,6 @@ fn text(name: &OsStr) -> Result<&str> {
     name.to_str().ok_or_else(|| Failure::usage(format!("{name:?} is no name: it is no text")))
 }
 
-#[derive(Debug, Serialize)]
-struct ExportedShape {
-    diff_id: String,
-    size_bytes: u64,
-    /// What no archive can hold, in words.
-    skipped: Vec<String>,
-}
-
 /// Writes what a container changed as a changeset.
 pub(crate) fn diff(session: &mut Session, args: &Diff) -> Result<()> {
     let source = match &args.trees.to {
@@ -110,22 +101,7 @@ pub(crate) fn diff(session: &mut Session, args: &Diff) -> Result<()> {
     };
     let options = args.epoch.options().style(style);
     let quiet = session.out.is_quiet();
-    if is_dash(&args.output) {
-        let stdout = session.out.archive()?;
-        let exported = source.export(stdout, &options, quiet)?;
-        say_skipped(&exported.skipped, 0);
-        return Ok(());
-    }
-    let out = OutFile::create(&args.output)?;
-    let exported = source.export(out.file(), &options, quiet)?;
-    out.finish()?;
-    say_skipped(&exported.skipped, 0);
-    if session.out.is_json() {
-        let skipped = exported.skipped.iter().map(ToString::to_string).collect();
-        let shape = ExportedShape { diff_id: exported.diff_id.to_string(), size_bytes: exported.size, skipped };
-        return session.out.json(&shape);
-    }
-    Ok(())
+    deliver(session, &args.output, |out| source.export(out, &options, quiet))
 }
 
 /// Whose changes are written.

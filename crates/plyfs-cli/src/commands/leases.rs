@@ -6,7 +6,7 @@ use plyfs::{ErrorKind, Image, Inspected, Layer, LeaseId, LeaseInfo, LeaseOptions
 use serde::Serialize;
 
 use crate::cli::{Lease, Release};
-use crate::commands::removal::Failed;
+use crate::commands::removal::each;
 use crate::exit::{Failure, Hinted, Result};
 use crate::human;
 use crate::output::Columns;
@@ -109,25 +109,9 @@ fn table(leases: &[LeaseShape]) -> Columns {
     columns
 }
 
-#[derive(Debug, Serialize)]
-struct Released {
-    released: Vec<String>,
-}
-
 /// Ends leases and prints their ids; goes on after a failure.
 pub(crate) fn release(session: &mut Session, args: &Release) -> Result<u8> {
-    let store = session.open()?;
-    let mut failed = Failed::default();
-    let mut released = Vec::new();
-    for given in &args.leases {
-        released.extend(failed.note(end(&store, given)));
-    }
-    if session.out.is_json() {
-        session.out.json(&Released { released })?;
-    } else {
-        released.iter().try_for_each(|id| session.out.line(id))?;
-    }
-    Ok(failed.code())
+    each(session, &args.leases, "released", end)
 }
 
 fn end(store: &Store, given: &str) -> Result<String> {

@@ -1,4 +1,6 @@
-//! `rm` and `rmi`: each goes on after a failure, and ends with the exit code of the first.
+//! `rm`, `rmi` and `untag`: each goes on after a failure, and ends with the exit code of the first.
+
+use std::collections::BTreeMap;
 
 use plyfs::{ErrorKind, Image, Pruned, Reference, Removal, Store};
 use serde::Serialize;
@@ -10,15 +12,15 @@ use crate::words;
 
 /// Says why one argument failed; the exit code of the first such.
 #[derive(Debug, Default)]
-pub(super) struct Failed(u8);
+struct Failed(u8);
 
 impl Failed {
     /// The exit code so far.
-    pub(super) fn code(&self) -> u8 {
+    fn code(&self) -> u8 {
         self.0
     }
 
-    pub(super) fn note<T>(&mut self, result: Result<T>) -> Option<T> {
+    fn note<T>(&mut self, result: Result<T>) -> Option<T> {
         let say = |failure: Failure| {
             words::failure(&failure);
             self.0 = if self.0 == 0 { failure.code() } else { self.0 };
@@ -27,27 +29,29 @@ impl Failed {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct RemovedContainers {
-    removed: Vec<String>,
+/// Does something with each of what is given and prints what came of it: a line each, or an object with a list called `done`.
+pub(super) fn each(
+    session: &mut Session,
+    given: &[String],
+    done: &'static str,
+    act: impl Fn(&Store, &str) -> Result<String>,
+) -> Result<u8> {
+    let store = session.open()?;
+    let mut failed = Failed::default();
+    let all: Vec<_> = given.iter().filter_map(|given| failed.note(act(&store, given))).collect();
+    // Printed when all is done: a reader that goes away stops nothing.
+    if session.out.is_json() {
+        session.out.json(&BTreeMap::from([(done, all)]))?;
+    } else {
+        all.iter().try_for_each(|one| session.out.line(one))?;
+    }
+    Ok(failed.code())
 }
 
 /// Removes containers and prints their names.
 pub(crate) fn rm(session: &mut Session, args: &Rm) -> Result<u8> {
-    let store = session.open()?;
     let removal = if args.force { Removal::Force } else { Removal::Unmounted };
-    let mut failed = Failed::default();
-    let mut removed = Vec::new();
-    for name in &args.names {
-        removed.extend(failed.note(remove_container(&store, name, removal)));
-    }
-    // Printed when all is done: a reader that goes away stops no removal.
-    if session.out.is_json() {
-        session.out.json(&RemovedContainers { removed })?;
-    } else {
-        removed.iter().try_for_each(|name| session.out.line(name))?;
-    }
-    Ok(failed.code())
+    each(session, &args.names, "removed", |store, name| remove_container(store, name, removal))
 }
 
 fn remove_container(store: &Store, name: &str, removal: Removal) -> Result<String> {
@@ -104,25 +108,9 @@ pub(crate) fn rmi(session: &mut Session, args: &Rmi) -> Result<u8> {
     Ok(failed.code())
 }
 
-#[derive(Debug, Serialize)]
-struct Untagged {
-    untagged: Vec<String>,
-}
-
 /// Takes names from their images and prints them.
 pub(crate) fn untag(session: &mut Session, args: &Untag) -> Result<u8> {
-    let store = session.open()?;
-    let mut failed = Failed::default();
-    let mut untagged = Vec::new();
-    for given in &args.names {
-        untagged.extend(failed.note(take_name(&store, given)));
-    }
-    if session.out.is_json() {
-        session.out.json(&Untagged { untagged })?;
-    } else {
-        untagged.iter().try_for_each(|name| session.out.line(name))?;
-    }
-    Ok(failed.code())
+    each(session, &args.names, "untagged", take_name)
 }
 
 fn take_name(store: &Store, given: &str) -> Result<String> {

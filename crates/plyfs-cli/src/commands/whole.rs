@@ -26,22 +26,32 @@ struct ExportedShape {
 /// Writes one archive of everything.
 pub(crate) fn export(session: &mut Session, args: &Export) -> Result<()> {
     let (view, options) = (Looked::at(session, &args.what)?.view, args.epoch.options());
-    if is_dash(&args.output) {
-        let stdout = session.out.archive()?;
-        let exported = buffered(stdout, |out| view.export(out, &options)).hint_on(ErrorKind::Conflict, WRITTEN)?;
+    deliver(session, &args.output, |out| {
+        buffered(out, |out| view.export(out, &options)).hint_on(ErrorKind::Conflict, WRITTEN)
+    })
+}
+
+/// Lets `export` write an archive to where it was asked for, and says what the archive does not hold.
+pub(crate) fn deliver(
+    session: &mut Session,
+    output: &Path,
+    export: impl FnOnce(&mut (dyn Write + Send)) -> Result<Exported>,
+) -> Result<()> {
+    if is_dash(output) {
+        let exported = export(&mut session.out.archive()?)?;
         say_skipped(&exported.skipped, 0);
         return Ok(());
     }
-    let out = OutFile::create(&args.output)?;
-    let exported = buffered(out.file(), |file| view.export(file, &options)).hint_on(ErrorKind::Conflict, WRITTEN)?;
+    let out = OutFile::create(output)?;
+    let exported = export(&mut out.file())?;
     out.finish()?;
     say_skipped(&exported.skipped, 0);
-    if session.out.is_json() {
-        let skipped = exported.skipped.iter().map(ToString::to_string).collect();
-        let shape = ExportedShape { diff_id: exported.diff_id.to_string(), size_bytes: exported.size, skipped };
-        return session.out.json(&shape);
+    if !session.out.is_json() {
+        return Ok(());
     }
-    Ok(())
+    let skipped = exported.skipped.iter().map(ToString::to_string).collect();
+    let shape = ExportedShape { diff_id: exported.diff_id.to_string(), size_bytes: exported.size, skipped };
+    session.out.json(&shape)
 }
 
 /// Lets `export` write an archive by large calls, each of which a signal that asks the program to end makes the last.
