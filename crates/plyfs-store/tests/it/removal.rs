@@ -354,3 +354,24 @@ fn root_an_image_that_is_named_or_used_while_a_prune_is_at_work_stays() {
     store.reap().expect("reaped");
     assert_eq!(store.check(CheckOptions::data()).expect("checked"), []);
 }
+
+#[test]
+fn root_an_image_over_a_layer_that_was_removed_meanwhile_is_refused_and_nothing_is_left() {
+    require_root!();
+    let fixture = Fixture::new();
+    let layer = fixture.layer(None, &[("a", "1")]);
+    let mut operation = fixture.store.operation().expect("an operation");
+    let id = operation.blob(b"{}").expect("staged");
+    let names = vec!["late:1".parse().expect("a name")];
+    let top = Some(layer.id());
+    operation.image(NewImage { id, top, manifest: None, names, built: None, architecture: None, os: None });
+    fixture.store.remove_layer(&layer).expect("nothing says that it is used");
+
+    let error = operation.publish().expect_err("it is gone");
+
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert!(error.to_string().contains(&layer.id().to_string()), "{error}");
+    assert!(fixture.store.images().expect("listed").is_empty() && fixture.store.blob(&id).is_err());
+    fixture.store.reap().expect("reaped");
+    assert_eq!(fixture.store.check(CheckOptions::data()).expect("checked"), []);
+}
