@@ -5,7 +5,7 @@ use std::io::Read;
 use plyfs_diff::{Chain, ExportOptions, Filler};
 use plyfs_store::{AppliedLayer, Image, Layer, LayerId, Operation, Progress, Reference, Stage, Store};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{UNEVEN, pump_filling};
 use crate::instruction::Instruction;
 use crate::publish::{Base, Built, Words, publish, published, stage_image};
@@ -59,7 +59,8 @@ impl ImportOptions {
 /// Makes an image of one layer more than its parent has, or of one layer, from a tar archive or a directory.
 ///
 /// The archive may be compressed, and is a changeset: upon a parent its whiteouts delete. A directory is taken
-/// as it is, and without root only as far as it can be read. What no layer can hold, such as a socket, is left out;
+/// as it is, and without root only as far as it can be read; one that the store lies in is
+/// [`ErrorKind::InvalidInput`]. What no layer can hold, such as a socket, is left out;
 /// [`import_telling`] says what. Durable on return.
 pub fn import(store: &Store, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Image> {
     import_telling(store, source, options, progress).map(|built| built.image)
@@ -138,6 +139,12 @@ fn stage<'a>(
             unpack(operation, archive, &unwanted, parent, window, &what)
         }
         Tree::Directory(directory) => {
+            let store = operation.store();
+            if store.lies_in(&directory).map_err(|error| Error::store("read the directory", error))? {
+                let message =
+                    format!("the store {} lies in it, and would be copied into itself", store.path().display());
+                return Err(Error::new(ErrorKind::InvalidInput, message));
+            }
             let mut skipped = Vec::new();
             let filler = Filler::new();
             let mut applied = pump_filling(

@@ -6,7 +6,7 @@ use std::path::Path;
 use plyfs_sys::fs::{self, FileType};
 use plyfs_sys::xattr;
 
-use crate::{Durability, Error, ErrorKind, Result, layout};
+use crate::{Durability, Error, ErrorKind, Result, Store, layout};
 
 /// File systems that lose everything when the machine stops: magic number and name.
 const VOLATILE: [(u64, &str); 2] = [(0x0102_1994, "tmpfs"), (0x8584_58f6, "ramfs")];
@@ -170,6 +170,29 @@ pub(crate) fn refuse_contents(root: impl AsFd) -> Result<()> {
         || holds(&[layout::BLOBS, layout::SHA256], &[])
         || holds(&[layout::TAR_SPLIT], &[]);
     if kept { Err(lost_format()) } else { Ok(()) }
+}
+
+impl Store {
+    /// Says whether the store lies in this directory, however deep, or is it: who copies the directory into the store would copy
+    /// the copy.
+    pub fn lies_in(&self, directory: impl AsFd) -> Result<bool> {
+        let same = |a: &fs::Stat, b: &fs::Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
+        let climb = || -> plyfs_sys::Result<bool> {
+            let searched = fs::stat(directory)?;
+            let mut at = fs::open_dir_at(&self.0.root, ".")?;
+            loop {
+                let (here, above) = (fs::stat(&at)?, fs::open_dir_at(&at, "..")?);
+                if same(&here, &searched) {
+                    return Ok(true);
+                }
+                if same(&here, &fs::stat(&above)?) {
+                    return Ok(false);
+                }
+                at = above;
+            }
+        };
+        climb().map_err(|e| Error::call("the directories above the store", e))
+    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,24 @@ fn root_a_directory_becomes_an_image_with_the_same_tree() {
 }
 
 #[test]
+fn root_a_directory_that_the_store_lies_in_is_refused_before_anything_is_read() {
+    require_root!();
+    let place = Place::new();
+    std::fs::write(place.temp.join("file"), "x").expect("written");
+    for around in [place.temp.path(), place.store.path(), std::path::Path::new("/")] {
+        let source = Source::path(around).expect("opened");
+        let error = plyfs_image::import(&place.store, source, ImportOptions::new(), Progress::none());
+        let error = error.expect_err("it would be copied into itself");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{}", story(&error));
+        assert!(story(&error).contains(&place.store.path().display().to_string()), "{}", story(&error));
+        place.assert_untouched();
+    }
+    let beside = place.temp.dir("beside");
+    let source = Source::path(&beside).expect("opened");
+    plyfs_image::import(&place.store, source, ImportOptions::new(), Progress::none()).expect("it lies beside");
+}
+
+#[test]
 fn root_a_changeset_upon_a_parent_deletes_by_its_whiteouts() {
     require_root!();
     let place = Place::new();
