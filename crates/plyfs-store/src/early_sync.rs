@@ -16,7 +16,7 @@ use plyfs_sys::fs;
 use crate::{Durability, Store};
 
 /// How much of archives is unpacked between the beginnings of two syncs, at least.
-const STEP: u64 = 128 << 20;
+const STEP: u64 = 64 << 20;
 /// How much must be left to write when an archive ends, so that a sync is begun before what else is to be done with it.
 const REST: u64 = 16 << 20;
 /// How much is unpacked until it is counted.
