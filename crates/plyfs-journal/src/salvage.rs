@@ -164,8 +164,6 @@ impl Salvage {
 
     /// Notes that what an error kept from being read is left out.
     fn give_up(&mut self, error: &Error, what: &str) {
-        let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-        let told = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
-        self.damage.push(Error::new(error.kind(), format!("{told}; {what}")));
+        self.damage.push(Error::new(error.kind(), format!("{}; {what}", plyfs_sys::report(error))));
     }
 }

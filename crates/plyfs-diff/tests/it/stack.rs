@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, Digest, Error, Usage, apply, tar_split};
 use plyfs_sys::fs::open_dir;
+pub use plyfs_sys::report as whole;
 use plyfs_testkit::temp::{Mounted, TempDir};
 use plyfs_testkit::tree::Tree;
 
@@ -124,10 +125,4 @@ impl Stack {
 /// The permission bits at `path`, with set-id and sticky.
 pub fn mode(path: impl AsRef<Path>) -> u32 {
     fs::symlink_metadata(path).expect("stat").permissions().mode() & 0o7777
-}
-
-/// An error with its causes.
-pub fn whole(error: &Error) -> String {
-    let sources = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    std::iter::once(error.to_string()).chain(sources.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::archive::tar::TarWriter;
 use crate::layout::*;
 use crate::platform::host_architecture;
+use plyfs_sys::report as chain;
 use serde_json::{Value, json};
 
 /// An archive in the making.
@@ -69,11 +70,6 @@ fn on(mut descriptor: Value, platform: &str) -> Value {
     let (architecture, variant) = platform.split_once('/').map_or((platform, None), |(name, of)| (name, Some(of)));
     descriptor["platform"] = json!({"os": "linux", "architecture": architecture, "variant": variant});
     descriptor
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(|cause| format!(": {}", chain(cause)));
-    format!("{error}{}", cause.unwrap_or_default())
 }
 
 fn config(layers: &[&str]) -> String {

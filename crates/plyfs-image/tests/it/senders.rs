@@ -43,7 +43,7 @@ fn root_a_reader_that_fails_anywhere_is_told_as_that_and_leaves_nothing() {
     let zstd = Compression::Zstd.apply(&plain);
     let failures: [Failure; 3] = [
         (|| io::Error::other("the cable is cut"), ErrorKind::Io, "the cable is cut"),
-        (|| io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()), ErrorKind::Io, "os error 5"),
+        (|| io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()), ErrorKind::Io, "input/output error"),
         (|| io::ErrorKind::TimedOut.into(), ErrorKind::TimedOut, "timed out"),
     ];
     for bytes in [&plain, &gzip, &zstd] {

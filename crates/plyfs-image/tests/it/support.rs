@@ -1,10 +1,10 @@
 //! A store to work in, and what the tests claim about it.
 
-use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use plyfs_image::{Archive, Compression, Error, Format, Loaded, Source};
 use plyfs_store::{Image, Progress, Store};
+pub(crate) use plyfs_sys::report as story;
 use plyfs_testkit::oci::{read_archive, sha256};
 use plyfs_testkit::temp::TempDir;
 
@@ -64,17 +64,6 @@ impl Place {
             assert!(left.is_empty(), "{directory} holds {left:?}");
         }
     }
-}
-
-/// An error with all its causes, as a door prints it.
-pub(crate) fn story(error: &Error) -> String {
-    let mut story = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        story = format!("{story}: {inner}");
-        cause = inner.source();
-    }
-    story
 }
 
 /// The digests of the layers in a docker-archive, lowest first, by hashing what it holds.

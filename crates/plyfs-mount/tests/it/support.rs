@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use plyfs_mount::mountinfo::{self, Entry};
 use plyfs_mount::{Feature, Features, MountOptions, Plan, Stack, plan};
+pub(crate) use plyfs_sys::report as story;
 use plyfs_testkit::temp::TempDir;
 
 /// A home directory; what is mounted below it is unmounted and all of it removed on drop.
@@ -112,10 +113,4 @@ pub(crate) fn is_mounted(target: &Path) -> bool {
 pub(crate) fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
-}
-
-/// The error and its causes as a door prints them.
-pub(crate) fn story(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -106,8 +106,7 @@ fn root_a_damaged_layer_fails_alone() {
     assert_eq!(fs::read_to_string(mount.path().join("a")).expect("read"), "1");
     mount.unmount().expect("unmounted");
     let error = on_bad.mount(&MountOptions::new()).expect_err("its layer is gone");
-    let told = std::iter::successors(std::error::Error::source(&error), |cause| cause.source())
-        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    let told = plyfs_sys::report(&error);
     assert!(told.contains(&damaged.id().to_string()) || told.contains("container bad"), "{told}");
     assert_eq!(store.prune(PruneOptions::new()).expect("pruned").layers, [loose.id()]);
     assert!(!store.check(CheckOptions::quick()).expect("checked").is_empty(), "named by the check");

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use plyfs_store::{CheckOptions, Durability, ErrorKind, NewImage, Operation, Store};
+use plyfs_sys::report as told;
 use plyfs_testkit::oci::LayerTar;
 use plyfs_testkit::process::run;
 use plyfs_testkit::temp::{Mounted, TempDir};
@@ -131,11 +132,6 @@ fn wait_for_early_sync(disk: &ThinDisk, written: u64) {
         assert!(since.elapsed() < Duration::from_secs(60), "{} bytes written", disk.written());
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-fn told(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Publishes what cannot be; the answer is what was told.

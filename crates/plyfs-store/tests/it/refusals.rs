@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use plyfs_store::{ContainerOptions, ErrorKind, Store};
+use plyfs_sys::report as told;
 use plyfs_testkit::peers::tool;
 use plyfs_testkit::process::output;
 use plyfs_testkit::require_root;
@@ -174,12 +175,6 @@ fn check_refused(path: &std::path::Path, kind: ErrorKind, words: &[&str]) {
         words.iter().for_each(|word| assert!(line.contains(word), "{word:?} in {line}"));
     }
     assert_eq!(state(path), before, "nothing is changed");
-}
-
-/// An error with its causes, as a person sees it.
-fn told(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[test]

@@ -9,6 +9,7 @@ use plyfs_store::{
     CheckOptions, Container, ContainerOptions, Durability, Error, ErrorKind, Layer, MountOptions, NewImage,
     PruneOptions, Removal, Store,
 };
+use plyfs_sys::report as told;
 use plyfs_testkit::oci::LayerTar;
 use plyfs_testkit::process::run;
 use plyfs_testkit::temp::{Mounted, TempDir};
@@ -117,11 +118,6 @@ fn running(store: &Store) -> (Layer, Container) {
     let options = ContainerOptions::new().name("running".parse().expect("a name"));
     let container = store.create(&base, options).expect("created");
     (base, container)
-}
-
-fn told(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn check(kind: &str, scarce: Scarce, durability: Durability) {
