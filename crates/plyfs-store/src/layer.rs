@@ -12,7 +12,7 @@ use plyfs_sys::lock::{Lock, Sharing};
 use rustix::io::Errno;
 
 use crate::record::{Ancestor, LayerRecord};
-use crate::{ChainId, DiffId, Digest, Error, Result, Store, User, key, layout, record};
+use crate::{ChainId, DiffId, Digest, Error, ErrorKind, Result, Store, User, key, layout, record};
 
 /// Folds a changeset into its parent's chain: the DiffID itself for a base layer, else the SHA-256 of both
 /// written with a space between, as the OCI image specification defines ChainID.
@@ -60,7 +60,16 @@ impl Store {
     /// The open tree of a layer.
     pub(crate) fn tree(&self, id: LayerId) -> Result<OwnedFd> {
         let open = || fs::open_dir_at(fs::open_dir_at(self.home(), id.to_string())?, plyfs_link::DIFF);
-        open().map_err(|e| Error::call(format!("layer {id}"), e))
+        open().map_err(|e| self.lost(id, e))
+    }
+
+    /// Tells a layer that is damaged from one that is absent: it is recorded, and its directory is missing.
+    fn lost(&self, id: LayerId, error: CallError) -> Error {
+        let is_recorded = || self.snapshot().is_ok_and(|now| now.contains(&key::layer(id)).is_ok_and(|there| there));
+        if error.is_not_found() && is_recorded() {
+            return Error::new(ErrorKind::Corrupt, format!("layer {id}: its directory is missing")).because(error);
+        }
+        Error::call(format!("layer {id}"), error)
     }
 
     /// The status of a layer's root.
@@ -70,7 +79,7 @@ impl Store {
             let is_dir = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
             if is_dir { Ok(status) } else { Err(CallError::new("fstatat", &name, Errno::NOTDIR)) }
         });
-        status.map_err(|e| Error::call(format!("layer {id}"), e))
+        status.map_err(|e| self.lost(id, e))
     }
 
     /// The records of a layer and its ancestors, uppermost first.

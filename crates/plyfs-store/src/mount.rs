@@ -343,7 +343,14 @@ impl Container {
     }
 
     fn not_mounted(&self, error: plyfs_mount::Error) -> Error {
-        Error::mount(format!("container {}", self.name()), error)
+        let what = format!("container {}", self.name());
+        // What is not there may be a layer below, which is damage.
+        if error.kind() == ErrorKind::NotFound
+            && let Err(lost) = self.store.trees(self.parent())
+        {
+            return Error::new(lost.kind(), what).because(lost);
+        }
+        Error::mount(what, error)
     }
 
     fn guard(&self, transition: &Lock, path: PathBuf, made: bool) -> Result<Mount> {

@@ -159,8 +159,16 @@ impl Operation {
         if let Some(layer) = self.layers.iter().find(|layer| layer.chain_id == Some(chain_id)) {
             return Ok(Some(found(layer.id)));
         }
-        let Some(id) = self.store.chain(&chain_id)? else { return Ok(None) };
-        Ok(self.keep(id)?.then(|| found(id)))
+        Ok(self.published(&chain_id)?.map(found))
+    }
+
+    /// The published layer that is this chain, kept from now on; one whose directory is missing is
+    /// [`ErrorKind::Corrupt`], for what stands on it could not be used.
+    fn published(&self, chain_id: &ChainId) -> Result<Option<LayerId>> {
+        match self.store.chain(chain_id)? {
+            Some(id) if self.keep(id)? => self.store.tree(id).map(|_| Some(id)),
+            _ => Ok(None),
+        }
     }
 
     /// Keeps a published layer from removal while the operation lives; `false` when it is gone already.
@@ -187,10 +195,7 @@ impl Operation {
         if let Some(layer) = self.layers.iter().find(|layer| layer.chain_id == Some(*chain_id)) {
             return Ok(Some(layer.id));
         }
-        match self.store.chain(chain_id)? {
-            Some(id) if self.keep(id)? => Ok(Some(id)),
-            _ => Ok(None),
-        }
+        self.published(chain_id)
     }
 
     /// The record of a parent, staged here or published; a published one is kept from now on.

@@ -21,6 +21,10 @@ impl Check<'_> {
     }
 
     fn archive(&mut self, record: &LayerRecord, diff_id: &Digest) -> Result<()> {
+        // A tree that is missing is a finding of its own.
+        if self.store.tree(record.id).is_err() {
+            return Ok(());
+        }
         let layer = self.store.layer_of(record.clone());
         let out = self.progress.reader(std::io::sink(), Stage::Check, diff_id.to_string(), record.archive_size);
         match layer.write_archive(out) {
@@ -28,13 +32,9 @@ impl Check<'_> {
             // Its tar-split record is missing, which is a finding of its own: its size is all that can be checked.
             Err(error) if error.kind() == ErrorKind::NotFound => self.size(record),
             Err(error) => {
-                self.find(
-                    Severity::Error,
-                    FindingKind::ContentWrong,
-                    format!("layer {}", record.id),
-                    report(&error),
-                    None,
-                );
+                let (subject, problem) = (format!("layer {}", record.id), report(&error));
+                let problem = problem.strip_prefix(&format!("{subject}: ")).unwrap_or(&problem).to_owned();
+                self.find(Severity::Error, FindingKind::ContentWrong, subject, problem, None);
             }
             Ok(_) => {}
         }

@@ -493,3 +493,39 @@ fn root_a_journal_without_its_head_is_damage_and_no_absent_store() {
     let salvaged = Store::options().salvage(true).open(it.store().path()).expect("what is sound is shown");
     assert_eq!(salvaged.image("svc:1").expect("its name").id(), it.image.id());
 }
+
+#[test]
+fn root_a_layer_whose_directory_is_missing_is_damaged_and_not_absent_wherever_it_is_met() {
+    require_root!();
+    let it = Broken::new();
+    let store = it.store();
+    fs::remove_dir_all(it.fixture.directory(it.base.id())).expect("lost");
+    let said = |what: &str, error: plyfs_store::Error| {
+        let story = std::iter::successors(std::error::Error::source(&error), |cause| cause.source())
+            .fold(error.to_string(), |story, cause| format!("{story}: {cause}"));
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {story}");
+        assert!(story.contains(&format!("layer {}: its directory is missing", it.base.id())), "{what}: {story}");
+    };
+    said("mount", it.container.mount(&MountOptions::new()).map(drop).expect_err("a lower is missing"));
+    said("changes", it.container.changes().map(drop).expect_err("a lower is missing"));
+    said("export", it.container.export(std::io::sink(), Progress::none()).map(drop).expect_err("a lower is missing"));
+    said("view", it.container.view().map(drop).expect_err("a lower is missing"));
+    said("archive", it.base.write_archive(std::io::sink()).map(drop).expect_err("it is missing"));
+    said("create", store.create(&it.base, ContainerOptions::new()).map(drop).expect_err("it is missing"));
+    let mut operation = store.operation().expect("an operation");
+    let diff_id = it.base.diff_id().expect("known");
+    said("reuse", operation.reuse(None, &diff_id).map(drop).expect_err("what stands on it could not be used"));
+    drop(operation);
+    let found = store.check(CheckOptions::data()).expect("checked");
+    assert_eq!(
+        found.iter().map(|finding| finding.kind).collect::<Vec<_>>(),
+        [FindingKind::DirectoryMissing],
+        "{found:?}"
+    );
+    it.container.remove(plyfs_store::Removal::Unmounted).expect("it can be removed");
+    store.remove_image(&store.image("svc:1").expect("its record is sound")).expect("and the image, with its layers");
+    store.reap().expect("reaped");
+    assert_eq!(store.check(CheckOptions::data()).expect("checked"), []);
+    let removed = it.base.write_archive(std::io::sink()).map(drop).expect_err("it was removed");
+    assert_eq!(removed.kind(), ErrorKind::NotFound, "what was removed is absent");
+}
