@@ -66,6 +66,7 @@ mod layer;
 mod layout;
 mod lease;
 mod lookup;
+mod make;
 mod mark;
 mod mount;
 mod names;
