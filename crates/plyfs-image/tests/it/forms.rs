@@ -81,15 +81,18 @@ fn root_an_archive_of_docker_25_and_later_is_loaded_by_its_index_with_the_names_
     // What docker writes beside: the name by parts, and the list of before on the same blobs.
     manifest["annotations"] =
         json!({ "io.containerd.image.name": "docker.io/library/app:1", "org.opencontainers.image.ref.name": "1" });
-    build.index(&[(None, manifest)]);
+    // It is listed by each of its names.
+    let mut again = manifest.clone();
+    again["annotations"]["io.containerd.image.name"] = "docker.io/library/app:2".into();
+    build.index(&[(None, manifest), (None, again)]);
     let path = |blob: &Value| format!("blobs/sha256/{}", &blob["digest"].as_str().expect("text")[7..]);
     let config = format!("blobs/sha256/{}", sha256(config(&[&one, &two]).to_string().as_bytes()));
     let layers: Vec<_> = blobs.iter().map(path).collect();
-    let list = json!([{ "Config": config, "RepoTags": ["app:1"], "Layers": layers, "LayerSources": {} }]);
+    let list = json!([{ "Config": config, "RepoTags": ["app:1", "app:2"], "Layers": layers, "LayerSources": {} }]);
     build.add("manifest.json", list.to_string());
     build.add("repositories", json!({ "app": { "1": "x" } }).to_string());
     let (_, loaded) = loads(&build, &[&one, &two]);
-    assert_eq!(loaded.names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["app:1"]);
+    assert_eq!(loaded.names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["app:1", "app:2"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use plyfs_testkit::oci::{self, LayerTar, Plain, read_archive, write_archive};
 use plyfs_testkit::{require_root, require_tool};
 use serde_json::Value;
 
+use crate::build::{Build, LAYER_GZIP, gzip, layer};
 use crate::support::{Place, story};
 
 fn try_keep(place: &Place, path: &Path) -> Result<Vec<Loaded>, Error> {
@@ -321,5 +322,35 @@ fn root_a_manifest_that_lists_another_blob_for_a_layer_that_is_there_is_refused_
     assert!(story(&error).contains("it holds layer sha256:"), "{}", story(&error));
     assert!(place.store.layers().expect("listed").iter().all(|layer| layer.blobs().is_empty()));
     assert_eq!(std::fs::read_dir(place.store.path().join("staging")).expect("listed").count(), 0);
+    assert_eq!(place.store.check(CheckOptions::data()).expect("checked"), []);
+}
+
+#[test]
+fn root_a_blob_that_two_images_of_an_archive_list_for_two_layers_is_kept_for_neither() {
+    require_root!();
+    let place = Place::new();
+    let (one, two) = (layer("one"), layer("two"));
+    place.load({
+        let mut build = Build::default();
+        let blobs = [build.blob(LAYER_GZIP, gzip(&two))];
+        let manifest = build.image(&[&two], &blobs);
+        build.index(&[(Some("localhost/there:1"), manifest)]);
+        build.write(&place.temp.join("there.tar"));
+        place.temp.join("there.tar")
+    });
+    // The first brings a layer and its blob; the second says that the blob is the layer that is there.
+    let mut build = Build::default();
+    let blobs = [build.blob(LAYER_GZIP, gzip(&one))];
+    let (first, second) = (build.image(&[&one], &blobs), build.image(&[&two], &blobs));
+    build.index(&[(Some("localhost/first:1"), first), (Some("localhost/second:1"), second)]);
+    let lying = place.temp.join("lying.tar");
+    build.write(&lying);
+
+    let error = try_keep(&place, &lying).expect_err("it lies");
+
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", story(&error));
+    assert!(["localhost/second:1", "its blob", "holds layer"].iter().all(|word| story(&error).contains(word)));
+    let layers = place.store.layers().expect("listed");
+    assert_eq!((layers.len(), layers[0].blobs().len()), (1, 0), "nothing came of it");
     assert_eq!(place.store.check(CheckOptions::data()).expect("checked"), []);
 }
