@@ -48,7 +48,7 @@ fn act(role: &str) {
         "load" => load(&store),
         "load-15" => load_of(&store, 15),
         "load-17" => load_of(&store, 17),
-        "load-130" => load_of(&store, 130),
+        "load-70" => load_of(&store, 70),
         "reap" => drop(store.reap().expect("reaped")),
         "create" => {
             let options = ContainerOptions::new().name("c".parse().expect("a name"));
@@ -128,9 +128,9 @@ fn root_a_large_load_lets_the_disk_begin_before_its_end_where_all_is_synced_then
     require_tool!("strace");
     // In the middle of a very large archive, and at the end of one that leaves 16 MiB to write.
     for (role, durability, syncs) in [
-        ("load-130", "file-system", 2),
-        ("load-130", "files", 0),
-        ("load-130", "none", 0),
+        ("load-70", "file-system", 2),
+        ("load-70", "files", 0),
+        ("load-70", "none", 0),
         ("load-17", "file-system", 2),
         ("load-15", "file-system", 1),
     ] {
