@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `l` layer id | the layer's record |
 //! | `c` chain id | layer id |
+//! | `c` chain id, layer id | empty: the layer is the same chain, and found once the first is gone |
 //! | `u` layer id, user | empty: `user` stands on the layer (`l` layer id, `i` image id, `c` container's layer id, `e` lease id) |
 //! | `n` container name | the container's record |
 //! | `d` container's layer id | container name |
@@ -91,6 +92,16 @@ pub(crate) fn layers_from(prefix: &[u8]) -> Vec<u8> {
 
 pub(crate) fn chain(id: &Digest) -> Short {
     short(b"c", id.as_bytes())
+}
+
+/// A layer that is a chain which another is found by.
+pub(crate) fn twin(chain: &Digest, layer: LayerId) -> Vec<u8> {
+    joined(&[&self::chain(chain), layer.as_bytes()])
+}
+
+/// The layer of a [`twin`] key; none of the key of a chain itself.
+pub(crate) fn parse_twin(key: &[u8]) -> Option<LayerId> {
+    key.get(BEHIND_ID..)?.try_into().ok().map(LayerId::from_bytes)
 }
 
 pub(crate) fn users(layer: LayerId) -> Short {

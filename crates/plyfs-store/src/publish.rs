@@ -202,9 +202,11 @@ pub(crate) fn put_layer(records: &mut Transaction<'_>, layer: &LayerRecord) -> R
         records.put(&key::user(parent, &User::Layer(layer.id)), &[]);
     }
     if let Some(chain) = &layer.chain_id {
-        // Two layers may be one chain when nobody knew the digest beforehand; the first one is found.
+        // Two layers may be one chain when nobody knew the digest beforehand; the first one is found as long as it is there.
         if records.get(&key::chain(chain))?.is_none() {
             records.put(&key::chain(chain), layer.id.as_bytes());
+        } else {
+            records.put(&key::twin(chain, layer.id), &[]);
         }
     }
     Ok(())

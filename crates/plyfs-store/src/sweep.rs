@@ -12,7 +12,7 @@ use crate::image::names_of;
 use crate::prune::{Kept, Pruned, Reason, Subject, first_user};
 use crate::record::{ImageRecord, LayerRecord};
 use crate::recover::is_blob_used;
-use crate::{Digest, Error, ErrorKind, Result, Store, User, cache, key, layout, trash};
+use crate::{ChainId, Digest, Error, ErrorKind, Result, Store, User, cache, key, layout, trash};
 
 /// What one journal record will retract, put together before it is written.
 pub(crate) struct Sweep<'a> {
@@ -218,12 +218,25 @@ fn retract_layer(records: &mut Transaction<'_>, layer: &LayerRecord) -> Result<(
         records.delete(&key::user(parent, &User::Layer(layer.id)));
     }
     if let Some(chain) = &layer.chain_id {
-        let key = key::chain(chain);
-        if records.get(&key)?.is_some_and(|id| id.as_slice() == layer.id.as_bytes()) {
-            records.delete(&key);
-        }
+        retract_chain(records, chain, layer.id)?;
     }
     cache::forget(records, layer.id)?;
     trash::retract(records, layer.id, layer.link);
+    Ok(())
+}
+
+/// Takes away that a layer is found by its chain. Another that is the same chain is found from now on.
+fn retract_chain(records: &mut Transaction<'_>, chain: &ChainId, layer: LayerId) -> Result<()> {
+    let key = key::chain(chain);
+    records.delete(&key::twin(chain, layer));
+    if records.get(&key)?.is_none_or(|found| found != layer.as_bytes()) {
+        return Ok(());
+    }
+    records.delete(&key);
+    let twin = records.scan(&key).next().transpose()?.and_then(|(twin, _)| key::parse_twin(&twin));
+    if let Some(twin) = twin {
+        records.delete(&key::twin(chain, twin));
+        records.put(&key, twin.as_bytes());
+    }
     Ok(())
 }

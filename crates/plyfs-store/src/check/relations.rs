@@ -41,7 +41,7 @@ impl Expected {
             return;
         }
         let error = match snapshot.get(&key) {
-            // The first of two layers with one chain has the look-up.
+            // Where another layer is found by a chain, that is a stray.
             Ok(Some(found)) if found == value || key.starts_with(b"c") => return,
             Ok(_) => None,
             Err(error) => Some(report(&error)),
@@ -68,6 +68,9 @@ impl Check<'_> {
 
     fn expected(&self) -> Expected {
         let mut all = Expected::default();
+        for layer in self.layers.values() {
+            self.expect_chain(&mut all, layer);
+        }
         let mut expect = |key: Vec<u8>, value: &[u8], because: &[u8], subject: &str| {
             all.look_for(&self.snapshot, key, value, because, subject);
         };
@@ -75,9 +78,6 @@ impl Check<'_> {
             let (own, subject) = (key::layer(layer.id), format!("layer {}", layer.id));
             if let Some(parent) = layer.parent {
                 expect(key::user(parent, &User::Layer(layer.id)), &[], &own, &subject);
-            }
-            if let Some(chain) = &layer.chain_id {
-                expect(key::chain(chain).into(), layer.id.as_bytes(), &own, &subject);
             }
             for blob in &layer.blobs {
                 expect(key::blob_layer(&blob.digest, layer.id), &[], &own, &subject);
@@ -132,6 +132,18 @@ impl Check<'_> {
         all
     }
 
+    /// A layer is found by its chain, unless another that is the same chain is: then it is known as its twin.
+    fn expect_chain(&self, all: &mut Expected, layer: &LayerRecord) {
+        let Some(chain) = &layer.chain_id else { return };
+        let key = key::chain(chain);
+        let found = self.snapshot.get(&key).ok().flatten().and_then(|id| id.try_into().ok()).map(LayerId::from_bytes);
+        let found = found.filter(|id| self.layers.get(id).is_some_and(|there| there.chain_id == layer.chain_id));
+        let is_found = found.map_or(!all.keys.contains(key.as_slice()), |found| found == layer.id);
+        let (key, value) =
+            if is_found { (key.to_vec(), &layer.id.as_bytes()[..]) } else { (key::twin(chain, layer.id), &[][..]) };
+        all.look_for(&self.snapshot, key, value, &key::layer(layer.id), &format!("layer {}", layer.id));
+    }
+
     fn missing(&mut self, Missing { key, value, because, subject, error }: Missing) -> Result<()> {
         if let Some(error) = error {
             self.find(Severity::Error, FindingKind::RecordUnreadable, "journal", error, None);
@@ -169,6 +181,7 @@ impl Check<'_> {
                 is_there && self.snapshot.contains(&key::lease(lease)).unwrap_or(true)
             }),
             b"t" => id().is_some_and(|id| self.images.contains_key(&Digest::from_bytes(id))),
+            b"c" if key::parse_twin(key).is_some() => expected.contains(key),
             b"c" => id().and_then(|id| self.layers.get(&LayerId::from_bytes(id))).is_some_and(|layer| {
                 layer.chain_id.is_some_and(|chain| key.get(1..) == Some(chain.as_bytes().as_slice()))
             }),

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use plyfs_journal::{DirDisk, Journal, Options};
 use plyfs_store::{
-    CheckOptions, Container, ContainerOptions, ErrorKind, Finding, FindingKind, Image, Layer, LayerId, LinkId,
+    ChainId, CheckOptions, Container, ContainerOptions, ErrorKind, Finding, FindingKind, Image, Layer, LayerId, LinkId,
     MountOptions, Progress, Severity, Store,
 };
 use plyfs_testkit::require_root;
 
-use crate::Fixture;
+use crate::{Fixture, archive};
 
 /// Two layers, an image of the upper one, a container of the image.
 struct Broken {
@@ -217,6 +217,10 @@ fn root_look_ups_are_written_anew_from_the_records_they_follow_from() {
     repairs(error, missing, |it| lost(it, &[b"u", it.top.id().as_bytes(), b"i", it.image.id().as_bytes()]));
     repairs(error, missing, |it| lost(it, &[b"u", it.top.id().as_bytes(), b"c", it.container.id().as_bytes()]));
     repairs(error, missing, |it| lost(it, &[b"c", it.top.chain_id().expect("known").as_bytes()]));
+    repairs(error, missing, |it| {
+        let (chain, [_, second]) = one_chain_twice(it);
+        lost(it, &[b"c", chain.as_bytes(), second.as_bytes()]);
+    });
     repairs(error, missing, |it| lost(it, &[b"d", it.container.id().as_bytes()]));
     repairs(error, missing, |it| lost(it, &[b"x", it.image.id().as_bytes(), it.container.id().as_bytes()]));
     repairs(error, missing, |it| lost(it, &[b"i", it.image.id().as_bytes(), b"svc:1"]));
@@ -224,7 +228,21 @@ fn root_look_ups_are_written_anew_from_the_records_they_follow_from() {
     let stray = FindingKind::RelationStray;
     repairs(warning, stray, |it| it.journal(&[b"u", it.base.id().as_bytes(), b"l", other.as_bytes()], Some(b"")));
     repairs(warning, stray, |it| it.journal(&[b"c", other.as_bytes()], Some(other.as_bytes())));
+    repairs(warning, stray, |it| {
+        it.journal(&[b"c", it.top.chain_id().expect("known").as_bytes(), other.as_bytes()], Some(b""));
+    });
     repairs(error, stray, |it| it.journal(&[b"t", b"gone:1"], Some(other.as_bytes())));
+}
+
+/// Publishes two layers that are one chain, as two commits at once do that changed the same.
+fn one_chain_twice(it: &Broken) -> (ChainId, [LayerId; 2]) {
+    let archive = archive(&[("same", "1")]);
+    let mut building = [(); 2].map(|()| it.store().operation().expect("an operation"));
+    let applied = building.each_mut().map(|operation| {
+        operation.apply(&mut archive.as_slice(), Some(it.base.id()), None).expect("nobody has published it yet")
+    });
+    building.into_iter().for_each(|operation| operation.publish().expect("published"));
+    (applied[0].chain_id, applied.map(|layer| layer.id))
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use plyfs_store::{CheckOptions, ContainerOptions, ErrorKind, LeaseOptions, NewImage, PruneOptions, Removal, Store};
+use plyfs_store::{
+    CheckOptions, ContainerOptions, ErrorKind, LayerId, LeaseOptions, NewImage, PruneOptions, Removal, Store,
+};
 use plyfs_testkit::require_root;
 
 use crate::{Fixture, archive};
@@ -374,4 +376,36 @@ fn root_an_image_over_a_layer_that_was_removed_meanwhile_is_refused_and_nothing_
     assert!(fixture.store.images().expect("listed").is_empty() && fixture.store.blob(&id).is_err());
     fixture.store.reap().expect("reaped");
     assert_eq!(fixture.store.check(CheckOptions::data()).expect("checked"), []);
+}
+
+#[test]
+fn root_a_layer_is_found_by_its_chain_once_the_other_that_is_the_same_chain_is_gone() {
+    require_root!();
+    let fixture = Fixture::new();
+    let base = fixture.layer(None, &[("a", "1")]);
+    let archive = archive(&[("b", "2")]);
+    for parent in [None, Some(base.id())] {
+        let mut building = [(); 3].map(|()| fixture.store.operation().expect("an operation"));
+        let applied = building.each_mut().map(|operation| {
+            operation.apply(&mut archive.as_slice(), parent, None).expect("nobody has published it yet")
+        });
+        building.into_iter().for_each(|operation| operation.publish().expect("published"));
+        let chain = applied[0].chain_id;
+        let layer = |id: LayerId| fixture.store.layer(&id.to_string()).expect("a layer");
+        let is_sound = || assert_eq!(fixture.store.check(CheckOptions::quick()).expect("checked"), []);
+        assert_eq!(fixture.store.chain(&chain).expect("looked up"), Some(applied[0].id));
+        is_sound();
+
+        fixture.store.remove_layer(&layer(applied[0].id)).expect("removed");
+
+        let next = fixture.store.chain(&chain).expect("looked up").expect("one of the others");
+        assert!(applied[1..].iter().any(|layer| layer.id == next));
+        is_sound();
+        let (other, last) = if next == applied[1].id { (applied[2].id, next) } else { (applied[1].id, next) };
+        fixture.store.remove_layer(&layer(other)).expect("removed");
+        assert_eq!(fixture.store.chain(&chain).expect("looked up"), Some(last), "it was never found by the other");
+        fixture.store.remove_layer(&layer(last)).expect("removed");
+        assert_eq!(fixture.store.chain(&chain).expect("looked up"), None);
+        is_sound();
+    }
 }
