@@ -6,18 +6,16 @@
 //! of it. Nobody hears of a transaction before the commit it is part of is durable, and a commit is whole or absent: so
 //! is each of its transactions.
 //!
-//! Of those in the queue it is certain that they come. Beyond them the first of a batch expects as many as there were
-//! lately, and waits for them awake and no longer than [`AWAKE`](group::AWAKE), since other processes wait for the lock
-//! meanwhile.
+//! Of those in the queue it is certain that they come, and nobody else is waited for under the lock: who comes later is
+//! the next batch, which the same sync covers if it was waited for ([`Group`](group::Group)).
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use crate::disk::DiskLock;
 use crate::error::{Error, ErrorKind, Named, Result};
-use crate::group::{self, Ticket};
+use crate::group::Ticket;
 use crate::journal::Journal;
 use crate::layout::{BLOCK_PAYLOAD, LOCK, MAX_COMMIT, wide};
 use crate::snapshot::Table;
@@ -32,8 +30,6 @@ const MOST_TURNS: u32 = 16;
 /// What the threads have in common whose transactions are one commit.
 #[derive(Debug, Default)]
 struct Batch {
-    /// Nobody joins any more: someone writes it, or has.
-    is_closed: AtomicBool,
     outcome: OnceLock<Result<(), Arc<Error>>>,
 }
 
@@ -45,15 +41,13 @@ pub(crate) struct Held {
 }
 
 /// A batch that others may join. The writer's view has its changes, and the log has not.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Open {
     batch: Arc<Batch>,
     changes: Table,
     /// Bytes of all that joined; fewer are written where one has replaced what another did.
     size: usize,
     members: usize,
-    /// How many members it is to have.
-    wanted: usize,
 }
 
 /// A batch that is written or was to be. Whoever has closed it has it synced, and tells the others.
@@ -68,8 +62,14 @@ pub(crate) struct Closed {
 #[derive(Debug)]
 pub(crate) struct Part {
     batch: Arc<Batch>,
-    /// How long the first one waits for others.
-    patience: Option<Duration>,
+}
+
+impl Part {
+    /// Waits until what it belongs to is durable.
+    pub(crate) fn wait(&self) -> Result<()> {
+        let failed = |error: &Arc<Error>| Error::new(error.kind(), "commit").because(Arc::clone(error));
+        self.batch.outcome.wait().as_ref().copied().map_err(failed)
+    }
 }
 
 impl Journal {
@@ -117,38 +117,14 @@ impl Journal {
             }
             writer.view = Some(self.newest(writer, false)?);
         }
-        let mut patience = None;
-        let open = writer.open.get_or_insert_with(|| {
-            let (wanted, limit) = if self.options.durable { self.group.company() } else { Default::default() };
-            patience = Some(limit);
-            Open { batch: Arc::default(), changes: Table::new(), size: 0, members: 0, wanted }
-        });
+        let open = writer.open.get_or_insert_with(Open::default);
         open.members += 1;
         open.size += size;
         if let Some(view) = &mut writer.view {
             view.show(&table);
         }
         open.changes.append(&mut table);
-        Ok(Part { batch: Arc::clone(&open.batch), patience })
-    }
-
-    /// Waits until what a part belongs to is durable.
-    pub(crate) fn wait(&self, part: &Part) -> Result<()> {
-        let batch = &part.batch;
-        if let Some(patience) = part.patience {
-            let is_closed = || batch.is_closed.load(Ordering::Acquire);
-            group::awake_until(patience, is_closed);
-            if !is_closed() {
-                // From here on those in the queue are waited for, and nobody else.
-                self.in_turn(|writer, _| {
-                    if let Some(open) = writer.open.as_mut().filter(|open| Arc::ptr_eq(&open.batch, batch)) {
-                        open.wanted = 0;
-                    }
-                });
-            }
-        }
-        let failed = |error: &Arc<Error>| Error::new(error.kind(), "commit").because(Arc::clone(error));
-        batch.outcome.wait().as_ref().copied().map_err(failed)
+        Ok(Part { batch: Arc::clone(&open.batch) })
     }
 
     /// Leaves the lock and the batch to those who come next, or closes the batch and releases the lock.
@@ -156,9 +132,8 @@ impl Journal {
     /// It must be released before this thread has something synced: that ends by taking it once more.
     fn leave(&self, writer: &mut Writer, must_release: bool) -> Option<Closed> {
         let held = writer.held.as_ref()?;
-        let is_complete = writer.open.as_ref().is_none_or(|open| open.members >= open.wanted);
         // Whoever is counted comes, since nothing but the wait is between.
-        let is_last = is_complete && self.queue.load(Ordering::Relaxed) == 0;
+        let is_last = self.queue.load(Ordering::Relaxed) == 0;
         if !is_last && held.turns < MOST_TURNS && !must_release {
             return None;
         }
@@ -170,7 +145,6 @@ impl Journal {
     /// Writes the batch, if there is one, as one commit.
     fn close(&self, writer: &mut Writer) -> Option<Closed> {
         let Open { batch, changes, members, .. } = writer.open.take()?;
-        batch.is_closed.store(true, Ordering::Release);
         Some(Closed { batch, written: self.written(writer, &changes, members) })
     }
 

@@ -86,7 +86,9 @@ struct State {
     durable: (u64, u64),
     /// The last state this handle appended or read under the lock.
     newest: Option<Ticket>,
-    phase: Phase,
+    is_syncing: bool,
+    /// Says whether the one that syncs still waits for others to join.
+    is_gathering: bool,
     is_poisoned: bool,
     /// How many wait for a sync to end, each for all of a batch: waking nobody is a system call too.
     waiting: usize,
@@ -96,20 +98,6 @@ struct State {
     expected: usize,
     /// What the last sync took.
     took: Duration,
-}
-
-/// What the thread is at that syncs for all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
-    /// There is none.
-    #[default]
-    Idle,
-    /// It waits for others to join.
-    Gathering,
-    /// It sleeps until they have.
-    Asleep,
-    /// What is appended from now on is for the next one.
-    Syncing,
 }
 
 impl Group {
@@ -125,22 +113,12 @@ impl Group {
         self.settled.notify_all();
     }
 
-    /// How many are expected to join the next sync, and how long it is worth staying awake for them; nobody is as long as
-    /// a sync goes on, which they wait for as well.
-    pub(crate) fn company(&self) -> (usize, Duration) {
-        let state = guard(&self.state);
-        match state.phase {
-            Phase::Syncing => (0, Duration::ZERO),
-            _ => (state.expected.saturating_sub(state.pending), (state.took / PATIENCE).min(AWAKE)),
-        }
-    }
-
     /// Notes what the next sync will cover: a state of which all blocks are written, with what so many have done.
     pub(crate) fn note(&self, ticket: &Ticket, members: usize) {
         let mut state = guard(&self.state);
         state.newest = Some(ticket.clone());
         state.pending += members;
-        let is_awaited = state.phase == Phase::Asleep && state.pending >= state.expected;
+        let is_awaited = state.is_gathering && state.pending >= state.expected;
         // Whoever is woken needs it.
         drop(state);
         if is_awaited {
@@ -187,16 +165,15 @@ impl Group {
             if let Some(result) = decided {
                 return result;
             }
-            if state.phase == Phase::Idle {
+            if !state.is_syncing {
                 break;
             }
             state.waiting += 1;
             state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.waiting -= 1;
         }
-        state.phase = Phase::Gathering;
+        state.is_syncing = true;
         let mut state = self.gather(state);
-        state.phase = Phase::Syncing;
         let target = state.newest.clone().filter(|newest| newest.place() >= ticket.place());
         let target = target.unwrap_or_else(|| ticket.clone());
         let covered = std::mem::take(&mut state.pending);
@@ -208,7 +185,7 @@ impl Group {
         let published = synced.and_then(|()| publish(files, &target));
 
         let mut state = guard(&self.state);
-        state.phase = Phase::Idle;
+        state.is_syncing = false;
         state.took = took;
         state.expected = covered + state.pending;
         match &published {
@@ -233,9 +210,11 @@ impl Group {
         drop(state);
         awake_until(patience.min(AWAKE), || !is_early(&mut guard(&self.state)));
         let mut state = guard(&self.state);
-        state.phase = Phase::Asleep;
+        state.is_gathering = true;
         let waited = self.joined.wait_timeout_while(state, patience.saturating_sub(AWAKE), is_early);
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.is_gathering = false;
+        state
     }
 }
 

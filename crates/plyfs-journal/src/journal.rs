@@ -115,7 +115,7 @@ impl Journal {
             return Err(Error::new(ErrorKind::ReadOnly, "journal is open for reading only").into());
         }
         let Ran { result, part, generation } = self.in_turn(|writer, full| self.ran(writer, full, change))?;
-        part.map_or(Ok(()), |part| self.wait(&part))?;
+        part.map_or(Ok(()), |part| part.wait())?;
         self.merge_if_due(&generation.head);
         Ok(result)
     }
