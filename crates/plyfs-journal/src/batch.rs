@@ -7,7 +7,7 @@
 //! is each of its transactions.
 //!
 //! Of those in the queue it is certain that they come, and nobody else is waited for under the lock: who comes later is
-//! the next batch, which the same sync covers if it was waited for ([`Group`](group::Group)).
+//! the next batch, which the same sync covers if it was waited for ([`Group`](crate::group::Group)).
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
