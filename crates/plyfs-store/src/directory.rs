@@ -245,8 +245,8 @@ impl Uppers {
 }
 
 /// `None` where a directory is missing or something else, which nobody can have locked, stands in its place.
-pub(crate) fn unless_missing(directory: plyfs_sys::Result<OwnedFd>) -> plyfs_sys::Result<Option<OwnedFd>> {
-    match directory {
+pub(crate) fn unless_missing<T>(of_directory: plyfs_sys::Result<T>) -> plyfs_sys::Result<Option<T>> {
+    match of_directory {
         Err(error) if matches!(error.errno(), Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         result => result.map(Some),
     }

@@ -13,7 +13,9 @@ use rustix::io::retry_on_intr;
 
 use crate::cache::CacheKey;
 use crate::claims::Claims;
+use crate::directory::unless_missing;
 use crate::format::write_all;
+use crate::layout::InStaging;
 use crate::record::LayerRecord;
 use crate::{
     ChainId, DiffId, Digest, Error, ErrorKind, KeptBlob, Progress, Reference, Result, Store, chain_id, describe, key,
@@ -107,6 +109,21 @@ impl Store {
             is_published: false,
             is_abandoned: false,
         })
+    }
+
+    /// The names in the directories of all operations; dead ones count too, until they are taken back. Where one cannot be
+    /// looked into that is an error: what it names would go, or be taken for nobody's.
+    pub(crate) fn staged_names(&self) -> Result<Vec<String>> {
+        let failed = |e| Error::call("staging", e);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.0.staging).map_err(failed)? {
+            if InStaging::of(&entry) == Some(InStaging::Operation) {
+                let listed = fs::open_dir_at(&self.0.staging, &entry.name).and_then(fs::read_dir);
+                let staged = unless_missing(listed).map_err(failed)?.unwrap_or_default();
+                names.extend(staged.into_iter().filter_map(|entry| entry.name.into_string().ok()));
+            }
+        }
+        Ok(names)
     }
 }
 

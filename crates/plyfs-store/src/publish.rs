@@ -190,15 +190,9 @@ impl crate::Store {
 
 /// Writes a layer's record and the look-ups that lead to it.
 pub(crate) fn put_layer(records: &mut Transaction<'_>, layer: &LayerRecord) -> Result<()> {
-    let key = key::layer(layer.id);
-    if records.get(&key)?.is_some() {
-        return Err(Error::taken(format!("layer {}", layer.id)));
-    }
-    records.put(&key, &layer.encode());
+    records.put(&key::layer(layer.id), &layer.encode());
+    // It is there: put just before, or kept by the operation's marker.
     if let Some(parent) = layer.parent {
-        if records.get(&key::layer(parent))?.is_none() {
-            return Err(Error::new(ErrorKind::Conflict, format!("layer {parent} was removed meanwhile")));
-        }
         records.put(&key::user(parent, &User::Layer(layer.id)), &[]);
     }
     if let Some(chain) = &layer.chain_id {

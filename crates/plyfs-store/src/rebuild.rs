@@ -24,6 +24,7 @@ use plyfs_sys::lock::{Lock, Sharing};
 use rustix::fs::Mode;
 
 pub use self::images::Document;
+use crate::directory::unless_missing;
 use crate::progress::Progress;
 use crate::store::{Inner, open_root};
 use crate::{
@@ -179,8 +180,9 @@ impl Store {
     fn refuse_living_operations(&self) -> Result<()> {
         let failed = |e| Error::call(layout::STAGING, e);
         for entry in fs::read_dir(&self.0.staging).map_err(failed)? {
-            let Ok(directory) = fs::open_dir_at(&self.0.staging, &entry.name) else { continue };
-            if Lock::try_take(directory, Sharing::Exclusive).map_err(failed)?.is_none() {
+            let directory = unless_missing(fs::open_dir_at(&self.0.staging, &entry.name)).map_err(failed)?;
+            let is_free = |directory| Lock::try_take(directory, Sharing::Exclusive).map(|lock| lock.is_some());
+            if !directory.map_or(Ok(true), is_free).map_err(failed)? {
                 let message = format!("staging/{} belongs to a process at work", entry.name.display());
                 return Err(Error::new(ErrorKind::InUse, message));
             }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use plyfs_journal::Transaction;
 use plyfs_link::{LayerId, LinkId};
-use plyfs_sys::fs;
 use plyfs_sys::lock::Lock;
 
 use crate::check::report;
@@ -45,7 +44,8 @@ impl Store {
     ) -> Result<Pruned> {
         let sweep = self.commit(|records| {
             self.end_leases(records)?;
-            let in_use = self.layers_of_operations()?;
+            // What living operations build upon.
+            let in_use = self.staged_names()?.iter().filter_map(|name| layout::parse_uses_marker(name)).collect();
             let (pruned, links, blobs, locks) = Default::default();
             let mut sweep = Sweep { store: self, pruned, links, blobs, locks, in_use };
             mark(records, &mut sweep)?;
@@ -55,21 +55,6 @@ impl Store {
         let pruned = sweep.finish();
         self.reached("remove 2");
         Ok(pruned)
-    }
-
-    /// The published layers that living operations build upon.
-    fn layers_of_operations(&self) -> Result<BTreeSet<LayerId>> {
-        let mut layers = BTreeSet::new();
-        for entry in fs::read_dir(&self.0.staging).map_err(|e| Error::call("staging", e))? {
-            // Dead ones count too until they are recovered: that errs on the safe side.
-            let Ok(operation) = fs::open_dir_at(&self.0.staging, &entry.name) else { continue };
-            let names = match fs::read_dir(&operation) {
-                Err(error) if error.is_not_found() => continue,
-                result => result.map_err(|e| Error::call("staging", e))?,
-            };
-            layers.extend(names.iter().filter_map(|entry| layout::parse_uses_marker(entry.name.to_str()?)));
-        }
-        Ok(layers)
     }
 }
 

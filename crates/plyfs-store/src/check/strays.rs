@@ -138,17 +138,6 @@ impl Store {
     pub(super) fn accounted(&self) -> Result<Accounted> {
         Accounted::new(self, self.staged_names()?)
     }
-
-    /// The names in the directories of all operations, dead ones too: the next open takes those back.
-    fn staged_names(&self) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for operation in fs::read_dir(&self.0.staging).map_err(|e| Error::call("staging", e))? {
-            let Ok(directory) = fs::open_dir_at(&self.0.staging, &operation.name) else { continue };
-            let entries = fs::read_dir(&directory).unwrap_or_default();
-            names.extend(entries.into_iter().filter_map(|entry| entry.name.into_string().ok()));
-        }
-        Ok(names)
-    }
 }
 
 impl Check<'_> {

@@ -51,7 +51,10 @@ pub(super) fn find(store: &Store, progress: Progress<'_>, lost: &mut Vec<String>
     let parents: BTreeSet<_> = directories.0.values().filter_map(|directory| directory.parent).collect();
     let mut found = Found { layers: Vec::new(), uppers: Vec::new() };
     let mut known: BTreeMap<LayerId, LayerRecord> = BTreeMap::new();
-    let unpublished = store.staged_layers()?;
+    let staged = store.staged_names()?;
+    // Operations name them as about to be published.
+    let unpublished: BTreeSet<_> =
+        staged.iter().filter_map(|name| Some(layout::parse_staged_marker(name)?.0)).collect();
     for id in directories.in_order(lost) {
         let directory = &directories.0[&id];
         progress.report(Stage::Check, &format!("layer {id}"), 0, None)?;
@@ -244,17 +247,5 @@ impl Store {
             self.commit(|records| batch.iter().try_for_each(|layer| put_layer(records, layer)))?;
         }
         Ok(())
-    }
-
-    /// The layers that operations in `staging` name as about to be published.
-    fn staged_layers(&self) -> Result<BTreeSet<LayerId>> {
-        let mut staged = BTreeSet::new();
-        for entry in fs::read_dir(&self.0.staging).map_err(|e| Error::call(layout::STAGING, e))? {
-            let Ok(directory) = fs::open_dir_at(&self.0.staging, &entry.name) else { continue };
-            let names = fs::read_dir(&directory).unwrap_or_default();
-            let markers = names.iter().filter_map(|entry| layout::parse_staged_marker(entry.name.to_str()?));
-            staged.extend(markers.map(|(layer, _)| layer));
-        }
-        Ok(staged)
     }
 }

@@ -14,6 +14,7 @@ mod killed;
 mod lease;
 mod life;
 mod lost_writes;
+mod meanwhile;
 mod misleading;
 mod mount_cuts;
 mod mounts;
