@@ -115,13 +115,20 @@ impl Store {
     /// gains the blob in between.
     ///
     /// The state under the lock may not be durable yet. An image or layer whose removal could still be undone keeps its blob:
-    /// whoever removed it drops the blob once the removal is durable.
-    pub(crate) fn drop_unused_blob(&self, blob: &Digest) -> Result<()> {
+    /// whoever removed it drops the blob once the removal is durable. The answer is whether the blob is gone.
+    pub(crate) fn drop_unused_blob(&self, blob: &Digest) -> Result<bool> {
         self.commit(|records| {
             let durable = self.snapshot()?;
             let is_used = is_blob_used(records, blob)? || is_blob_known(&durable, blob)?;
-            if is_used { Ok(()) } else { remove_if_there(&self.0.blobs, &blob.hex()) }
+            if is_used { Ok(false) } else { remove_if_there(&self.0.blobs, &blob.hex()).map(|()| true) }
         })
+    }
+
+    /// Says whether the removal of a blob is done with: somebody has it, or it `was_gone` and did not come back.
+    pub(crate) fn is_removal_done(&self, records: &Transaction<'_>, blob: &Digest, was_gone: bool) -> Result<bool> {
+        let is_there = || fs::try_stat_at(&self.0.blobs, blob.hex()).map(|there| there.is_some());
+        let is_gone = || is_there().map(|is_there| !is_there).map_err(|e| Error::call(format!("blob {blob}"), e));
+        Ok(is_blob_used(records, blob)? || (was_gone && is_gone()?))
     }
 
     pub(crate) fn pending_blob_removals(&self) -> Result<Vec<Digest>> {

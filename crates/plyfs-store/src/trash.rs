@@ -57,7 +57,8 @@ impl Store {
     ///
     /// 1. Everything in `trash` is deleted.
     /// 2. One sync.
-    /// 3. The removal records go: until then a crash that brought a directory back leaves its name in the journal.
+    /// 3. The removal records go: until then a crash that brought a directory back leaves its name in the journal. That of a
+    ///    blob stays while the blob does, unless somebody has it.
     pub fn reap(&self) -> Result<Usage> {
         self.require_writable()?;
         let failed = |e| Error::call("trash", e);
@@ -80,14 +81,19 @@ impl Store {
         }
         // Retracted by someone who has not renamed yet, or who could not.
         let layers: Vec<_> = layers.into_iter().filter(|(layer, link)| reaper.finish(*layer, *link)).collect();
-        let blobs: Vec<_> = blobs.into_iter().filter(|blob| reaper.drop_blob(blob)).collect();
+        let blobs: Vec<_> = blobs.into_iter().map(|blob| (blob, reaper.drop_blob(&blob))).collect();
         self.reached("reap 1");
         if !(layers.is_empty() && blobs.is_empty()) {
             self.sync(own)?;
             self.reached("reap 2");
             self.commit(|records| {
                 layers.iter().for_each(|(layer, _)| records.delete(&key::removal(*layer)));
-                blobs.iter().for_each(|blob| records.delete(&key::blob_removal(blob)));
+                for (blob, was_gone) in &blobs {
+                    // One that somebody had, and whose removal was not durable or came after that, is dropped by the next.
+                    if self.is_removal_done(records, blob, *was_gone)? {
+                        records.delete(&key::blob_removal(blob));
+                    }
+                }
                 Ok(())
             })?;
         }
@@ -138,8 +144,9 @@ impl Reaper<'_> {
         discarded.map_err(|e| self.fail(e)).is_ok()
     }
 
+    /// Removes a blob nobody has; says whether it is gone.
     fn drop_blob(&mut self, blob: &Digest) -> bool {
-        self.store.drop_unused_blob(blob).map_err(|e| self.fail(e)).is_ok()
+        self.store.drop_unused_blob(blob).map_err(|e| self.fail(e)).unwrap_or_default()
     }
 
     fn fail(&mut self, error: Error) {
