@@ -120,12 +120,10 @@ impl Store {
         let named = |e| Error::call(format!("layer {id}"), e);
         let lock = Lock::take(self.tree(id)?, Sharing::Shared).map_err(named)?;
         // Removal renames the directory away; a lock on what is in the trash protects nothing.
-        let linked = fs::open_dir_at(self.home(), id.to_string())
-            .and_then(|directory| lock.is_linked_as(directory, plyfs_link::DIFF));
-        if linked.map_err(named)? {
+        if lock.is_linked_as(self.home(), format!("{id}/{}", plyfs_link::DIFF)).map_err(named)? {
             return Ok(lock);
         }
-        Err(Error::absent(format!("layer {id}")))
+        Err(no_layer(id))
     }
 }
 

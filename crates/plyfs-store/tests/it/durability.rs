@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use plyfs_store::{ContainerOptions, Durability, Layer, MountOptions, NewImage, Parent, Removal, Store};
+use plyfs_store::{ContainerOptions, Digest, Durability, Layer, MountOptions, NewImage, Parent, Removal, Store};
 use plyfs_testkit::process::run;
 use plyfs_testkit::{require_root, require_tool};
 
@@ -146,13 +146,21 @@ fn root_a_large_load_lets_the_disk_begin_before_its_end_where_all_is_synced_then
 }
 
 #[test]
-fn root_what_is_reaped_is_synced_through_a_descriptor_that_nobody_else_hears_through() {
+fn root_what_is_reaped_is_synced_before_it_is_forgotten_through_a_descriptor_that_nobody_else_hears_through() {
     require_root!();
     require_tool!("strace");
-    let fixture = Fixture::new();
-    let layer = fixture.layer(None, &[("a", "1")]);
-    fixture.store.remove_layer(&layer).expect("removed");
-    let calls = traced(&fixture, "file-system", "reap", "trace=openat,syncfs");
+    let reap = |durability| {
+        let fixture = Fixture::new();
+        let layer = fixture.layer(None, &[("a", "1")]);
+        fixture.store.remove_layer(&layer).expect("removed");
+        let calls = traced(&fixture, durability, "reap", "trace=openat,syncfs,fsync,fdatasync");
+        let forgotten = calls.iter().position(|call| call.starts_with("fdatasync(") && call.contains("/journal"));
+        let mut before = calls;
+        let behind = before.split_off(forgotten.expect("the removal records go"));
+        assert!(!behind.iter().any(|call| call.contains("/trash>)")), "{durability}: {behind:#?}");
+        before
+    };
+    let calls = reap("file-system");
     let opened = calls.iter().filter(|call| call.starts_with("openat(") && call.ends_with("/trash>"));
     let opened: Vec<_> = opened.filter_map(|call| call.rsplit_once(" = ")).map(|(_, opened)| opened).collect();
     let syncs: Vec<_> = calls.iter().filter(|call| call.starts_with("syncfs(")).collect();
@@ -160,6 +168,27 @@ fn root_what_is_reaped_is_synced_through_a_descriptor_that_nobody_else_hears_thr
     let (stores, others) = opened.split_first().expect("the store opens it");
     assert!(others.iter().any(|own| syncs[0].starts_with(&format!("syncfs({own})"))), "{calls:#?}");
     assert!(!syncs[0].contains(stores), "{calls:#?}");
+
+    let calls = reap("files");
+    let is_synced = |part: &str| calls.iter().any(|call| call.starts_with("fsync(") && call.contains(part));
+    assert!(["overlay2>)", "overlay2/l>)", "tarsplit>)", "trash>)"].into_iter().all(is_synced), "{calls:#?}");
+}
+
+#[test]
+fn root_a_blob_that_takes_the_place_of_one_somebody_may_publish_is_synced_before() {
+    require_root!();
+    require_tool!("strace");
+    for durability in ["file-system", "files", "none"] {
+        let fixture = Fixture::new();
+        let hex = Digest::of(b"{\"config\":1}").hex();
+        fs::write(fixture.store.path().join("blobs/sha256").join(&hex), "placed by another").expect("written");
+        let calls = traced(&fixture, durability, "load", "trace=fsync,renameat");
+        let placed =
+            calls.iter().position(|call| call.starts_with("renameat(") && call.contains(&format!("\"{hex}\"")));
+        let before = &calls[..placed.unwrap_or_else(|| panic!("{durability}: {calls:#?}"))];
+        let is_synced = before.iter().any(|call| call.starts_with("fsync(") && call.contains(&format!("{hex}.blob>)")));
+        assert_eq!(is_synced, durability != "none", "{durability}: {calls:#?}");
+    }
 }
 
 /// Every file and directory of these layers was synced before the journal's last sync, and nothing more.
