@@ -1490,7 +1490,8 @@ int32_t plyfs_store_restore_parts(const char *path,
 
 /// Makes the journal of the store at `path` anew from its directories, where it is lost or damaged, and repairs what is left.
 /// Names, labels and options lived in the journal alone: they are listed as lost, and containers get made-up names. The old
-/// journal is kept in the store's `aside/`. No other process may have the store open. Durable on return.
+/// journal is kept in the store's `aside/`; one that is sound is PLYFS_ERR_INVALID_INPUT. No other process may have the store
+/// open. Durable on return.
 int32_t plyfs_store_rebuild(const char *path,
                             plyfs_progress progress,
                             void *user,

@@ -43,8 +43,8 @@ func RestoreParts(path string) ([]Finding, error) {
 }
 
 // Rebuild makes the journal of the store at path anew from its directories, where it is lost or damaged, and repairs what is left.
-// Names, labels and options lived in the journal alone and are lost. The old journal is kept in the store's aside. No other process may
-// have the store open. Durable on return.
+// Names, labels and options lived in the journal alone and are lost. The old journal is kept in the store's aside; one that is sound is
+// [ErrInvalidInput]. No other process may have the store open. Durable on return.
 func Rebuild(ctx context.Context, path string) (Rebuilt, error) {
 	var native *C.plyfs_rebuilt
 	err := watched(ctx, func(watch *watch) error {

@@ -194,6 +194,8 @@ func TestAStoreThatDoesNotOpenIsMadeWholeOrRebuilt(t *testing.T) {
 	must(t, err)
 	same(t, len(found), 0)
 
+	_, err = plyfs.Rebuild(ctx, g.Path())
+	is(t, err, plyfs.ErrInvalidInput)
 	must(t, os.RemoveAll(filepath.Join(g.Path(), "journal")))
 	rebuilt, err := plyfs.Rebuild(ctx, g.Path())
 	must(t, err)

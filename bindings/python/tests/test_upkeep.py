@@ -112,6 +112,8 @@ def test_a_store_that_does_not_open_is_made_whole(store: plyfs.Store, image: ply
 def test_a_lost_journal_is_made_anew_from_the_directories(store: plyfs.Store, image: plyfs.Image) -> None:
     made = store.create(image, name="web-1")
     assert image.containers() == [made.id]
+    with pytest.raises(plyfs.InvalidInput, match="sound"):
+        plyfs.Store.rebuild(store.path)
     (store.path / "journal").rename(store.path.parent / "lost")
     rebuilt = plyfs.Store.rebuild(store.path)
     assert rebuilt.images == (image.id,)

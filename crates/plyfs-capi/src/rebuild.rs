@@ -83,7 +83,8 @@ pub unsafe extern "C" fn plyfs_store_restore_parts(
 
 /// Makes the journal of the store at `path` anew from its directories, where it is lost or damaged, and repairs what is left.
 /// Names, labels and options lived in the journal alone: they are listed as lost, and containers get made-up names. The old
-/// journal is kept in the store's `aside/`. No other process may have the store open. Durable on return.
+/// journal is kept in the store's `aside/`; one that is sound is PLYFS_ERR_INVALID_INPUT. No other process may have the store
+/// open. Durable on return.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn plyfs_store_rebuild(
     path: *const c_char,

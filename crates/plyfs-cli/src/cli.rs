@@ -217,7 +217,7 @@ pub(crate) struct Fsck {
     /// Repair what can be repaired without loss; what no record speaks of is moved into the store's directory aside
     #[arg(long)]
     pub(crate) repair: bool,
-    /// Make a lost or damaged journal anew from the directories, then repair; names are lost and listed
+    /// Make a lost or damaged journal anew from the directories, then repair; names are lost and listed, so a sound one is refused
     #[arg(long)]
     pub(crate) rebuild: bool,
 }

@@ -7,7 +7,7 @@
 //! | `overlay2/<id>` with `work` and without a tar-split record | containers, under made-up names |
 //!
 //! What lived in the journal alone, names, labels and options, is lost and listed as lost. Nothing in the directories is
-//! changed before the new journal is whole, and the old one is kept in `aside/`.
+//! changed before the new journal is whole, and the old one is kept in `aside/`. One that is sound is not replaced.
 
 mod containers;
 mod images;
@@ -89,8 +89,10 @@ impl StoreOptions {
     /// 3. The old journal is renamed into `aside/`, the new one into its place.
     /// 4. What is left is repaired as [`Store::repair`] does.
     ///
-    /// A `plyfs.toml` that is lost or damaged is written anew first. A crash before the end of step 3 leaves a store to be rebuilt
-    /// once more. No other process may have the store open; one that is found building or removing is [`ErrorKind::InUse`].
+    /// A journal that is sound is [`ErrorKind::InvalidInput`], since what is in it alone would be lost; whoever wants that moves
+    /// `journal` away first. A `plyfs.toml` that is lost or damaged is written anew. A crash before the end of step 3 leaves a
+    /// store to be rebuilt once more. No other process may have the store open; one that is found building or removing is
+    /// [`ErrorKind::InUse`].
     pub fn rebuild_with(
         self,
         path: impl AsRef<Path>,
@@ -103,9 +105,9 @@ impl StoreOptions {
         // The root is the lock, as when a store is made: a second rebuild would take away what the first is filling.
         let _root = Lock::take(open_root(path)?, Sharing::Exclusive).map_err(|e| named(Error::call("its root", e)))?;
         let mut acts = Vec::new();
-        let rebuilt = begin(path, &self, &mut acts).and_then(|(store, _alone)| {
+        let rebuilt = lost_journal(path).and_then(|(damage, _alone)| {
+            let store = begin(path, &self, &mut acts)?;
             let mut rebuilt = Rebuilt::default();
-            let damage = check::journal::damage(&store.0.root);
             fill(&store, read, layer, progress, &mut rebuilt)?;
             rebuilt.kept = replace_journal(&store)?;
             let kept = rebuilt.kept.as_ref().map(|kept| format!("; the old one is kept in {kept}")).unwrap_or_default();
@@ -122,10 +124,29 @@ impl StoreOptions {
     }
 }
 
-/// Opens the store over an empty journal that has no name yet; holds off writers of the old one meanwhile.
-fn begin(path: &Path, options: &StoreOptions, acts: &mut Vec<Act>) -> Result<(Store, Option<Lock>)> {
+/// What is wrong with the journal, whose writers are held off where there is one; one that is sound is refused.
+fn lost_journal(path: &Path) -> Result<(Vec<Finding>, Option<Lock>)> {
     let root = open_root(path)?;
     ground::require_root("rebuilding", path)?;
+    check::parts::refuse_unless_lost(&root)?;
+    let alone = match fs::open_dir_at(&root, layout::JOURNAL) {
+        Ok(old) => Lock::take_file(&old, layout::JOURNAL_LOCK, Sharing::Exclusive).map(Some),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    };
+    let alone = alone.map_err(|e| Error::call("the old journal", e))?;
+    let damage = check::journal::damage(&root);
+    if damage.is_empty() {
+        let sound = "its journal is sound, and names, labels and options are in it alone; \
+            to have it made anew all the same, move its directory journal away";
+        return Err(Error::new(ErrorKind::InvalidInput, sound));
+    }
+    Ok((damage, alone))
+}
+
+/// Opens the store over an empty journal that has no name yet.
+fn begin(path: &Path, options: &StoreOptions, acts: &mut Vec<Act>) -> Result<Store> {
+    let root = open_root(path)?;
     acts.extend(check::parts::restore_format(&root)?);
     let directories = || -> plyfs_sys::Result<_> {
         for name in [layout::STAGING, layout::TRASH, layout::TAR_SPLIT, layout::BLOBS] {
@@ -139,15 +160,9 @@ fn begin(path: &Path, options: &StoreOptions, acts: &mut Vec<Act>) -> Result<(St
     let (home, journal) = directories().map_err(|e| Error::call("incomplete", e))?;
     LinkDir::ensure(home).map_err(|e| Error::link("incomplete", e))?;
     Journal::create(Arc::new(DirDisk::new(journal)), plyfs_journal::Options::default())?;
-    let alone = match fs::open_dir_at(&root, layout::JOURNAL) {
-        Ok(old) => Lock::take_file(&old, layout::JOURNAL_LOCK, Sharing::Exclusive).map(Some),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    };
-    let alone = alone.map_err(|e| Error::call("the old journal", e))?;
     let store = Store::of(Inner::open_over(root, options, layout::NEW_JOURNAL)?);
     store.refuse_living_operations()?;
-    Ok((store, alone))
+    Ok(store)
 }
 
 /// Writes the records of everything that is found.

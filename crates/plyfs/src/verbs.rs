@@ -116,7 +116,8 @@ impl Labels for Image {
 /// Making a store's journal anew.
 pub trait Rebuild {
     /// Makes the journal of the store at `path` anew from its directories and blobs, for a journal that is lost or
-    /// damaged. Durable on return; the old journal is kept in the store's `aside/`.
+    /// damaged. Durable on return; the old journal is kept in the store's `aside/`. One that is sound is
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput).
     ///
     /// Layers and images come back as they were; names, labels and options lived in the journal alone and are
     /// listed as lost. A container comes back under a made-up name with all that was written to it. No other

@@ -422,8 +422,8 @@ class Store:
     def rebuild(path: StrPath, *, progress: Progress | None = None) -> Rebuilt:
         """Makes the journal of the store at `path` anew from its directories, where it is lost or damaged. Durable on return.
 
-        Names, labels and options lived in the journal alone and are lost. The old journal is kept in the store's ``aside``. No
-        other process may have the store open.
+        Names, labels and options lived in the journal alone and are lost. The old journal is kept in the store's ``aside``; one
+        that is sound is :class:`InvalidInput`. No other process may have the store open.
         """
         return Rebuilt._of(_NativeStore.rebuild(path, progress=progress))
 

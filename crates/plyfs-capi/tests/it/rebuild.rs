@@ -75,6 +75,11 @@ fn root_a_lost_journal_is_made_anew_and_what_is_lost_with_it_is_told() {
         let container = c_path(container.as_ref());
         plyfs_container_free(given(|found, err| plyfs_store_container(again, container.as_ptr(), found, err)));
         plyfs_store_free(again);
+        let mut none = null_mut();
+        let refused = call(|err| plyfs_store_rebuild(path.as_ptr(), None, null_mut(), &mut none, err));
+        let refused = refused.expect_err("what is sound is not replaced");
+        assert_eq!((refused.status, refused.message.contains("sound")), (PLYFS_ERR_INVALID_INPUT, true));
+        fs::write(store.join("journal/head"), "garbage").expect("damaged");
         let rebuilt = given(|rebuilt, err| plyfs_store_rebuild(path.as_ptr(), None, null_mut(), rebuilt, err));
         assert_eq!(text(plyfs_rebuilt_kept(rebuilt)).as_deref(), Some("aside/journal"));
         plyfs_rebuilt_free(rebuilt);

@@ -25,6 +25,9 @@ const CANCELLED: u8 = 32;
 /// Where the store may be if it is not here.
 const ELSEWHERE: &str = "--root and PLYFS_ROOT name another store";
 
+/// What helps without a loss where the journal is sound.
+const LOSSLESS: &str = "`plyfs fsck --repair` puts right what is wrong elsewhere, and no name is lost";
+
 /// The exit code of a failure of the check itself.
 pub(crate) fn code_of(failure: &Failure) -> u8 {
     match failure.kind() {
@@ -77,7 +80,8 @@ fn look(session: &Session, args: &Fsck, progress: Progress<'_>) -> Result<Repair
     let options = if args.data { CheckOptions::data() } else { CheckOptions::quick() };
     let mut repaired = Repaired::default();
     if args.rebuild {
-        let rebuilt = Store::options().rebuild(session.root()?, progress)?;
+        let rebuilt = Store::options().rebuild(session.root()?, progress);
+        let rebuilt = rebuilt.hint_on(ErrorKind::InvalidInput, LOSSLESS)?;
         tell(&rebuilt);
         repaired = rebuilt.repaired;
     }

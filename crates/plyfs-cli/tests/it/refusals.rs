@@ -224,6 +224,10 @@ fn root_fsck_repairs_rebuilds_and_ends_as_fsck_does() {
     bench.run(["fsck", "--repair"]).code(0);
 
     let name = bench.ok(["create", "app:1", "web-1"]);
+    let refused = bench.run(["fsck", "--rebuild"]).code(8);
+    assert!(refused.words().contains("journal is sound"), "{}", refused.words());
+    assert!(refused.words().contains("hint: `plyfs fsck --repair`"), "{}", refused.words());
+    assert!(bench.ok(["containers"]).contains("web-1"), "nothing is lost by a command that was not needed");
     fs::write(bench.store().join("journal/head"), "garbage").expect("damaged");
     let images = bench.run(["images"]).success();
     assert!(images.text().contains("app:1"), "what is sound is shown: {}", images.text());
@@ -281,7 +285,7 @@ fn root_a_format_file_that_is_lost_or_damaged_is_named_with_the_command_that_wri
     let format = bench.store().join("plyfs.toml");
     let sound = fs::read_to_string(&format).expect("readable");
     let damaged = [(None, "is missing"), (Some("vers\0\0"), "key with no value"), (Some(""), "missing field")];
-    for (option, kept) in [("--repair", "aside/plyfs.toml"), ("--rebuild", "aside/plyfs.toml.2")] {
+    for (is_sound, kept) in [(true, "aside/plyfs.toml"), (false, "aside/plyfs.toml.2")] {
         for (content, problem) in damaged {
             fs::remove_file(&format).expect("lost");
             content.into_iter().for_each(|content| fs::write(&format, content).expect("damaged"));
@@ -295,7 +299,13 @@ fn root_a_format_file_that_is_lost_or_damaged_is_named_with_the_command_that_wri
             assert_eq!(ran.text().lines().count(), 1, "nothing else is wrong: {}", ran.text());
             assert!(ran.words().contains("`plyfs fsck --repair` makes anew plyfs.toml"), "{}", ran.words());
 
-            let ran = bench.run(["fsck", option]).code(1);
+            let ran = if is_sound {
+                bench.run(["fsck", "--rebuild"]).code(8);
+                bench.run(["fsck", "--repair"]).code(1)
+            } else {
+                fs::write(bench.store().join("journal/head"), "garbage").expect("damaged");
+                bench.run(["fsck", "--rebuild"]).code(1)
+            };
 
             assert!(ran.text().contains("written anew, for version 2"), "{}", ran.text());
             assert_eq!(ran.text().contains("the damaged one is kept in aside/plyfs.toml"), content.is_some());
@@ -303,7 +313,7 @@ fn root_a_format_file_that_is_lost_or_damaged_is_named_with_the_command_that_wri
             assert_eq!(bench.ok(["fsck", "--data"]), "");
             let names = bench.ok(["images"]) + &bench.ok(["containers"]);
             let has_names = names.contains("localhost/app:1") && names.contains("web-1");
-            assert_eq!(has_names, option == "--repair", "a rebuild alone loses names: {names}");
+            assert_eq!(has_names, is_sound, "a rebuild alone loses names: {names}");
         }
         assert!(bench.store().join(kept).exists(), "{kept}");
     }

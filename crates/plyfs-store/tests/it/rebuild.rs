@@ -228,10 +228,33 @@ fn root_what_has_no_ground_to_stand_on_is_kept_and_said_to_be_lost() {
 fn root_a_rebuild_beside_a_living_operation_is_refused() {
     require_root!();
     let before = Before::new();
+    fs::write(before.path().join("journal/head"), "garbage").expect("damaged");
     let _operation = before.fixture.store.operation().expect("an operation");
     let error = Store::options().rebuild_with(before.path(), &lines, &no_layer, Progress::none()).expect_err("in use");
     assert_eq!(error.kind(), ErrorKind::InUse);
-    assert!(before.fixture.store.container("web-1").is_ok(), "the old journal is where it was");
+    assert_eq!(fs::read(before.path().join("journal/head")).expect("the old journal is where it was"), b"garbage");
+}
+
+#[test]
+fn root_a_journal_that_is_sound_is_not_replaced_whatever_else_is_damaged() {
+    require_root!();
+    let before = Before::new();
+    fs::remove_file(before.path().join("plyfs.toml")).expect("lost");
+    let names = before.fixture.names();
+
+    let rebuilt = Store::options().rebuild_with(before.path(), &lines, &no_layer, Progress::none());
+
+    let error = rebuilt.expect_err("names would be lost");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let told = plyfs_sys::report(&error);
+    assert!(told.contains("its journal is sound") && told.contains("move its directory journal away"), "{told}");
+    assert_eq!(before.fixture.names(), names);
+    Store::options().restore_parts(before.path()).expect("restored");
+    let store = Store::open(before.path()).expect("opened");
+    assert!(store.container("web-1").is_ok() && store.image("svc:1").is_ok());
+    // Whoever wants it says so.
+    fs::rename(before.path().join("journal"), before.fixture.dir.join("journal")).expect("moved away");
+    assert_eq!(rebuild(before.path()).kept, None);
 }
 
 #[test]
