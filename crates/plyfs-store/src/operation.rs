@@ -173,10 +173,7 @@ impl Operation {
     pub fn reuse(&mut self, parent: Option<&ChainId>, diff_id: &DiffId) -> Result<Option<AppliedLayer>> {
         let chain_id = chain_id(parent, diff_id);
         let found = |id| AppliedLayer { id, diff_id: *diff_id, chain_id, skipped: Vec::new() };
-        if let Some(layer) = self.layers.iter().find(|layer| layer.chain_id == Some(chain_id)) {
-            return Ok(Some(found(layer.id)));
-        }
-        Ok(self.published(&chain_id)?.map(found))
+        Ok(self.reuse_chain(&chain_id)?.map(found))
     }
 
     /// The published layer that is this chain, kept from now on; one whose directory is missing is
@@ -217,7 +214,7 @@ impl Operation {
 
     /// The record of a parent, staged here or published; a published one is kept from now on.
     pub(crate) fn parent(&self, id: LayerId) -> Result<LayerRecord> {
-        if let Some(staged) = self.layers.iter().find(|layer| layer.id == id) {
+        if let Some(staged) = self.staged(id) {
             return Ok(staged.clone());
         }
         if !self.keep(id)? {
@@ -228,22 +225,29 @@ impl Operation {
 
     /// The trees below a layer, uppermost first, whether staged here or published.
     pub(crate) fn chain(&self, below: Option<&LayerRecord>) -> Result<Chain> {
-        let mut trees = Vec::new();
-        let mut next = below.cloned();
-        while let Some(layer) = next {
-            trees.push(self.tree(layer.id)?);
-            next = layer.parent.map(|id| self.known(id)).transpose()?;
-        }
+        let layers = below.map(|below| self.down_from(below)).transpose()?.unwrap_or_default();
+        let trees = layers.iter().map(|layer| self.tree(layer.id)).collect::<Result<_>>()?;
         Ok(Chain::new(trees, Dialect::Trusted))
     }
 
-    fn known(&self, id: LayerId) -> Result<LayerRecord> {
-        let staged = self.layers.iter().find(|layer| layer.id == id);
-        staged.map_or_else(|| self.store.layer_record(id), |layer| Ok(layer.clone()))
+    fn staged(&self, id: LayerId) -> Option<&LayerRecord> {
+        self.layers.iter().find(|layer| layer.id == id)
+    }
+
+    /// A layer and all below it, uppermost first: those that are staged here stand on those that are published.
+    fn down_from(&self, top: &LayerRecord) -> Result<Vec<LayerRecord>> {
+        let mut layers = vec![top.clone()];
+        let mut next = top.parent;
+        while let Some(staged) = next.and_then(|id| self.staged(id)) {
+            layers.push(staged.clone());
+            next = staged.parent;
+        }
+        layers.extend(self.store.ancestry(next)?);
+        Ok(layers)
     }
 
     pub(crate) fn tree(&self, id: LayerId) -> Result<OwnedFd> {
-        if self.layers.iter().all(|layer| layer.id != id) {
+        if self.staged(id).is_none() {
             return self.store.tree(id);
         }
         let open = || fs::open_dir_at(fs::open_dir_at(self.dir(), id.to_string())?, plyfs_link::DIFF);
@@ -273,13 +277,7 @@ impl Operation {
 
     /// The `lower` of a child of this layer.
     fn lower_of(&self, below: &LayerRecord) -> Result<String> {
-        let mut links = vec![below.link];
-        let mut next = below.parent;
-        while let Some(id) = next {
-            let layer = self.known(id)?;
-            links.push(layer.link);
-            next = layer.parent;
-        }
+        let links: Vec<_> = self.down_from(below)?.iter().map(|layer| layer.link).collect();
         crate::layer::lower_text(&links)
     }
 
