@@ -9,7 +9,7 @@ use plyfs_sys::fs;
 use plyfs_sys::lock::Lock;
 use rustix::fs::{Mode, OFlags};
 
-use crate::{DiffId, Error, ErrorKind, Layer, LayerId, Result};
+use crate::{DiffId, Digest, Error, ErrorKind, Layer, LayerId, Result};
 
 type Record = BufReader<zstd::Decoder<'static, BufReader<File>>>;
 
@@ -21,8 +21,7 @@ type Record = BufReader<zstd::Decoder<'static, BufReader<File>>>;
 pub struct LayerArchive {
     layer: LayerId,
     expected: Option<DiffId>,
-    /// `None` once the end was met.
-    archive: Option<DigestReader<Archive<Record>>>,
+    archive: Judged<Archive<Record>>,
     _held: Lock,
 }
 
@@ -32,12 +31,7 @@ impl Layer {
         let held = self.store.hold(self.id())?;
         let archive = Archive::new(self.tar_split()?, &self.store.tree(self.id())?);
         let archive = archive.map_err(|e| Error::diff(format!("layer {}", self.id()), e))?;
-        Ok(LayerArchive {
-            layer: self.id(),
-            expected: self.diff_id(),
-            archive: Some(DigestReader::new(archive)),
-            _held: held,
-        })
+        Ok(LayerArchive { layer: self.id(), expected: self.diff_id(), archive: Judged::new(archive), _held: held })
     }
 
     /// Writes the archive as it came in, byte for byte, and compares its digest at the end.
@@ -71,20 +65,26 @@ fn verify(layer: LayerId, expected: Option<DiffId>, found: DiffId) -> Result<()>
     }
 }
 
-impl LayerArchive {
-    fn finish(&mut self) -> Result<()> {
-        let Some(archive) = self.archive.take() else { return Ok(()) };
-        let (found, ..) = archive.finish();
-        verify(self.layer, self.expected, found)
+impl Read for LayerArchive {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.archive.read(buffer, |found| verify(self.layer, self.expected, found))
     }
 }
 
-impl Read for LayerArchive {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(archive) = &mut self.archive else { return Ok(0) };
-        let count = archive.read(buffer)?;
+/// A reader of which the read that meets the end judges the digest of all that was read; `None` once it was met.
+#[derive(Debug)]
+pub(crate) struct Judged<R>(Option<DigestReader<R>>);
+
+impl<R: Read> Judged<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Self(Some(DigestReader::new(inner)))
+    }
+
+    pub(crate) fn read(&mut self, buffer: &mut [u8], judge: impl FnOnce(Digest) -> Result<()>) -> io::Result<usize> {
+        let Some(inner) = &mut self.0 else { return Ok(0) };
+        let count = inner.read(buffer)?;
         if count == 0 && !buffer.is_empty() {
-            self.finish()?;
+            self.0.take().map_or(Ok(()), |inner| judge(inner.finish().0))?;
         }
         Ok(count)
     }

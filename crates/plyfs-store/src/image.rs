@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::publish::put_name;
 use crate::record::{ImageRecord, reference};
-use crate::{Digest, Error, ErrorKind, ImageId, Layer, Reference, Result, Store, key};
+use crate::{Digest, Error, ErrorKind, ImageId, Layer, Reference, Result, Store, kept, key};
 
 /// The largest config or manifest that is read.
 pub(crate) const MAX_BLOB: u64 = 16 * 1024 * 1024;
@@ -94,10 +94,7 @@ impl Store {
         let mut bytes = Vec::new();
         let read = std::fs::File::from(file).take(MAX_BLOB).read_to_end(&mut bytes);
         read.map_err(|e| Error::new(ErrorKind::Io, format!("blob {digest}")).because(e))?;
-        if Digest::of(&bytes) != *digest {
-            return Err(Error::new(ErrorKind::Corrupt, format!("blob {digest} has other bytes than its name says")));
-        }
-        Ok(bytes)
+        kept::hold(digest, Digest::of(&bytes)).map(|()| bytes)
     }
 }
 

@@ -6,12 +6,13 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use plyfs_diff::{DigestReader, Usage};
+use plyfs_diff::Usage;
 use plyfs_journal::Transaction;
 use plyfs_link::LayerId;
-use plyfs_sys::fs;
+use plyfs_sys::fs::{self, Stat};
 use rustix::fs::{Mode, OFlags};
 
+use crate::archive::Judged;
 use crate::operation::Operation;
 use crate::record::LayerRecord;
 use crate::{Digest, Error, ErrorKind, Layer, Result, Store, key, layout};
@@ -24,6 +25,15 @@ pub struct KeptBlob {
     pub digest: Digest,
     /// Their number, what they take on the disk, and one inode.
     pub usage: Usage,
+}
+
+impl KeptBlob {
+    pub(crate) fn of(digest: Digest, stat: &Stat) -> Self {
+        let apparent = u64::try_from(stat.st_size).unwrap_or_default();
+        // Signed on some architectures alone.
+        let allocated = u64::try_from(stat.st_blocks).unwrap_or_default() * 512;
+        Self { digest, usage: Usage { apparent, allocated, inodes: 1 } }
+    }
 }
 
 impl Layer {
@@ -50,15 +60,14 @@ impl Layer {
 pub struct BlobReader {
     digest: Digest,
     size: u64,
-    /// `None` once the end was met.
-    file: Option<DigestReader<File>>,
+    file: Judged<File>,
 }
 
 impl BlobReader {
     pub(crate) fn open(store: &Store, digest: Digest, size: u64) -> plyfs_sys::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let file = fs::open_at(&store.0.blobs, digest.hex(), flags, Mode::empty())?;
-        Ok(Self { digest, size, file: Some(DigestReader::new(File::from(file))) })
+        Ok(Self { digest, size, file: Judged::new(File::from(file)) })
     }
 
     /// How many bytes there are.
@@ -66,26 +75,20 @@ impl BlobReader {
     pub fn size(&self) -> u64 {
         self.size
     }
-
-    fn finish(&mut self) -> Result<()> {
-        let Some(file) = self.file.take() else { return Ok(()) };
-        let (found, ..) = file.finish();
-        if found == self.digest {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Corrupt, format!("blob {} has other bytes than its name says", self.digest)))
-    }
 }
 
 impl Read for BlobReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(file) = &mut self.file else { return Ok(0) };
-        let count = file.read(buffer)?;
-        if count == 0 && !buffer.is_empty() {
-            self.finish()?;
-        }
-        Ok(count)
+        self.file.read(buffer, |found| hold(&self.digest, found))
     }
+}
+
+/// Refuses a blob whose bytes have another digest than its name.
+pub(crate) fn hold(digest: &Digest, found: Digest) -> Result<()> {
+    if found == *digest {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Corrupt, format!("blob {digest} has other bytes than its name says")))
 }
 
 impl Operation {
@@ -118,12 +121,8 @@ impl Operation {
     pub fn keep_blob(&mut self, layer: LayerId, digest: Digest) -> Result<()> {
         let stat = fs::stat_at(self.dir(), layout::staged_blob(&digest.hex()));
         let stat = stat.map_err(|e| self.failed(&format!("blob {digest}"), e))?;
-        let apparent = u64::try_from(stat.st_size).unwrap_or(0);
-        // Signed on some architectures alone.
-        let allocated = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
-        let usage = Usage { apparent, allocated, inodes: 1 };
         self.blobs.insert(digest);
-        self.kept.push((layer, KeptBlob { digest, usage }));
+        self.kept.push((layer, KeptBlob::of(digest, &stat)));
         Ok(())
     }
 }

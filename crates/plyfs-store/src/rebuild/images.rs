@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use plyfs_diff::Usage;
 use plyfs_link::LayerId;
 use plyfs_sys::fs;
-use rustix::fs::Stat;
 
 use super::{ReadDocument, ReadLayer, Rebuilt};
 use crate::check::report;
@@ -124,7 +122,7 @@ fn keep_blobs(
             others.insert(*digest, Some(why));
             continue;
         }
-        keep(store, layer.id, *digest, &stat)?;
+        store.commit(|records| kept::put(records, layer.id, KeptBlob::of(*digest, &stat)))?;
         others.remove(digest);
     }
     Ok(())
@@ -150,18 +148,11 @@ fn keep_unlisted(
         let size = u64::try_from(stat.st_size).unwrap_or_default();
         let Ok(holds) = held(store, (digest, size), read, progress)? else { continue };
         let Some(layers) = layers.get(&holds) else { continue };
-        layers.iter().try_for_each(|layer| keep(store, *layer, digest, &stat))?;
+        let blob = KeptBlob::of(digest, &stat);
+        store.commit(|records| layers.iter().try_for_each(|layer| kept::put(records, *layer, blob)))?;
         others.remove(&digest);
     }
     Ok(())
-}
-
-/// Writes that a blob is a compressed form of a layer.
-fn keep(store: &Store, layer: LayerId, digest: Digest, stat: &Stat) -> Result<()> {
-    let apparent = u64::try_from(stat.st_size).unwrap_or_default();
-    let allocated = u64::try_from(stat.st_blocks).unwrap_or_default() * 512;
-    let blob = KeptBlob { digest, usage: Usage { apparent, allocated, inodes: 1 } };
-    store.commit(|records| kept::put(records, layer, blob))
 }
 
 /// Reads a blob to its end; the layer that it holds in compressed form, or why it holds none.
