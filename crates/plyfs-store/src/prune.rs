@@ -190,7 +190,7 @@ impl Store {
         self.require_root("removing an image")?;
         self.sweep(|records, sweep| {
             refuse_used(records, image)?;
-            sweep.image(records, &image.id(), usize::MAX).map(drop)
+            sweep.image_and_layers(records, &image.id())
         })
     }
 
@@ -207,7 +207,7 @@ impl Store {
                 return Ok(());
             }
             refuse_used(records, image)?;
-            sweep.image(records, &image.id(), usize::MAX).map(drop)
+            sweep.image_and_layers(records, &image.id())
         })
     }
 
@@ -275,7 +275,7 @@ impl Store {
             for image in images {
                 // It may have got a name, a container or a lease since it was marked.
                 if !is_image_used(records, &image.id)? {
-                    sweep.image(records, &image.id, 0)?;
+                    sweep.image(records, &image.id)?;
                 }
             }
             Ok(())

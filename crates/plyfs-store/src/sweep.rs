@@ -59,13 +59,16 @@ impl Store {
 }
 
 impl Sweep<'_> {
-    /// Retracts an image, its names, and up to `layers` of its layers that nothing else stands on.
-    pub(crate) fn image(
-        &mut self,
-        records: &mut Transaction<'_>,
-        id: &Digest,
-        layers: usize,
-    ) -> Result<Option<LayerId>> {
+    /// Retracts an image, its names, and all of its layers that nothing else stands on.
+    pub(crate) fn image_and_layers(&mut self, records: &mut Transaction<'_>, id: &Digest) -> Result<()> {
+        match self.image(records, id)? {
+            Some(top) => self.chain(records, top, Reach::UpTo(usize::MAX)).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Retracts an image and its names; the answer is its uppermost layer, which may go now.
+    pub(crate) fn image(&mut self, records: &mut Transaction<'_>, id: &Digest) -> Result<Option<LayerId>> {
         let Some(bytes) = records.get(&key::image(id))? else { return Ok(None) };
         let image = match ImageRecord::decode(*id, &bytes) {
             Ok(image) => image,
@@ -89,10 +92,7 @@ impl Sweep<'_> {
             self.blobs.push(blob);
         }
         self.pruned.images.push(*id);
-        match image.top {
-            Some(top) if layers > 0 => self.chain(records, top, Reach::UpTo(layers)),
-            _ => Ok(None),
-        }
+        Ok(image.top)
     }
 
     /// Retracts a layer nothing stands on and, one by one, the ancestors that only it stood on; the answer is the one
