@@ -134,11 +134,10 @@ impl<'a> Check<'a> {
             layers: BTreeMap::new(),
             containers: Vec::new(),
             images: BTreeMap::new(),
-            is_complete: true,
+            // What is lost with it may be what speaks of a thing.
+            is_complete: store.damage().is_empty(),
             found: Vec::new(),
         };
-        // What is lost with it may be what speaks of a thing.
-        check.is_complete = store.damage().is_empty();
         for record in layer_records(&snapshot) {
             if let Some(record) = check.sound(record) {
                 check.layers.insert(record.id, record);

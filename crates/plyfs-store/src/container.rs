@@ -7,7 +7,6 @@ use std::sync::Arc;
 use plyfs_diff::{BufferSink, Changes, ExportOptions, Exported, Usage};
 use plyfs_journal::Snapshot;
 use plyfs_link::LayerId;
-use plyfs_sys::fs;
 use plyfs_sys::lock::{Lock, Sharing};
 
 use crate::directory::{Footing, unless_missing};
@@ -248,8 +247,7 @@ impl Store {
     /// Takes the lock that readers of a layer's content share, for removal; `None` when there is no tree to read.
     pub(crate) fn try_hold_alone(&self, id: LayerId) -> Result<Option<Lock>> {
         let named = |e| Error::call(format!("layer {id}"), e);
-        let tree = fs::open_dir_at(self.home(), id.to_string()).and_then(|dir| fs::open_dir_at(dir, plyfs_link::DIFF));
-        let Some(tree) = unless_missing(tree).map_err(named)? else { return Ok(None) };
+        let Some(tree) = unless_missing(self.open_tree(id)).map_err(named)? else { return Ok(None) };
         let lock = Lock::try_take(tree, Sharing::Exclusive).map_err(named)?;
         lock.map(Some).ok_or_else(|| Error::new(ErrorKind::InUse, format!("layer {id} is being read")))
     }

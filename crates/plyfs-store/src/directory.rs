@@ -34,7 +34,7 @@ impl Container {
 
     /// Its open writable tree.
     pub(crate) fn upper(&self) -> Result<OwnedFd> {
-        fs::open_dir_at(self.directory()?, plyfs_link::DIFF).map_err(|e| self.failed(e))
+        self.store.open_tree(self.id()).map_err(|e| self.failed(e))
     }
 
     /// Takes the transition lock, making the directory where it is missing and nothing can have been in it.
@@ -128,10 +128,7 @@ impl Container {
 
     /// Says whether nothing was ever written into it, as far as can be told.
     pub(crate) fn is_unused(&self) -> bool {
-        let upper = self
-            .directory()
-            .and_then(|directory| fs::open_dir_at(directory, plyfs_link::DIFF).map_err(|e| self.failed(e)));
-        match upper {
+        match self.upper() {
             Ok(upper) => fs::read_dir(&upper).is_ok_and(|names| names.is_empty()),
             Err(error) => error.kind() == ErrorKind::NotFound,
         }

@@ -59,8 +59,12 @@ impl Store {
 
     /// The open tree of a layer.
     pub(crate) fn tree(&self, id: LayerId) -> Result<OwnedFd> {
-        let open = || fs::open_dir_at(fs::open_dir_at(self.home(), id.to_string())?, plyfs_link::DIFF);
-        open().map_err(|e| self.lost(id, e))
+        self.open_tree(id).map_err(|e| self.lost(id, e))
+    }
+
+    /// The same, and why it does not open.
+    pub(crate) fn open_tree(&self, id: LayerId) -> plyfs_sys::Result<OwnedFd> {
+        fs::open_dir_at(fs::open_dir_at(self.home(), id.to_string())?, plyfs_link::DIFF)
     }
 
     /// Tells a layer that is damaged from one that is absent: it is recorded, and its directory is missing.

@@ -128,21 +128,11 @@ impl Store {
         let lock = lock.ok_or_else(|| Error::new(ErrorKind::InUse, format!("lease {id} is held")))?;
         // Asked under the journal's lock, after the lock file: whoever ends leases does it the other way round.
         let record = self.commit(|records| {
-            let bytes = records.get(&key::lease(id))?.ok_or_else(|| Error::absent(format!("lease {id}")))?;
-            LeaseRecord::decode(id, &bytes)
+            let record = records.get(&key::lease(id))?.map(|bytes| LeaseRecord::decode(id, &bytes)).transpose()?;
+            record.filter(LeaseRecord::outlives_holder).ok_or_else(|| Error::absent(format!("lease {id}")))
         });
-        let record = match record {
-            Ok(record) if record.survives && now() < record.expires => record,
-            Ok(_) => return Err(self.forget_lease_file(id, lock, Error::absent(format!("lease {id}")))),
-            Err(error) => return Err(self.forget_lease_file(id, lock, error)),
-        };
+        let record = record.inspect_err(|_| drop(fs::unlink_at(&self.0.staging, layout::lease_lock(id))))?;
         Ok(Lease { store: self.under(id), id, record, lock: Some(lock) })
-    }
-
-    fn forget_lease_file(&self, id: LeaseId, lock: Lock, error: Error) -> Error {
-        let _ = fs::unlink_at(&self.0.staging, layout::lease_lock(id));
-        drop(lock);
-        error
     }
 
     /// All leases that have not ended, sorted by id.

@@ -160,7 +160,7 @@ fn begin(path: &Path, options: &StoreOptions, acts: &mut Vec<Act>) -> Result<Sto
     let (home, journal) = directories().map_err(|e| Error::call("incomplete", e))?;
     LinkDir::ensure(home).map_err(|e| Error::link("incomplete", e))?;
     Journal::create(Arc::new(DirDisk::new(journal)), plyfs_journal::Options::default())?;
-    let store = Store::of(Inner::open_over(root, options, layout::NEW_JOURNAL)?);
+    let store = Store::of(Inner::open(root, options, layout::NEW_JOURNAL)?);
     store.refuse_living_operations()?;
     Ok(store)
 }

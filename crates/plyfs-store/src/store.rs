@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use plyfs_journal::{Snapshot, Transaction};
+use plyfs_journal::{Journal, Snapshot, Transaction};
 use plyfs_link::LinkDir;
 use plyfs_mount::{Feature, Features};
 use plyfs_sys::fs;
@@ -97,7 +97,7 @@ impl StoreOptions {
         let path = path.as_ref();
         let named = |e: Error| Error::new(e.kind(), format!("store {}", path.display())).because(e);
         let root = open_root(path)?;
-        let store = Inner::open(root, &self).map_err(named)?;
+        let store = Inner::open(root, &self, layout::JOURNAL).map_err(named)?;
         let store = Store(Arc::new(store), None);
         if store.is_writable() {
             store.recover().map_err(named)?;
@@ -155,12 +155,8 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    fn open(root: OwnedFd, options: &StoreOptions) -> Result<Self> {
-        Self::open_over(root, options, layout::JOURNAL)
-    }
-
     /// Opens a store whose journal is the directory of this name.
-    pub(crate) fn open_over(root: OwnedFd, options: &StoreOptions, journal: &str) -> Result<Self> {
+    pub(crate) fn open(root: OwnedFd, options: &StoreOptions, journal: &str) -> Result<Self> {
         let format = Format::read(&root)?;
         let may_write = rustix::fs::accessat(&root, journal, Access::WRITE_OK, AtFlags::empty()).is_ok();
         let writable = !options.read_only && !format.is_read_only() && may_write;
@@ -268,18 +264,19 @@ impl Store {
 
     /// Changes records: all that `change` does, or nothing. Durable on return.
     pub(crate) fn commit<T>(&self, change: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
-        self.require_writable()?;
-        match &self.0.records {
-            Records::Journal(journal) => journal.write(change).map_err(|e| self.explain_full(e)),
-            Records::Salvaged { .. } => unreachable!("such a store is not writable"),
-        }
+        self.journal()?.write(change).map_err(|e| self.explain_full(e))
     }
 
     /// Has the journal write its runs anew; durable on return.
     pub(crate) fn rewrite_runs(&self) -> Result<()> {
+        self.journal()?.rewrite_runs().map_err(|e| self.explain_full(e.into()))
+    }
+
+    /// The journal, for a change.
+    fn journal(&self) -> Result<&Journal> {
         self.require_writable()?;
         match &self.0.records {
-            Records::Journal(journal) => journal.rewrite_runs().map_err(|e| self.explain_full(e.into())),
+            Records::Journal(journal) => Ok(journal),
             Records::Salvaged { .. } => unreachable!("such a store is not writable"),
         }
     }
