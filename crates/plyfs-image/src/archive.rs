@@ -20,7 +20,7 @@ use plyfs_store::Reference;
 
 use crate::compression::{Compression, Level};
 use crate::digest::Promise;
-use crate::error::{Error, ErrorKind, Result, shown};
+use crate::error::{Error, ErrorKind, Result, at_most, shown};
 use crate::layout::{MAX_DESCRIPTORS, MAX_NAMES};
 use sink::Sink;
 
@@ -223,18 +223,12 @@ pub(crate) fn write(
 
 /// Refuses, before anything is written, an archive that would not be read again: lists are bounded for who reads them.
 fn refuse_too_many(images: &[Outgoing<'_>]) -> Result<()> {
-    let refused = |message| Err(Error::new(ErrorKind::InvalidInput, message));
     let (mut listed, mut seen) = (0, BTreeSet::new());
     for image in images.iter().filter(|image| seen.insert(image.id)) {
-        if image.names.len() > MAX_NAMES {
-            return refused(format!("image {}: {} names, and {MAX_NAMES} are the most", image.id, image.names.len()));
-        }
+        at_most(MAX_NAMES, image.names.len(), &format!("image {}", image.id), "names")?;
         listed += image.names.len().max(1);
     }
-    if listed > MAX_DESCRIPTORS {
-        return refused(format!("{listed} names, and an archive lists {MAX_DESCRIPTORS} at most"));
-    }
-    Ok(())
+    at_most(MAX_DESCRIPTORS, listed, "the archive", "names")
 }
 
 #[cfg(test)]

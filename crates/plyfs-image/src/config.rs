@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::digest;
-use crate::error::{Error, ErrorKind, Result, shown};
+use crate::error::{Error, ErrorKind, Result, at_most, shown};
 use crate::json::{or_default, parse, parse_stored};
 use crate::layout::{MAX_DOCUMENT, MAX_FACT, MAX_LAYERS};
 
@@ -33,20 +33,14 @@ pub(crate) struct Facts {
 pub(crate) fn facts(bytes: &[u8]) -> Result<Facts> {
     let facts: Facts = parse_stored(bytes, "config")?;
     for (field, fact) in [("created", &facts.created), ("architecture", &facts.architecture), ("os", &facts.os)] {
-        if let Some(length) = fact.as_ref().map(String::len).filter(|length| *length > MAX_FACT) {
-            let message = format!("config: {field}: {length} bytes, and {MAX_FACT} are the most");
-            return Err(Error::new(ErrorKind::InvalidInput, message));
-        }
+        at_most(MAX_FACT, fact.as_ref().map_or(0, String::len), &format!("config: {field}"), "bytes")?;
     }
     Ok(facts)
 }
 
 /// Refuses a config that runtimes could not read, by the field they would stumble over, and one that is larger than what is read.
 pub(crate) fn check(bytes: &[u8]) -> Result<()> {
-    if bytes.len() as u64 > MAX_DOCUMENT {
-        let message = format!("config: {} bytes, and {MAX_DOCUMENT} are the most", bytes.len());
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
+    at_most(MAX_DOCUMENT, bytes.len() as u64, "config", "bytes")?;
     facts(bytes)?;
     parse::<shape::Shape>(bytes, "config").map(drop)
 }

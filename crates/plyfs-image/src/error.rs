@@ -5,6 +5,7 @@
 //! `Unsupported` and named.
 
 use std::error::Error as StdError;
+use std::fmt::Display;
 use std::io;
 
 pub use plyfs_sys::ErrorKind;
@@ -86,6 +87,14 @@ fn known_kind(error: &io::Error) -> Option<ErrorKind> {
         };
     }
     None
+}
+
+/// Refuses more of something than is read: `what: 5 names, and 4 are the most`.
+pub(crate) fn at_most<N: PartialOrd + Display>(most: N, count: N, what: &str, noun: &str) -> Result<()> {
+    if count <= most {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidInput, format!("{what}: {count} {noun}, and {most} are the most")))
 }
 
 /// The longest text of another's error that a message repeats, foreign text in it included.

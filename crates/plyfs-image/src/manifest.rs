@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{self, Promise};
-use crate::error::{Error, ErrorKind, Result, shown};
+use crate::error::{Error, ErrorKind, Result, at_most, shown};
 use crate::json::{or_default, parse};
 use crate::layout::{self, MAX_DESCRIPTORS, MAX_LAYERS};
 use crate::platform::Stated;
@@ -75,11 +75,7 @@ impl Index {
         if let Some(version) = index.schema_version.filter(|version| *version != 2) {
             return Err(Error::new(ErrorKind::Unsupported, format!("{what}: schema version {version}")));
         }
-        if index.manifests.len() > MAX_DESCRIPTORS {
-            let message = format!("{what}: {} manifests, and {MAX_DESCRIPTORS} are the most", index.manifests.len());
-            return Err(Error::new(ErrorKind::InvalidInput, message));
-        }
-        Ok(index)
+        at_most(MAX_DESCRIPTORS, index.manifests.len(), what, "manifests").map(|()| index)
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use plyfs_sys::fs::{self, FileType};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use crate::error::{Error, ErrorKind, Result, shown};
+use crate::error::{Error, ErrorKind, Result, at_most, shown};
 use crate::layout::{MAX_DOCUMENT, MAX_DOCUMENTS, MAX_LINKS};
 
 /// Where one name leads.
@@ -113,10 +113,7 @@ impl Members {
     /// name a large one a thousand times.
     pub(crate) fn document(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(member) = self.open(name)? else { return Ok(None) };
-        if member.size > MAX_DOCUMENT {
-            let message = format!("{}: {} bytes, and {MAX_DOCUMENT} are the most", shown(name), member.size);
-            return Err(Error::new(ErrorKind::InvalidInput, message));
-        }
+        at_most(MAX_DOCUMENT, member.size, &shown(name), "bytes")?;
         if self.read.fetch_add(member.size, Ordering::Relaxed) + member.size > MAX_DOCUMENTS {
             let message = format!("{}: with it, documents take more than {MAX_DOCUMENTS} bytes", shown(name));
             return Err(Error::new(ErrorKind::InvalidInput, message));

@@ -12,7 +12,7 @@ use plyfs_diff::Digest;
 
 use super::sink::Sink;
 use super::{Outgoing, Packing};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, at_most};
 use crate::layout::{DOCKER_MANIFEST, MAX_DOCUMENT};
 use crate::manifest::DockerEntry;
 
@@ -53,9 +53,5 @@ pub(super) fn entries(
 pub(super) fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     let failed = |error| Error::new(ErrorKind::InvalidInput, "write JSON").because(error);
     let bytes = serde_json::to_vec(value).map_err(failed)?;
-    if bytes.len() as u64 > MAX_DOCUMENT {
-        let message = format!("a list of {} bytes, and {MAX_DOCUMENT} are the most", bytes.len());
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
-    Ok(bytes)
+    at_most(MAX_DOCUMENT, bytes.len() as u64, "a document", "bytes").map(|()| bytes)
 }

@@ -22,7 +22,7 @@ use super::received::{Form, forms};
 use super::sink::Sink;
 use super::{Outgoing, OutgoingLayer, Packing};
 use crate::digest::Promise;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, at_most};
 use crate::json::parse;
 use crate::layout::{self, MAX_DESCRIPTORS, blob_path};
 
@@ -140,9 +140,5 @@ fn index(before: Option<&[u8]>, descriptors: Vec<Value>) -> Result<Value> {
     };
     list.retain(|old| !descriptors.iter().any(|new| same(old, new)));
     list.extend(descriptors);
-    if list.len() > MAX_DESCRIPTORS {
-        let message = format!("{}: {} manifests, and {MAX_DESCRIPTORS} are the most", layout::OCI_INDEX, list.len());
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
-    Ok(index)
+    at_most(MAX_DESCRIPTORS, list.len(), layout::OCI_INDEX, "manifests").map(|()| index)
 }

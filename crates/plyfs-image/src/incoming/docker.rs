@@ -12,7 +12,7 @@ use plyfs_store::Reference;
 use super::images::Images;
 use super::{Incoming, IncomingLayer, missing};
 use crate::config;
-use crate::error::{Error, ErrorKind, Result, shown};
+use crate::error::{Error, ErrorKind, Result, at_most, shown};
 use crate::json::parse_list;
 use crate::layout::{DOCKER_MANIFEST, MAX_DESCRIPTORS, MAX_NAMES};
 use crate::manifest::DockerEntry;
@@ -37,11 +37,7 @@ pub(super) fn read(members: &Members, images: &mut Images<'_>) -> Result<()> {
 fn entries(members: &Members) -> Result<Vec<DockerEntry>> {
     let Some(bytes) = members.document(DOCKER_MANIFEST)? else { return Ok(Vec::new()) };
     let entries: Vec<DockerEntry> = parse_list(&bytes, DOCKER_MANIFEST)?;
-    if entries.len() > MAX_DESCRIPTORS {
-        let message = format!("{DOCKER_MANIFEST}: {} images, and {MAX_DESCRIPTORS} are the most", entries.len());
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
-    Ok(entries)
+    at_most(MAX_DESCRIPTORS, entries.len(), DOCKER_MANIFEST, "images").map(|()| entries)
 }
 
 /// The names the list gives the images of a layout, by config digest.
@@ -75,11 +71,7 @@ fn image(members: &Members, entry: &DockerEntry) -> Result<Incoming> {
 }
 
 fn tags(entry: &DockerEntry) -> Result<Vec<Reference>> {
-    if entry.repo_tags.len() > MAX_NAMES {
-        let message =
-            format!("{DOCKER_MANIFEST}: RepoTags: {} names, and {MAX_NAMES} are the most", entry.repo_tags.len());
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
+    at_most(MAX_NAMES, entry.repo_tags.len(), &format!("{DOCKER_MANIFEST}: RepoTags"), "names")?;
     let named = entry.repo_tags.iter().filter(|tag| *tag != NO_NAME);
     let parsed = named.map(|tag| {
         let parsed = tag.parse::<Reference>();

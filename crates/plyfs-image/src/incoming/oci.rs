@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::images::Images;
 use super::{Incoming, IncomingLayer, Wanted, choice, docker, missing};
 use crate::config;
-use crate::error::{Error, ErrorKind, Result, shown};
+use crate::error::{Error, ErrorKind, Result, at_most, shown};
 use crate::json::parse;
 use crate::layout::{self, MAX_DOCUMENT, MAX_INDEX_DEPTH};
 use crate::manifest::{Descriptor, Index, Manifest, has_subject};
@@ -149,10 +149,7 @@ pub(super) fn config_of(members: &Members, descriptor: &Descriptor) -> Result<Op
 /// Reads a document and holds it to its descriptor.
 fn blob(members: &Members, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
     let promise = descriptor.promise(what)?;
-    if promise.size > MAX_DOCUMENT {
-        let message = format!("{what}: {} bytes, and {MAX_DOCUMENT} are the most", promise.size);
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
+    at_most(MAX_DOCUMENT, promise.size, what, "bytes")?;
     let path = layout::blob_path(&promise.digest);
     let bytes = members.document(&path).and_then(|bytes| bytes.ok_or_else(|| missing(&path)));
     let checked = bytes.and_then(|bytes| promise.check(&bytes).map(|()| bytes));
