@@ -5,14 +5,14 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 
 use plyfs_diff::Digest;
-use plyfs_store::{ChainId, DiffId, LayerId, Operation, Progress, Stage};
+use plyfs_store::{ChainId, DiffId, LayerId, Operation, Stage};
 
 use crate::compression::WindowLog;
 use crate::digest::{Promise, Verified};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handover::Helpers;
 use crate::incoming::{Incoming, IncomingLayer, missing};
-use crate::members::Members;
+use crate::load::{Load, chains};
 use crate::unpack::decompressed;
 
 /// A reader that writes what is read into a file as well.
@@ -46,63 +46,60 @@ pub(crate) fn blob_of(layer: &IncomingLayer) -> Option<Promise> {
 /// Which blobs were copied while their layers were unpacked, and what they hold.
 pub(crate) type Copied = BTreeMap<Digest, DiffId>;
 
-/// Keeps the blobs of all images: those copied meanwhile, and, read for it, those of layers that were there without.
-///
-/// `layer` finds the staged or published layer of a chain.
-pub(crate) fn keep(
-    operation: &mut Operation,
-    members: &Members,
-    images: &[(&Incoming, Vec<ChainId>)],
-    layers: &HashMap<ChainId, LayerId>,
-    mut copied: Copied,
-    window: WindowLog,
-    progress: Progress<'_>,
-) -> Result<()> {
-    let staging = |error| Error::store("stage", error);
-    for (image, chains) in images {
-        for (layer, chain) in image.layers.iter().zip(chains) {
-            let Some(promise) = blob_of(layer) else { continue };
-            let id = layers[chain];
-            if operation.has_blob(id, &promise.digest).map_err(staging)? {
-                continue;
+impl Load<'_> {
+    /// Keeps the blobs of all images: those copied meanwhile, and, read for it, those of layers that were there without.
+    ///
+    /// `layers` has the staged or published layer of each chain.
+    pub(crate) fn keep(
+        &self,
+        operation: &mut Operation,
+        images: &[Incoming],
+        layers: &HashMap<ChainId, LayerId>,
+        mut copied: Copied,
+    ) -> Result<()> {
+        for image in images {
+            for (layer, chain) in image.layers.iter().zip(chains(image)) {
+                let kept = self.keep_blob(operation, layer, layers[&chain], &mut copied);
+                kept.map_err(|error| Error::wrap(image.label(), error))?;
             }
-            match copied.get(&promise.digest) {
-                Some(holds) if *holds != layer.diff_id => {
-                    let message = format!("layer {}: its blob {} holds layer {holds}", layer.diff_id, promise.digest);
-                    return Err(Error::wrap(image.label(), Error::new(ErrorKind::Corrupt, message)));
-                }
-                Some(_) => {}
-                None => {
-                    let copy = operation.blob_file(&promise.digest).map_err(staging)?;
-                    let copied = copy_blob(members, layer, promise, copy, window, progress);
-                    copied.map_err(|error| Error::wrap(image.label(), error))?;
-                }
-            }
-            copied.insert(promise.digest, layer.diff_id);
-            operation.keep_blob(id, promise.digest).map_err(staging)?;
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Reads the blob of a layer that is there, and holds it to both digests: a manifest may list another one.
-fn copy_blob(
-    members: &Members,
-    layer: &IncomingLayer,
-    promise: Promise,
-    copy: Option<File>,
-    window: WindowLog,
-    progress: Progress<'_>,
-) -> Result<()> {
-    let member = members.open(&layer.member)?.ok_or_else(|| missing(&layer.member))?;
-    let member = progress.reader(member, Stage::Receive, layer.diff_id.to_string(), Some(promise.size));
-    let what = format!("layer {}, blob {}", layer.diff_id, promise.digest);
-    let blob = Tee::new(Verified::new(member, promise), copy);
-    let digest = diff_id_of(blob, window, &what)?;
-    if digest == layer.diff_id {
-        return Ok(());
+    fn keep_blob(
+        &self,
+        operation: &mut Operation,
+        layer: &IncomingLayer,
+        id: LayerId,
+        copied: &mut Copied,
+    ) -> Result<()> {
+        let staging = |error| Error::store("stage", error);
+        let Some(promise) = blob_of(layer) else { return Ok(()) };
+        if operation.has_blob(id, &promise.digest).map_err(staging)? {
+            return Ok(());
+        }
+        match copied.insert(promise.digest, layer.diff_id) {
+            Some(holds) if holds != layer.diff_id => {
+                let message = format!("layer {}: its blob {} holds layer {holds}", layer.diff_id, promise.digest);
+                return Err(Error::new(ErrorKind::Corrupt, message));
+            }
+            Some(_) => {}
+            None => self.copy_blob(layer, promise, operation.blob_file(&promise.digest).map_err(staging)?)?,
+        }
+        operation.keep_blob(id, promise.digest).map_err(staging)
     }
-    Err(Error::new(ErrorKind::Corrupt, format!("{what}: it holds layer {digest}")))
+
+    /// Reads the blob of a layer that is there, and holds it to both digests: a manifest may list another one.
+    fn copy_blob(&self, layer: &IncomingLayer, promise: Promise, copy: Option<File>) -> Result<()> {
+        let member = self.members.open(&layer.member)?.ok_or_else(|| missing(&layer.member))?;
+        let member = self.progress.reader(member, Stage::Receive, layer.diff_id.to_string(), Some(promise.size));
+        let what = format!("layer {}, blob {}", layer.diff_id, promise.digest);
+        let digest = diff_id_of(Tee::new(Verified::new(member, promise), copy), self.window, &what)?;
+        if digest == layer.diff_id {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Corrupt, format!("{what}: it holds layer {digest}")))
+    }
 }
 
 /// Reads a layer, compressed or not, to its end; the digest of its plain bytes.

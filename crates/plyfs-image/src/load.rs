@@ -7,20 +7,18 @@ use std::os::fd::AsFd;
 
 use plyfs_diff::{DigestReader, Digested};
 use plyfs_store::{
-    AppliedLayer, ChainId, Image, LayerId, NewImage, Operation, Progress, Reference, Stage, Store, UnpackedLayer,
-    chain_id,
+    AppliedLayer, ChainId, Image, LayerId, Operation, Progress, Reference, Stage, Store, UnpackedLayer, chain_id,
 };
 
 use crate::at_once::{Stop, unpack_at_once};
 use crate::compression::{Decoder, WindowLog};
-use crate::config;
 use crate::digest::Verified;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handover::Helpers;
 use crate::incoming::{self, Incoming, IncomingLayer, missing};
 use crate::kept::{self, Copied, Tee};
 use crate::members::Members;
-use crate::publish::{publish, published};
+use crate::publish::{add_image, publish, published};
 use crate::source::Source;
 use crate::unpack::decompressed;
 
@@ -83,18 +81,17 @@ fn stage_all(
     if keeps_blobs {
         // Also where every blob is there already, or needs not be: what goes out is what came in last.
         operation.replace_manifests();
-        let chained: Vec<_> = images.iter().map(|image| (image, chains(image))).collect();
         let there = known.iter().filter_map(|(chain, known)| match known {
             Known::There(layer) => Some((*chain, layer.id)),
             Known::Unpacked(_) => None,
         });
-        kept::keep(operation, &members, &chained, &there.collect(), copied, window, progress)?;
+        load.keep(operation, &images, &there.collect(), copied)?;
     }
     Ok(images.into_iter().zip(skipped).collect())
 }
 
 /// The chains an image stands for, lowest first.
-fn chains(image: &Incoming) -> Vec<ChainId> {
+pub(crate) fn chains(image: &Incoming) -> Vec<ChainId> {
     let fold = |below: &mut Option<ChainId>, layer: &IncomingLayer| {
         *below = Some(chain_id(below.as_ref(), &layer.diff_id));
         *below
@@ -111,11 +108,11 @@ enum Known {
 }
 
 /// One load: where it reads, and how.
-struct Load<'a> {
-    members: &'a Members,
+pub(crate) struct Load<'a> {
+    pub members: &'a Members,
     keeps_blobs: bool,
-    window: WindowLog,
-    progress: Progress<'a>,
+    pub window: WindowLog,
+    pub progress: Progress<'a>,
 }
 
 impl Load<'_> {
@@ -203,18 +200,8 @@ impl Load<'_> {
             below = Some(applied.id);
             known.insert(chain, Known::There(applied));
         }
-        let id = operation.blob(&image.config).map_err(staging)?;
         let manifest = image.manifest.as_ref().map(|bytes| operation.blob(bytes)).transpose().map_err(staging)?;
-        let facts = config::facts(&image.config)?;
-        operation.image(NewImage {
-            id,
-            top: below,
-            manifest,
-            names: image.names.clone(),
-            built: facts.created,
-            architecture: facts.architecture,
-            os: facts.os,
-        });
+        add_image(operation, &image.config, below, manifest, image.names.clone())?;
         Ok(skipped)
     }
 

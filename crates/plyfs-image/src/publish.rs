@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use plyfs_diff::Skipped;
-use plyfs_store::{AppliedLayer, Digest, Image, NewImage, Operation, Progress, Reference, Stage, Store};
+use plyfs_store::{AppliedLayer, Digest, Image, LayerId, NewImage, Operation, Progress, Reference, Stage, Store};
 
-use crate::config;
+use crate::config::{self, Facts};
 use crate::create::{self, Made};
 use crate::error::{Error, ErrorKind, Result};
 use crate::instruction::Instruction;
@@ -84,7 +84,6 @@ pub(crate) fn stage_image(
     top: &AppliedLayer,
     words: &Words<'_>,
 ) -> Result<Digest> {
-    let staging = |error| Error::store("stage", error);
     let made = Made {
         diff_id: top.diff_id,
         created: words.created,
@@ -99,17 +98,20 @@ pub(crate) fn stage_image(
     };
     // What is made here must come in again.
     config::check(&config)?;
-    let id = operation.blob(&config).map_err(staging)?;
-    let facts = config::facts(&config)?;
-    operation.image(NewImage {
-        id,
-        top: Some(top.id),
-        manifest: None,
-        names: words.name.cloned().into_iter().collect(),
-        built: facts.created,
-        architecture: facts.architecture,
-        os: facts.os,
-    });
+    add_image(operation, &config, Some(top.id), None, words.name.cloned().into_iter().collect())
+}
+
+/// Adds an image with this config to what will be published; its id.
+pub(crate) fn add_image(
+    operation: &mut Operation,
+    config: &[u8],
+    top: Option<LayerId>,
+    manifest: Option<Digest>,
+    names: Vec<Reference>,
+) -> Result<Digest> {
+    let id = operation.blob(config).map_err(|error| Error::store("stage", error))?;
+    let Facts { created, architecture, os } = config::facts(config)?;
+    operation.image(NewImage { id, top, manifest, names, built: created, architecture, os });
     Ok(id)
 }
 
