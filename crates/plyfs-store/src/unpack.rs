@@ -55,7 +55,8 @@ impl Operation {
         self.apply_onto(archive, parent, expected, None)
     }
 
-    /// Unpacks a changeset as [`Self::apply_digested`] does, while whoever has `filler` may fill small files.
+    /// Unpacks a changeset that names each path once, as one that is exported does, while whoever has `filler` may fill small
+    /// files; else it does what [`Self::apply_digested`] does.
     pub fn apply_sharing(
         &mut self,
         archive: &mut dyn Digested,
@@ -137,7 +138,7 @@ impl Operation {
         };
         let mut options = ApplyOptions::default().start_writing(self.store().0.durability.is_durable());
         if let Some(filler) = filler {
-            options = options.share_filling(filler);
+            options = options.share_filling(filler).names_once(true);
         }
         let mut archive = Counted::new(archive, self.store());
         let applied = plyfs_diff::apply_digested(&mut archive, &diff, chain, &options, Some(&mut record))

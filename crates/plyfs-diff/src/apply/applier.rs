@@ -41,7 +41,7 @@ pub(super) struct Applier<'a> {
     pub(super) reader: Reader<&'a mut dyn Digested>,
     pub(super) cursor: Cursor<'a>,
     pub(super) options: &'a ApplyOptions,
-    pub(super) record: Option<Record>,
+    pub(super) record: Option<Record<'a>>,
     pub(super) links: Links,
     aside: Option<Aside>,
     losses: Losses,
@@ -66,16 +66,20 @@ pub(super) fn apply<'a>(
     root: &OwnedFd,
     chain: &'a Chain,
     options: &'a ApplyOptions,
-    tar_split: Option<&mut dyn Write>,
+    tar_split: Option<&'a mut dyn Write>,
 ) -> Result<(Applied, Option<Usage>)> {
     let own = || fs::open_dir_at(root, ".").map_err(|error| Error::call("open the layer", error));
     // Without privilege nothing can be given to root; what nothing describes stays the caller's.
     let owner = rustix::process::geteuid().is_root().then(|| options.owners.root()).flatten();
+    let record = |out| match options.names_once {
+        true => Ok(Record::direct(out)),
+        false => own().map(|layer| Record::new(out, layer)),
+    };
     let mut applier = Applier {
         reader: Reader::buffered(source, options.limits),
         cursor: Cursor::new(own()?, chain, owner, options.limits.depth)?,
         options,
-        record: tar_split.as_ref().map(|_| own().map(Record::new)).transpose()?,
+        record: tar_split.map(record).transpose()?,
         links: Links::new(own()?),
         aside: options.filler.as_ref().and_then(|filler| Aside::new(filler, options.tolerates_attributes)),
         losses: Losses::default(),
@@ -87,7 +91,7 @@ pub(super) fn apply<'a>(
         options.owners.apply(&mut entry)?;
         applier.entry(&entry)?;
     }
-    applier.finish(tar_split)
+    applier.finish()
 }
 
 impl<'a> Applier<'a> {
@@ -443,7 +447,7 @@ impl<'a> Applier<'a> {
         self.losses.listed.push(Skipped::new(Path::new(OsStr::from_bytes(path)), reason));
     }
 
-    fn finish(mut self, tar_split: Option<&mut dyn Write>) -> Result<(Applied, Option<Usage>)> {
+    fn finish(mut self) -> Result<(Applied, Option<Usage>)> {
         if let Some(record) = &mut self.record {
             record.segment(self.reader.raw())?;
         }
@@ -462,8 +466,8 @@ impl<'a> Applier<'a> {
         let filled = self.aside.map_or_else(|| Ok(Tally::default()), Aside::finish)?;
         let (deferred, usage) = self.cursor.finish()?;
         let usage = usage.zip(filled.finish()).map(|(created, filled)| created + filled);
-        if let (Some(record), Some(out)) = (self.record, tar_split) {
-            record.finish(out)?;
+        if let Some(record) = self.record {
+            record.finish()?;
         }
         let digest = self.reader.source().digest();
         let (diff_id, archive_size) = digest.map_err(|error| Error::io("digest the archive", error))?;

@@ -51,7 +51,7 @@ impl Links {
         path: &[u8],
         entry: &Entry,
         reader: &mut Reader<B>,
-        record: &mut Option<Record>,
+        record: &mut Option<Record<'_>>,
     ) -> Result<Done> {
         if entry.kind != Kind::File || entry.extents.is_some() {
             return Ok(Done::Nowhere);

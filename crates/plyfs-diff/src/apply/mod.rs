@@ -38,6 +38,7 @@ pub struct ApplyOptions {
     punches_holes: bool,
     starts_writing: bool,
     filler: Option<Filler>,
+    names_once: bool,
     owners: Owners,
 }
 
@@ -82,6 +83,17 @@ impl ApplyOptions {
     #[must_use]
     pub fn share_filling(mut self, filler: &Filler) -> Self {
         self.filler = Some(filler.clone());
+        self
+    }
+
+    /// Says that the archive names each path once, as [`export`](crate::export()) writes it: its record is written while it is
+    /// applied, and kept nowhere until then.
+    ///
+    /// Where a record is asked for, a path that comes twice is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput); of
+    /// whiteouts that is believed.
+    #[must_use]
+    pub fn names_once(mut self, once: bool) -> Self {
+        self.names_once = once;
         self
     }
 
@@ -168,6 +180,8 @@ pub fn apply_digested(
     tar_split: Option<&mut dyn Write>,
 ) -> Result<Applied> {
     let root = fs::open_dir_at(layer, ".").map_err(|error| Error::call("open the layer", error))?;
+    // What it writes to need not live as long as all else that is borrowed here.
+    let tar_split = tar_split.map(|out| out as &mut dyn Write);
     let (applied, usage) = applier::apply(archive, &root, chain, options, tar_split)?;
     let usage = usage.map_or_else(|| Usage::measure(&root), Ok)?;
     Ok(Applied { usage, ..applied })

@@ -4,6 +4,8 @@
 //! replace any earlier one (rule 46). So the record is kept aside until the archive has ended: in memory while it is
 //! small, in a scratch file beyond. Content that is about to be removed from the layer is copied to a second scratch file,
 //! and its line becomes raw bytes when the record is written out. Memory is bounded by [`SPILL`] and by what was replaced.
+//!
+//! Of an archive that names each path once every line is right as soon as it is known, and is written then.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -28,8 +30,15 @@ const TAG_FILE: u8 = 1;
 /// Half a SHA-256 of a path in the layer: short, and nobody finds two paths with one key.
 pub(super) type Key = [u8; 16];
 
-/// What the archive was, kept until it can be said where its contents are.
-pub(super) struct Record {
+/// What the archive was, written when it can be said where its contents are.
+pub(super) struct Record<'a> {
+    out: Writer<&'a mut dyn Write>,
+    /// What waits for the end of the archive; `None` where nothing does.
+    kept: Option<Kept>,
+}
+
+/// What the archive was, until nothing in the layer is replaced any more.
+struct Kept {
     items: Spool,
     /// How many file lines there are so far.
     files: u64,
@@ -46,15 +55,59 @@ struct Lost {
     offset: u64,
 }
 
-impl Record {
-    /// Keeps what does not fit in memory on the file system of `layer`.
-    pub(super) fn new(layer: OwnedFd) -> Self {
+impl<'a> Record<'a> {
+    /// Writes to `out` at the end, and keeps what does not fit in memory on the file system of `layer` until then.
+    pub(super) fn new(out: &'a mut dyn Write, layer: OwnedFd) -> Self {
         let items = Spool { memory: Vec::new(), file: None, dir: layer };
-        Self { items, files: 0, lost: Vec::new(), attic: Attic::default() }
+        let kept = Kept { items, files: 0, lost: Vec::new(), attic: Attic::default() };
+        Self { out: Writer::new(out), kept: Some(kept) }
+    }
+
+    /// Writes to `out` at once, and loses nothing.
+    pub(super) fn direct(out: &'a mut dyn Write) -> Self {
+        Self { out: Writer::new(out), kept: None }
     }
 
     /// Adds raw bytes of the archive.
     pub(super) fn segment(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.kept {
+            Some(kept) => kept.segment(bytes),
+            None => self.out.segment(bytes),
+        }
+    }
+
+    /// Adds an entry whose content, if any, is now at `path` in the layer; `name` is what the record calls it.
+    pub(super) fn file(&mut self, path: &[u8], name: &[u8], size: u64, crc: u64) -> Result<()> {
+        match &mut self.kept {
+            Some(kept) => kept.file(path, name, size, crc),
+            None => self.out.file(name, size, crc),
+        }
+    }
+
+    /// Says that `path` is about to be taken out of the layer, or described anew; `file` is its content, if it has any.
+    pub(super) fn lose(&mut self, path: &[u8], file: Option<(&File, &Stat)>) -> Result<()> {
+        match &mut self.kept {
+            Some(kept) => kept.lose(path, file),
+            None => Err(names::invalid(path, "comes twice, in an archive that is to name each path once")),
+        }
+    }
+
+    /// Says that `path`, a mark without content, may have come before: what is kept gets one line for both.
+    pub(super) fn may_repeat(&mut self, path: &[u8]) -> Result<()> {
+        self.kept.as_mut().map_or(Ok(()), |kept| kept.lose(path, None))
+    }
+
+    /// Writes out what is not written yet.
+    pub(super) fn finish(mut self) -> Result<()> {
+        if let Some(kept) = self.kept {
+            kept.write(&mut self.out)?;
+        }
+        self.out.finish().map(drop)
+    }
+}
+
+impl Kept {
+    fn segment(&mut self, bytes: &[u8]) -> Result<()> {
         for piece in bytes.chunks(BUFFER) {
             let length = u32::try_from(piece.len()).expect("a piece is short");
             self.items.write(&[&[TAG_SEGMENT], &length.to_le_bytes(), piece])?;
@@ -62,8 +115,7 @@ impl Record {
         Ok(())
     }
 
-    /// Adds an entry whose content, if any, is now at `path` in the layer; `name` is what the record calls it.
-    pub(super) fn file(&mut self, path: &[u8], name: &[u8], size: u64, crc: u64) -> Result<()> {
+    fn file(&mut self, path: &[u8], name: &[u8], size: u64, crc: u64) -> Result<()> {
         self.files += 1;
         let length = u32::try_from(name.len()).map_err(|_| names::invalid(name, "is too long"))?;
         self.items.write(&[
@@ -76,8 +128,7 @@ impl Record {
         ])
     }
 
-    /// Says that `path` is about to be taken out of the layer, or described anew; `file` is its content, if it has any.
-    pub(super) fn lose(&mut self, path: &[u8], file: Option<(&File, &Stat)>) -> Result<()> {
+    fn lose(&mut self, path: &[u8], file: Option<(&File, &Stat)>) -> Result<()> {
         let offset = match file {
             Some((file, stat)) => self.attic.keep(file, stat, &self.items.dir, path)?,
             None => 0,
@@ -86,10 +137,8 @@ impl Record {
         Ok(())
     }
 
-    /// Writes the lines out.
-    pub(super) fn finish(mut self, out: &mut dyn Write) -> Result<()> {
+    fn write(mut self, writer: &mut Writer<&mut dyn Write>) -> Result<()> {
         self.lost.sort_by_key(|lost| (lost.key, lost.after));
-        let mut writer = Writer::new(out);
         let mut items = Items { source: self.items.into_reader()?, bytes: Vec::new() };
         let mut index = 0;
         while let Some(item) = items.next()? {
@@ -98,13 +147,13 @@ impl Record {
                 Item::File { key, size, crc } => {
                     match find(&self.lost, key, index) {
                         None => writer.file(&items.bytes, size, crc)?,
-                        Some(lost) => self.attic.copy(lost.offset, size, crc, &mut writer)?,
+                        Some(lost) => self.attic.copy(lost.offset, size, crc, writer)?,
                     }
                     index += 1;
                 }
             }
         }
-        writer.finish().map(drop)
+        Ok(())
     }
 }
 

@@ -127,7 +127,7 @@ impl Applier<'_> {
     /// Says that a mark was handled; one that comes twice has one line in the record, as vbatts' reader demands.
     fn once(&mut self, path: &[u8]) -> Result<Done> {
         if let Some(record) = &mut self.record {
-            record.lose(path, None)?;
+            record.may_repeat(path)?;
         }
         Ok(Done::Empty(path.to_vec()))
     }

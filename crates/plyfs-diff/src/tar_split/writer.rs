@@ -30,7 +30,7 @@ impl<W: Write> Writer<W> {
     /// Adds raw bytes of the archive; no bytes are no line.
     pub fn segment(&mut self, bytes: &[u8]) -> Result<()> {
         for piece in bytes.chunks(SEGMENT_MOST) {
-            self.lines.extend_from_slice(format!("{{\"type\":{SEGMENT},\"payload\":\"").as_bytes());
+            self.put(format_args!("{{\"type\":{SEGMENT},\"payload\":\""));
             self.base64(piece);
             self.lines.push(b'"');
             self.end_line()?;
@@ -40,7 +40,7 @@ impl<W: Write> Writer<W> {
 
     /// Adds the place of a file's content; an entry without content is a file of size zero.
     pub fn file(&mut self, name: &[u8], size: u64, crc: u64) -> Result<()> {
-        self.lines.extend_from_slice(format!("{{\"type\":{FILE},").as_bytes());
+        self.put(format_args!("{{\"type\":{FILE},"));
         match std::str::from_utf8(name) {
             Ok(text) => {
                 self.lines.extend_from_slice(b"\"name\":");
@@ -53,7 +53,7 @@ impl<W: Write> Writer<W> {
             }
         }
         if size > 0 {
-            self.lines.extend_from_slice(format!(",\"size\":{size},\"payload\":\"").as_bytes());
+            self.put(format_args!(",\"size\":{size},\"payload\":\""));
             self.base64(&crc.to_be_bytes());
             self.lines.push(b'"');
         } else {
@@ -69,6 +69,10 @@ impl<W: Write> Writer<W> {
         Ok(self.out)
     }
 
+    fn put(&mut self, text: fmt::Arguments<'_>) {
+        self.lines.write_fmt(text).expect("memory takes all");
+    }
+
     fn base64(&mut self, bytes: &[u8]) {
         let start = self.lines.len();
         self.lines.resize(start + BASE64.encode_len(bytes.len()), 0);
@@ -76,7 +80,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn end_line(&mut self) -> Result<()> {
-        self.lines.extend_from_slice(format!(",\"position\":{}}}\n", self.position).as_bytes());
+        let position = self.position;
+        self.put(format_args!(",\"position\":{position}}}\n"));
         self.position += 1;
         if self.lines.len() < BUFFER {
             return Ok(());

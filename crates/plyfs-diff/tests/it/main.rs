@@ -7,6 +7,7 @@ mod apply_archives;
 mod apply_entries;
 mod apply_filling;
 mod apply_names;
+mod apply_once;
 mod apply_oracles;
 mod apply_whiteouts;
 mod apply_writing;
