@@ -6,7 +6,6 @@
 //! of the two threads rests while there is something to do, and a third would only take a processor from them. What is set
 //! aside has no attributes but those every file has, and so nothing of it can be left out.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -45,7 +44,7 @@ struct Shared {
 struct State {
     /// An applier is at work.
     is_open: bool,
-    waiting: VecDeque<Batch>,
+    waiting: Vec<Batch>,
     /// How many batches are being filled.
     filling: usize,
     spare: Vec<Batch>,
@@ -106,9 +105,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fills the batch that has waited longest; `false` when none does.
+    /// Fills the batch that came last; `false` when none waits.
+    ///
+    /// Its files are still in the processor's cache, and mostly so young that the kernel, whose file times move every few
+    /// milliseconds, has no new time to note when they are written: it writes an inode once less then.
     fn fill_next(&self, mut state: MutexGuard<'_, State>) -> bool {
-        let Some(mut batch) = state.waiting.pop_front() else { return false };
+        let Some(mut batch) = state.waiting.pop() else { return false };
         state.filling += 1;
         drop(state);
         let mut filling = Filling { shared: self, filled: None };
@@ -220,7 +222,7 @@ impl Aside {
             return Ok(());
         }
         let next = state.spare.pop().unwrap_or_default();
-        state.waiting.push_back(std::mem::replace(&mut self.next, Batch { is_tolerant: self.is_tolerant, ..next }));
+        state.waiting.push(std::mem::replace(&mut self.next, Batch { is_tolerant: self.is_tolerant, ..next }));
         shared.changed.notify_all();
         if state.waiting.len() > WAITING {
             shared.fill_next(state);
