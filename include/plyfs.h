@@ -229,7 +229,7 @@
 /// Look at a symbolic link itself, and not at what it leads to.
 #define PLYFS_VIEW_NOFOLLOW 1
 
-/// Compare every layer's content with its digest, too.
+/// Compare every layer with the archive it came from, too.
 #define PLYFS_CHECK_DATA 1
 
 /// What a power cut may leave by design: nothing is lost, and the next use makes it whole.

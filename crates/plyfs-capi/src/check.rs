@@ -12,7 +12,7 @@ use crate::input::{c_text, only};
 use crate::progress::{plyfs_progress, reporting};
 use crate::store::plyfs_store;
 
-/// Compare every layer's content with its digest, too.
+/// Compare every layer with the archive it came from, too.
 pub const PLYFS_CHECK_DATA: u64 = 1;
 
 /// What a power cut may leave by design: nothing is lost, and the next use makes it whole.

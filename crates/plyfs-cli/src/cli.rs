@@ -211,7 +211,7 @@ pub(crate) struct Df {
 
 #[derive(Debug, Args)]
 pub(crate) struct Fsck {
-    /// Also read every layer and compare its content with its DiffID
+    /// Also read every layer and compare all of it with the archive it came from
     #[arg(long)]
     pub(crate) data: bool,
     /// Repair what can be repaired without loss; what no record speaks of is moved into the store's directory aside

@@ -162,6 +162,11 @@ impl<W: Write> DigestWriter<W> {
         self.tally.size
     }
 
+    /// The digest and the number of the bytes written so far.
+    pub(crate) fn tally(&self) -> (Digest, u64) {
+        (self.tally.clone().digest(), self.tally.size)
+    }
+
     /// Ends without flushing: the digest and the number of the bytes written, and the writer.
     pub fn finish(self) -> (Digest, u64, W) {
         let size = self.tally.size;

@@ -13,6 +13,7 @@
 //! - [`changes()`] lists what an upper adds, modifies and deletes, as `docker diff` does.
 //! - [`compare()`] lists and [`export_between()`] archives what turns any tree into any other.
 //! - [`tar_split`] gives a received archive back, byte for byte, from its record and the layer.
+//! - [`verify()`] holds a layer's directory to the archive in every inode, not its contents alone.
 //! - [`archive`] reads archives without touching a file system.
 //!
 //! ```
@@ -46,7 +47,7 @@
 //! - No name in an archive reaches outside the layer: each is resolved beneath held descriptors, component by component,
 //!   and an absolute symbolic link means the root of the merged chain.
 //! - Memory is bounded whatever an archive claims; the bounds are [`archive::Limits`], and a refusal names the one it met.
-//!   Only what a later entry of the same archive replaces is remembered, 32 bytes each.
+//!   Only what a later entry of the same archive replaces is remembered, 32 bytes each; [`verify()`] alone remembers every name.
 //! - One tree has one archive: no clock, no user data base, no order of a directory enters.
 //! - What is lost is listed, never silent: [`Applied::skipped`], [`Exported::skipped`].
 //!
@@ -73,6 +74,7 @@ mod stop;
 pub mod tar_split;
 mod upper;
 mod usage;
+mod verify;
 mod view;
 
 pub use apply::{Applied, ApplyOptions, Deferred, Filler, IdRange, Owners, Settled, apply, apply_digested, settle};
@@ -85,4 +87,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use export::{BufferSink, ExportOptions, Exported, Style, export, export_buffers};
 pub use skipped::{SkipReason, Skipped};
 pub use usage::Usage;
+pub use verify::{Difference, Verified, verify};
 pub use view::{CopyOptions, FileKind, Metadata, Unpacked, View, ViewEntry, Walk};

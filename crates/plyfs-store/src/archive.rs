@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 
 use plyfs_diff::tar_split::{Archive, rebuild};
-use plyfs_diff::{DigestReader, Exported};
+use plyfs_diff::{DigestReader, Exported, Verified};
 use plyfs_sys::fs;
 use plyfs_sys::lock::Lock;
 use rustix::fs::{Mode, OFlags};
@@ -44,6 +44,18 @@ impl Layer {
             .map_err(|e| Error::diff(format!("layer {}", self.id()), e))?;
         verify(self.id(), self.diff_id(), exported.diff_id)?;
         Ok(exported)
+    }
+
+    /// Puts the archive together, as [`Layer::write_archive`] does, and compares the tree with what it says.
+    ///
+    /// Where the tree of a layer below cannot be opened, the archive alone is compared, and `None` is returned.
+    pub(crate) fn verify(&self, out: impl Write) -> Result<Option<Verified>> {
+        let _held = self.store.hold(self.id())?;
+        let Ok(below) = self.store.trees(self.parent()) else { return self.write_archive(out).map(|_| None) };
+        let verified = plyfs_diff::verify(self.tar_split()?, &self.store.tree(self.id())?, &below, out)
+            .map_err(|e| Error::diff(format!("layer {}", self.id()), e))?;
+        verify(self.id(), self.diff_id(), verified.diff_id)?;
+        Ok(Some(verified))
     }
 
     /// The open record its archive is rebuilt from.

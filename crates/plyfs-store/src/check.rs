@@ -9,7 +9,7 @@
 //! | `blobs.rs` | each layer with the compressed forms it came in |
 //! | `parts.rs` | the store with the directories it is made of and its format file, where it does not open |
 //! | `strays.rs` | what lies in the store, and what is mounted of it, with the records |
-//! | `content.rs` | each layer's content with its DiffID |
+//! | `content.rs` | each layer's tree with its archive |
 //! | `repair.rs` | nothing: it undoes what the others found |
 //!
 //! Where the journal does not find what it holds, nothing else is looked at. Nothing is judged a stray while a record could
@@ -58,7 +58,7 @@ impl CheckOptions {
         Self { data: false }
     }
 
-    /// Also every layer's content against its DiffID; everything is read.
+    /// Also every layer against the archive it came from: its DiffID, and every inode; everything is read.
     pub fn data() -> Self {
         Self { data: true }
     }

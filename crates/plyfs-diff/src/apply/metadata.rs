@@ -194,7 +194,7 @@ impl Target<'_> {
 
 /// Says whether an attribute enters a layer: not OverlayFS' own (rule 19), no label (rule 23), and `user.*` only where
 /// the kernel keeps such (rule 21).
-fn may_carry(name: &[u8], kind: Kind) -> bool {
+pub(crate) fn may_carry(name: &[u8], kind: Kind) -> bool {
     let has_user_attributes = matches!(kind, Kind::File | Kind::Directory);
     !Dialect::owns(name) && !is_label(name) && (has_user_attributes || !name.starts_with(b"user."))
 }

@@ -26,6 +26,9 @@ pub use filler::Filler;
 pub use owners::{IdRange, Owners};
 pub use settle::{Settled, settle};
 
+pub(crate) use metadata::may_carry;
+pub(crate) use whiteouts::Name;
+
 use crate::archive::Limits;
 use crate::{Chain, Digest, Digested, Error, Result, Skipped, Usage, digested};
 

@@ -21,7 +21,7 @@ const OVERLAYFS: u64 = 0x794c_7630;
 
 /// What a clean path means by its name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Name<'a> {
+pub(crate) enum Name<'a> {
     /// The root of the layer.
     Root,
     /// Bookkeeping of AUFS, which is no part of the tree (rule 5).
@@ -35,7 +35,7 @@ pub(super) enum Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    pub(super) fn of(path: &'a [u8]) -> Result<Self> {
+    pub(crate) fn of(path: &'a [u8]) -> Result<Self> {
         let (dir, name) = names::split(path);
         if name.is_empty() {
             return Ok(Self::Root);

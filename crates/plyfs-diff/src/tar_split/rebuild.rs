@@ -1,6 +1,7 @@
 //! The archive a layer came from, out of its record and its directory.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
@@ -53,6 +54,10 @@ pub struct Archive<B> {
     line: Vec<u8>,
     number: u64,
     now: Now,
+    /// How many bytes of the archive were given.
+    given: u64,
+    /// Where entries are in the layer, each with `given` at its line; not noted unless asked for.
+    places: Option<VecDeque<(u64, Vec<u8>)>>,
 }
 
 /// What the archive is in the middle of.
@@ -90,11 +95,32 @@ impl<B: BufRead> Archive<B> {
     /// Reads the lines of `record`, and the contents from files below `layer`.
     pub fn new(record: B, layer: impl AsFd) -> Result<Self> {
         let root = fs::open_dir_at(layer, ".").map_err(|error| Error::call("open the layer", error))?;
-        Ok(Self { record, root, parent: None, line: Vec::new(), number: 0, now: Now::Between })
+        Ok(Self { record, root, parent: None, line: Vec::new(), number: 0, now: Now::Between, given: 0, places: None })
+    }
+
+    /// Remembers from now on where the record says that entries are in the layer.
+    pub(crate) fn note_places(&mut self) {
+        self.places = Some(VecDeque::new());
+    }
+
+    /// The place of the entry that ends before `end`, the position of the next one's header; `None` where it has none.
+    pub(crate) fn take_place(&mut self, end: u64) -> Option<Vec<u8>> {
+        let places = self.places.as_mut()?;
+        let mut place = None;
+        while places.front().is_some_and(|(at, _)| *at <= end) {
+            place = places.pop_front().map(|(_, name)| name);
+        }
+        place
     }
 
     /// Fills the front of `buffer`, which is not empty; 0 at the end.
-    fn next_bytes(&mut self, buffer: &mut [u8]) -> Result<usize> {
+    pub(crate) fn next_bytes(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let length = self.fill(buffer)?;
+        self.given += length as u64;
+        Ok(length)
+    }
+
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
         loop {
             match &mut self.now {
                 Now::Ended => return Ok(0),
@@ -139,13 +165,19 @@ impl<B: BufRead> Archive<B> {
         let payload = decode(line.payload.as_deref().unwrap_or_default())?;
         match line.kind {
             SEGMENT => Ok(Now::Segment { bytes: payload, given: 0 }),
-            FILE if line.size == 0 => Ok(Now::Between),
+            FILE if line.size == 0 && self.places.is_none() => Ok(Now::Between),
             FILE => {
                 let name = match (line.name_raw, line.name) {
                     (Some(raw), _) => decode(&raw)?,
                     (None, Some(name)) => name.into_owned().into_bytes(),
                     (None, None) => return Err(corrupt()),
                 };
+                if let Some(places) = &mut self.places {
+                    places.push_back((self.given, name.clone()));
+                }
+                if line.size == 0 {
+                    return Ok(Now::Between);
+                }
                 let expected = u64::from_be_bytes(payload.try_into().map_err(|_| corrupt())?);
                 self.content(name, line.size, expected).map(Box::new).map(Now::Content)
             }

@@ -30,6 +30,7 @@ fn applied_from(archive: &[u8], source: impl Read, temp: &TempDir, options: &App
     tar_split::rebuild(record.as_slice(), &layer, &mut rebuilt).expect("rebuilt");
     assert!(rebuilt == archive, "the archive comes back byte for byte");
     assert_eq!(applied.usage, Usage::measure(&layer).expect("measured"), "what was counted is there");
+    crate::stack::assert_verified(&record, &layer, &Chain::empty());
     Ok(applied)
 }
 

@@ -25,5 +25,6 @@ mod rebuild;
 mod rules;
 mod settle;
 mod stack;
+mod verify;
 mod view;
 mod wall;

@@ -72,6 +72,7 @@ impl Bench {
         tar_split::rebuild(record.as_slice(), &layer, &mut rebuilt).expect("rebuilt");
         assert!(rebuilt == archive, "the archive comes back byte for byte");
         crate::stack::assert_costs(settled.applied.usage, &layer, "settled");
+        crate::stack::assert_verified(&record, &layer, &self.chain());
         assert!(settled.applied.deferred.is_empty(), "nothing waits any more");
         Ok(Outcome { tree: Tree::of(&path), applied: settled.applied, is_rebuilt: settled.is_rebuilt })
     }

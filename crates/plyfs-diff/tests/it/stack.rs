@@ -66,7 +66,8 @@ impl Stack {
         fs::create_dir(&dir).expect("a new directory");
         let layer = open_dir(&dir).expect("open");
         let mut record = Vec::new();
-        let applied = apply(archive, &layer, &self.chain(), options, Some(&mut record))?;
+        let chain = self.chain();
+        let applied = apply(archive, &layer, &chain, options, Some(&mut record))?;
         self.layers += 1;
 
         assert_eq!(applied.diff_id, Digest::of(archive), "rule 45: the digest covers every byte");
@@ -77,6 +78,7 @@ impl Stack {
             .unwrap_or_else(|error| panic!("rebuilt: {}\n{}", whole(&error), String::from_utf8_lossy(&record)));
         assert!(rebuilt == archive, "the archive comes back byte for byte");
         assert_eq!((exported.diff_id, exported.size), (applied.diff_id, applied.archive_size));
+        assert_verified(&record, &layer, &chain);
         Ok(applied)
     }
 
@@ -125,4 +127,13 @@ impl Stack {
 /// The permission bits at `path`, with set-id and sticky.
 pub fn mode(path: impl AsRef<Path>) -> u32 {
     fs::symlink_metadata(path).expect("stat").permissions().mode() & 0o7777
+}
+
+/// Proves that a layer is in every inode what its archive says.
+#[track_caller]
+pub fn assert_verified(record: &[u8], layer: &std::os::fd::OwnedFd, chain: &Chain) {
+    let verified = plyfs_diff::verify(record, layer, chain, std::io::sink());
+    let verified = verified.unwrap_or_else(|error| panic!("verified: {}", whole(&error)));
+    let differences: Vec<_> = verified.differences.iter().map(ToString::to_string).collect();
+    assert!(differences.is_empty(), "{differences:#?}");
 }

@@ -63,7 +63,7 @@ pub enum FindingKind {
     RelationStray,
     /// The depth or usage of a chain is not what its layers add up to.
     TotalsWrong,
-    /// A layer's content does not give its DiffID, or not what was recorded of its size.
+    /// A layer's tree does not give its DiffID, is not what its archive says, or has not the size that was recorded.
     ContentWrong,
     /// A directory or file in the driver home that no record speaks of.
     DirectoryStray,

@@ -262,6 +262,11 @@ fn root_what_cannot_be_made_up_is_named_and_left() {
         fs::remove_file(it.store().path().join("tarsplit").join(it.base.id().to_string())).expect("removed");
     });
     stays(FindingKind::ContentWrong, |it| fs::write(it.base.path().join("a"), "9").expect("tampered"));
+    // What no content tells: a disk that lost an entry, a copy that lost what is not content.
+    stays(FindingKind::ContentWrong, |it| fs::write(it.base.path().join("new"), "").expect("tampered"));
+    stays(FindingKind::ContentWrong, |it| {
+        fs::set_permissions(it.base.path().join("a"), fs::Permissions::from_mode(0o777)).expect("tampered");
+    });
     let blob = |it: &Broken| it.store().path().join("blobs/sha256").join(it.image.id().hex());
     stays(FindingKind::BlobMissing, |it| fs::remove_file(blob(it)).expect("removed"));
     stays(FindingKind::BlobWrong, |it| fs::write(blob(it), "[]").expect("tampered"));
