@@ -218,6 +218,9 @@ fn root_look_ups_are_written_anew_from_the_records_they_follow_from() {
     repairs(error, missing, |it| lost(it, &[b"u", it.top.id().as_bytes(), b"c", it.container.id().as_bytes()]));
     repairs(error, missing, |it| lost(it, &[b"c", it.top.chain_id().expect("known").as_bytes()]));
     repairs(error, missing, |it| {
+        it.journal(&[b"c", it.top.chain_id().expect("known").as_bytes()], Some(LayerId::random().as_bytes()));
+    });
+    repairs(error, missing, |it| {
         let (chain, [_, second]) = one_chain_twice(it);
         lost(it, &[b"c", chain.as_bytes(), second.as_bytes()]);
     });
@@ -243,6 +246,28 @@ fn one_chain_twice(it: &Broken) -> (ChainId, [LayerId; 2]) {
     });
     building.into_iter().for_each(|operation| operation.publish().expect("published"));
     (applied[0].chain_id, applied.map(|layer| layer.id))
+}
+
+#[test]
+fn root_of_two_layers_that_are_one_chain_and_are_not_found_one_is_found_again_and_then_the_other() {
+    require_root!();
+    let it = Broken::new();
+    let (chain, both) = one_chain_twice(&it);
+    it.journal(&[b"c", chain.as_bytes()], None);
+    it.journal(&[b"c", chain.as_bytes(), both[1].as_bytes()], None);
+    let missing = [(Severity::Error, FindingKind::RelationMissing); 2];
+    assert_eq!(kinds(&it.found()), missing, "{:?}", it.found());
+
+    it.store().repair(&CheckOptions::quick(), Progress::none()).expect("repaired");
+
+    assert_eq!(it.found(), []);
+    let mut found = both.map(|_| {
+        let found = it.store().chain(&chain).expect("looked up").expect("one of them");
+        it.store().layer(&found.to_string()).and_then(|layer| it.store().remove_layer(&layer)).expect("removed");
+        found
+    });
+    found.sort();
+    assert!(both.iter().all(|layer| found.contains(layer)), "{found:?}, {both:?}");
 }
 
 #[test]
