@@ -48,7 +48,9 @@ fn shift(ranges: &[IdRange], id: u32) -> Option<u32> {
         return Some(id);
     }
     let distance = |range: &IdRange| id.checked_sub(range.inside).filter(|distance| *distance < range.count);
-    ranges.iter().find_map(|range| range.outside.checked_add(distance(range)?))
+    let shifted = ranges.iter().find_map(|range| range.outside.checked_add(distance(range)?));
+    // Nobody's id: chown(2) would leave the owner as it is.
+    shifted.filter(|id| *id != u32::MAX)
 }
 
 #[cfg(test)]
@@ -63,7 +65,7 @@ mod tests {
             IdRange { inside: u32::MAX - 1, outside: u32::MAX, count: 2 },
         ];
         for (id, expected) in
-            [(0, Some(1000)), (1, Some(100_000)), (65_535, Some(165_534)), (65_536, None), (u32::MAX, None)]
+            [(0, Some(1000)), (1, Some(100_000)), (65_535, Some(165_534)), (65_536, None), (u32::MAX - 1, None)]
         {
             assert_eq!(shift(&ranges, id), expected, "{id}");
         }

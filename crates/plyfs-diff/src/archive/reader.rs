@@ -211,12 +211,15 @@ impl<B: BufRead> Reader<B> {
         let device = header.device().map_err(field);
         let device = if matches!(kind, Kind::CharDevice | Kind::BlockDevice) { device? } else { (0, 0) };
         let number = |value: u64, name| u32::try_from(value).map_err(|_| field(name));
+        // The greatest one means nobody: chown(2) leaves the owner as it is, and what was to be nobody's would be root's.
+        let owner =
+            |value, name| number(value, name).and_then(|id| if id == u32::MAX { Err(field(name)) } else { Ok(id) });
         let mut entry = Entry {
             kind,
             link: if matches!(kind, Kind::Symlink | Kind::HardLink) { link } else { Vec::new() },
             mode: header.mode().map_err(field)?,
-            uid: number(pax.uid.map_or_else(|| header.uid(), Ok).map_err(field)?, "uid")?,
-            gid: number(pax.gid.map_or_else(|| header.gid(), Ok).map_err(field)?, "gid")?,
+            uid: owner(pax.uid.map_or_else(|| header.uid(), Ok).map_err(field)?, "uid")?,
+            gid: owner(pax.gid.map_or_else(|| header.gid(), Ok).map_err(field)?, "gid")?,
             mtime: match pax.mtime {
                 Some(time) => time,
                 None => Time { seconds: header.mtime().map_err(field)?, nanoseconds: 0 },

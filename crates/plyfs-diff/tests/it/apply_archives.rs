@@ -148,6 +148,8 @@ fn what_readers_disagree_about_is_refused() {
         ("a NUL in a name", extension(b'x', &record("path", b"a\0b")).raw(&file(), b"").finish()),
         ("no name", LayerTar::new().entry(EntryType::Regular, 0o644, "", "", "").finish()),
         ("an owner beyond 32 bits", extension(b'x', &record("uid", b"4294967296")).raw(&file(), b"").finish()),
+        ("an owner that chown leaves alone", extension(b'x', &record("uid", b"4294967295")).raw(&file(), b"").finish()),
+        ("a group that chown leaves alone", extension(b'x', &record("gid", b"4294967295")).raw(&file(), b"").finish()),
     ];
     for (case, bytes) in cases {
         let error = kinds(&bytes).expect_err(case);
