@@ -57,6 +57,7 @@ Exit codes:
    9  unsupported                17  read-only
   10  no space left              18  a sync failed earlier
                                  19  any other failed system call
+ 141  whoever read an archive or a file from standard output went away before its end
 fsck has codes of its own, those of fsck(8). Long work that a signal interrupts is taken
 back, and the program ends by that signal";
 

@@ -7,6 +7,9 @@ use plyfs::ErrorKind;
 /// The exit code of a wrong command line, as clap ends with.
 pub(crate) const USAGE: u8 = 2;
 
+/// The exit code when whoever reads an archive or a file goes away before its end: a shell's number for SIGPIPE.
+pub(crate) const CUT_SHORT: u8 = 128 + 13;
+
 /// A result with what ends the program.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -25,8 +28,8 @@ enum Cause {
     Usage(String),
     /// A file or stream of the command's own failed.
     Stream { doing: String, error: std::io::Error },
-    /// Nobody reads standard output any more.
-    ReaderGone,
+    /// Nobody reads standard output any more; `cuts` says whether that leaves half of an archive or of a file somewhere.
+    ReaderGone { cuts: bool },
 }
 
 impl Failure {
@@ -44,14 +47,14 @@ impl Failure {
         Self::of(Cause::Stream { doing: doing.into(), error })
     }
 
-    /// Nobody reads standard output any more: the quiet end of `plyfs … | head`.
-    pub(crate) fn reader_gone() -> Self {
-        Self::of(Cause::ReaderGone)
+    /// Nobody reads standard output any more: the quiet end of `plyfs … | head`, and of `plyfs save … | ssh` half way.
+    pub(crate) fn reader_gone(cuts: bool) -> Self {
+        Self::of(Cause::ReaderGone { cuts })
     }
 
     /// Says whether there is nothing to say.
     pub(crate) fn is_quiet(&self) -> bool {
-        matches!(self.cause, Cause::ReaderGone)
+        matches!(self.cause, Cause::ReaderGone { .. })
     }
 
     /// The kind, where the failure has one.
@@ -61,15 +64,21 @@ impl Failure {
             Cause::Stream { error, .. } => {
                 Some(rustix::io::Errno::from_io_error(error).map_or(ErrorKind::Io, ErrorKind::from_errno))
             }
-            Cause::Usage(_) | Cause::ReaderGone => None,
+            Cause::Usage(_) | Cause::ReaderGone { .. } => None,
         }
     }
 
-    /// The exit code: that of the kind, [`USAGE`], or 0 when the reader went away.
+    /// The exit code: that of the kind, [`USAGE`], or when the reader went away 0 for a listing and [`CUT_SHORT`] for data.
     pub(crate) fn code(&self) -> u8 {
         match (&self.cause, self.kind()) {
             (_, Some(kind)) => u8::try_from(kind.code()).unwrap_or(1),
-            (Cause::ReaderGone, None) => 0,
+            (Cause::ReaderGone { cuts }, None) => {
+                if *cuts {
+                    CUT_SHORT
+                } else {
+                    0
+                }
+            }
             (_, None) => USAGE,
         }
     }
@@ -120,7 +129,7 @@ impl fmt::Display for Failure {
             Cause::Library(error) => plyfs::report(error),
             Cause::Usage(message) => message.clone(),
             Cause::Stream { doing, error } => format!("{doing}: {}", plain(error)),
-            Cause::ReaderGone => "standard output: nobody reads it".to_owned(),
+            Cause::ReaderGone { .. } => "standard output: nobody reads it".to_owned(),
         };
         f.write_str(&crate::human::one_line(&text))
     }
@@ -167,6 +176,7 @@ mod tests {
         let numbers: Vec<i32> =
             crate::cli::EXIT_CODES.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         assert!(codes.iter().all(|code| numbers.contains(code)), "{numbers:?}");
+        assert!(numbers.contains(&i32::from(CUT_SHORT)), "{numbers:?}");
     }
 
     #[test]
@@ -202,10 +212,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_went_away_is_success() {
-        let failure = Failure::reader_gone();
-        assert!(failure.is_quiet());
-        assert_eq!(failure.code(), 0);
+    fn a_reader_that_went_away_is_success_unless_it_took_half_of_something() {
+        for (cuts, code) in [(false, 0), (true, CUT_SHORT)] {
+            let failure = Failure::reader_gone(cuts);
+            assert!(failure.is_quiet());
+            assert_eq!(failure.code(), code);
+        }
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn run(cli: Cli) -> Result<u8> {
     }
     // A failure to write out what the library had to say is only news when nothing else is.
     match done {
-        Err(failure) if session.out.reader_is_gone() && !failure.is_quiet() => Err(exit::Failure::reader_gone()),
+        Err(failure) if session.out.reader_is_gone() && !failure.is_quiet() => Err(session.out.reader_gone()),
         Err(failure) => Err(failure),
         Ok(code) => flushed.map(|()| code),
     }

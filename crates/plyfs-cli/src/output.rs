@@ -1,7 +1,8 @@
 //! The one way to standard output: lines, tables, JSON, and archives as bytes.
 //!
 //! Rust ignores SIGPIPE, so a reader that goes away shows as `EPIPE` here, wherever the write came from; it ends the
-//! command quietly. Nothing else in the program writes there.
+//! command quietly: with success after a listing, of which the reader had what it wanted, and not in the middle of an archive
+//! or a file, which whoever has the rest must not take for whole. Nothing else in the program writes there.
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -22,12 +23,14 @@ pub(crate) struct Output {
     out: BufWriter<Stdout>,
     json: bool,
     quiet: bool,
+    /// An archive or a file was begun on it.
+    has_data: bool,
 }
 
 impl Output {
     /// Takes a descriptor of its own to standard output.
     pub(crate) fn new(json: bool, quiet: bool) -> Result<Self> {
-        Ok(Self { out: BufWriter::new(Stdout::open()?), json, quiet })
+        Ok(Self { out: BufWriter::new(Stdout::open()?), json, quiet, has_data: false })
     }
 
     /// Says whether JSON was asked for.
@@ -82,6 +85,7 @@ impl Output {
     /// Hands out a writer of bytes; what was printed before stands before them.
     pub(crate) fn bytes(&mut self) -> Result<Stdout> {
         self.flush()?;
+        self.has_data = true;
         Ok(self.out.get_ref().clone())
     }
 
@@ -105,8 +109,13 @@ impl Output {
         self.out.get_ref().gone.load(Ordering::Relaxed)
     }
 
+    /// What it means that nobody reads any more.
+    pub(crate) fn reader_gone(&self) -> Failure {
+        Failure::reader_gone(self.has_data)
+    }
+
     fn failed(&self, error: io::Error) -> Failure {
-        if self.reader_is_gone() { Failure::reader_gone() } else { Failure::stream("write to standard output", error) }
+        if self.reader_is_gone() { self.reader_gone() } else { Failure::stream("write to standard output", error) }
     }
 }
 
