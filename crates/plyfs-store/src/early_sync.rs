@@ -1,9 +1,11 @@
 //! Syncs that run beside the unpacking, so that the one at its end has less left to write.
 //!
-//! Where small files lie on the disk is decided when they are written back, by one thread of the kernel's that a sync wakes.
-//! At the end every processor but that one would rest meanwhile. So, every so many bytes that are unpacked, a thread of the
-//! store asks for a sync. Nothing is durable by it and nobody waits for it: who cancels an operation gets the answer at once.
-//! Only the last handle of the store waits for the thread, so that nothing of the store is left once that is gone.
+//! Where files lie on the disk is decided when they are written back, by one thread of the kernel's that a sync wakes. At the
+//! end every processor but that one would rest meanwhile. So, every so many bytes that are unpacked, a thread of the store asks
+//! for a sync. The kernel's thread then waits where the disk takes no more; to hand long files to the disk one by one
+//! (`sync_file_range(2)`) makes whoever unpacks wait instead, for a tenth of a commit. Nothing is durable by it and nobody waits
+//! for it: who cancels an operation gets the answer at once. Only the last handle of the store waits for the thread, so that
+//! nothing of the store is left once that is gone.
 
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +37,11 @@ impl EarlySync {
     pub(crate) fn new(durability: Durability, threads: Option<usize>) -> Self {
         let is_wanted = durability == Durability::FileSystem && threads != Some(0);
         Self { is_wanted, unpacked: AtomicU64::new(0), thread: Mutex::new(None) }
+    }
+
+    /// Says whether there are any.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_wanted
     }
 
     /// Counts `length` bytes more; says whether there are `enough` to sync.

@@ -136,7 +136,9 @@ impl Operation {
             Some(diff_id) => format!("layer {diff_id}"),
             None => "new layer".to_owned(),
         };
-        let mut options = ApplyOptions::default().start_writing(self.store().0.durability.is_durable());
+        let store = &self.store().0;
+        let mut options =
+            ApplyOptions::default().start_writing(store.durability.is_durable() && !store.early_sync.is_wanted());
         if let Some(filler) = filler {
             options = options.share_filling(filler).names_once(true);
         }
