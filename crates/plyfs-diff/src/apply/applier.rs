@@ -400,7 +400,11 @@ impl<'a> Applier<'a> {
             let dir = fs::open_dir_at(self.cursor.dir(), ".").map_err(removing)?;
             self.lose_below(&dir, name, &path, &stat, 0)?;
         }
-        fs::remove_tree(self.cursor.dir(), name).map_err(removing)
+        fs::remove_tree(self.cursor.dir(), name).map_err(removing)?;
+        if let Some(record) = &mut self.record {
+            record.took_out();
+        }
+        Ok(())
     }
 
     fn lose_below(&mut self, dir: &OwnedFd, name: &OsStr, path: &[u8], stat: &Stat, depth: usize) -> Result<()> {

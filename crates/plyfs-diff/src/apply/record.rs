@@ -84,6 +84,13 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Says that everything that was about to be taken out of the layer is gone.
+    pub(super) fn took_out(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.attic.forget_gone();
+        }
+    }
+
     /// Says that `path` is about to be taken out of the layer, or described anew; `file` is its content, if it has any.
     pub(super) fn lose(&mut self, path: &[u8], file: Option<(&File, &Stat)>) -> Result<()> {
         match &mut self.kept {
@@ -176,13 +183,16 @@ struct Attic {
     end: u64,
     /// Files kept here that still have a name in the layer: kept once, however often a name of theirs is removed.
     linked: HashMap<(u64, u64), u64>,
+    /// How many of its names each file loses by the removal that is under way, and how many it has.
+    going: HashMap<(u64, u64), (u64, u64)>,
 }
 
 impl Attic {
+    #[allow(clippy::useless_conversion, reason = "the widths differ between architectures")]
     fn keep(&mut self, source: &File, stat: &Stat, dir: &OwnedFd, path: &[u8]) -> Result<u64> {
         let inode = (stat.st_dev, stat.st_ino);
-        let known = if stat.st_nlink > 1 { self.linked.get(&inode).copied() } else { self.linked.remove(&inode) };
-        if let Some(offset) = known {
+        self.going.entry(inode).or_insert((0, stat.st_nlink.into())).0 += 1;
+        if let Some(&offset) = self.linked.get(&inode) {
             return Ok(offset);
         }
         let failed = |error| Error::io(format!("keep the content of {}", names::quoted(path)), error);
@@ -196,6 +206,15 @@ impl Attic {
             self.linked.insert(inode, offset);
         }
         Ok(offset)
+    }
+
+    /// Forgets the files that have no name any more: the file system gives their numbers to others.
+    fn forget_gone(&mut self) {
+        for (inode, (lost, names)) in self.going.drain() {
+            if lost >= names {
+                self.linked.remove(&inode);
+            }
+        }
     }
 
     fn copy(&self, offset: u64, size: u64, crc: u64, writer: &mut Writer<&mut dyn Write>) -> Result<()> {

@@ -386,6 +386,21 @@ pub fn possible(steps: Vec<Step>, tail: &[u8], is_possible: impl Fn(&[u8]) -> bo
     })
 }
 
+/// The file system gives the number of an inode that is gone to another, whose content is not the one that was kept.
+#[test]
+fn root_what_is_replaced_is_kept_though_its_inode_number_was_one_of_several_names_before() {
+    require_root!();
+    let mut archive = LayerTar::new().dir("d").file("d/one", "with two names").link("d/two", "d/one").file("d", "none");
+    for number in 0..8 {
+        archive = archive.file(format!("f{number}"), format!("another content, {number}"));
+    }
+    for number in 0..8 {
+        archive = archive.file(format!("f{number}"), "what replaces it");
+    }
+    let stack = Stack::new().with(archive.finish());
+    assert_eq!(stack.paths().len(), 9);
+}
+
 #[test]
 fn root_a_record_that_does_not_fit_in_memory_is_kept_aside() {
     require_root!();
