@@ -9,8 +9,8 @@
 use plyfs_diff::Digest;
 
 use super::images::Images;
-use super::{Incoming, IncomingLayer, missing};
-use crate::config;
+use super::missing;
+use super::oci::of_manifest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{DIR_VERSION, DIR_VERSION_START, DOCKER_MANIFEST, MEDIA_DOCKER_LIST, MEDIA_INDEX};
 use crate::manifest::{Manifest, stated_type};
@@ -30,19 +30,6 @@ pub(super) fn read(members: &Members, images: &mut Images<'_>) -> Result<()> {
             format!("{DOCKER_MANIFEST}: a list of images, of which such a directory does not tell the platform");
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
-    let (manifest, descriptor) = Manifest::parse(&bytes, "", DOCKER_MANIFEST)?;
-    let what = format!("{DOCKER_MANIFEST}: config");
-    let promise = descriptor.promise(&what)?;
-    let member = promise.digest.hex();
-    let config = members.document(&member).and_then(|config| config.ok_or_else(|| missing(&member)));
-    let config = config.and_then(|config| promise.check(&config).map(|()| config));
-    let config = config.map_err(|error| Error::wrap(what, error))?;
-    let diff_ids = config::diff_ids(&config, manifest.layers.len())?;
-    let layers = manifest.layers.iter().zip(diff_ids).enumerate().map(|(number, (layer, diff_id))| {
-        let promise = layer.promise(&format!("{DOCKER_MANIFEST}: layers[{number}]"))?;
-        Ok(IncomingLayer { diff_id, member: promise.digest.hex(), promise: Some(promise), foreign: layer.foreign() })
-    });
-    let layers = layers.collect::<Result<_>>()?;
-    let id = Digest::of(&config);
-    images.take(Incoming { id, config, manifest: Some(bytes), names: Vec::new(), layers, notes: Vec::new() }).map(drop)
+    let parsed = Manifest::parse(&bytes, "", DOCKER_MANIFEST)?;
+    images.take(of_manifest(members, DOCKER_MANIFEST, parsed, bytes, Digest::hex)?).map(drop)
 }

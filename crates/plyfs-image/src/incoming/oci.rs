@@ -86,27 +86,34 @@ enum Manifested {
 
 fn image(members: &Members, descriptor: &Descriptor, wanted: &Wanted) -> Result<Manifested> {
     let (what, media_type, bytes) = manifest(members, descriptor, wanted, 0)?;
-    let (manifest, config_descriptor) = match Manifest::parse(&bytes, &media_type, &what) {
+    let parsed = match Manifest::parse(&bytes, &media_type, &what) {
         Err(error) if error.kind() == ErrorKind::Unsupported && has_subject(&bytes) => {
             return Ok(Manifested::About(error));
         }
         parsed => parsed?,
     };
-    let config = blob(members, &config_descriptor, &format!("{what}: config"))?;
-    let diff_ids = config::diff_ids(&config, manifest.layers.len()).map_err(|error| Error::wrap(&what, error))?;
+    of_manifest(members, &what, parsed, bytes, layout::blob_path).map(Manifested::Image)
+}
+
+/// The image of a manifest, which is called `what` and was read from these bytes; each blob is the member that `path` gives
+/// for its digest.
+pub(super) fn of_manifest(
+    members: &Members,
+    what: &str,
+    (manifest, config): (Manifest, Descriptor),
+    bytes: Vec<u8>,
+    path: impl Fn(&Digest) -> String,
+) -> Result<Incoming> {
+    let named = |error| Error::wrap(what, error);
+    let config = blob(members, &config, &path, "config").map_err(named)?;
+    let diff_ids = config::diff_ids(&config, manifest.layers.len()).map_err(named)?;
     let layers = manifest.layers.iter().zip(diff_ids).enumerate().map(|(number, (layer, diff_id))| {
         let promise = layer.promise(&format!("{what}: layers[{number}]"))?;
-        let member = layout::blob_path(&promise.digest);
+        let member = path(&promise.digest);
         Ok(IncomingLayer { diff_id, member, promise: Some(promise), foreign: layer.foreign() })
     });
-    Ok(Manifested::Image(Incoming {
-        id: Digest::of(&config),
-        layers: layers.collect::<Result<_>>()?,
-        config,
-        manifest: Some(bytes),
-        names: Vec::new(),
-        notes: Vec::new(),
-    }))
+    let (id, layers) = (Digest::of(&config), layers.collect::<Result<_>>()?);
+    Ok(Incoming { id, config, manifest: Some(bytes), names: Vec::new(), layers, notes: Vec::new() })
 }
 
 /// Follows indexes down to a manifest: what it is called, its media type, its bytes.
@@ -123,7 +130,7 @@ fn manifest(
     if !is_index && ![layout::MEDIA_MANIFEST, layout::MEDIA_DOCKER_MANIFEST].contains(&media_type) {
         return Err(Error::new(ErrorKind::Unsupported, format!("{what}: of type {}", shown(media_type))));
     }
-    let bytes = blob(members, descriptor, &what)?;
+    let bytes = blob(members, descriptor, layout::blob_path, &what)?;
     if !is_index {
         return Ok((what, media_type.into(), bytes));
     }
@@ -141,16 +148,16 @@ pub(super) fn config_of(members: &Members, descriptor: &Descriptor) -> Result<Op
     if !is_there(descriptor, "manifest")? {
         return Ok(None);
     }
-    let bytes = blob(members, descriptor, "manifest")?;
+    let bytes = blob(members, descriptor, layout::blob_path, "manifest")?;
     let Ok((_, config)) = Manifest::parse(&bytes, &descriptor.media_type, "manifest") else { return Ok(None) };
-    if is_there(&config, "config")? { blob(members, &config, "config").map(Some) } else { Ok(None) }
+    if is_there(&config, "config")? { blob(members, &config, layout::blob_path, "config").map(Some) } else { Ok(None) }
 }
 
-/// Reads a document and holds it to its descriptor.
-fn blob(members: &Members, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
+/// Reads the document that is at this path for its digest, and holds it to its descriptor.
+fn blob(members: &Members, descriptor: &Descriptor, path: impl Fn(&Digest) -> String, what: &str) -> Result<Vec<u8>> {
     let promise = descriptor.promise(what)?;
     at_most(MAX_DOCUMENT, promise.size, what, "bytes")?;
-    let path = layout::blob_path(&promise.digest);
+    let path = path(&promise.digest);
     let bytes = members.document(&path).and_then(|bytes| bytes.ok_or_else(|| missing(&path)));
     let checked = bytes.and_then(|bytes| promise.check(&bytes).map(|()| bytes));
     checked.map_err(|error| Error::wrap(what, error))
