@@ -10,13 +10,12 @@
 //! the next batch, which the same sync covers if it was waited for ([`Group`](crate::group::Group)).
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use crate::disk::DiskLock;
 use crate::error::{Error, ErrorKind, Named, Result};
 use crate::group::Ticket;
-use crate::journal::Journal;
+use crate::journal::{Journal, Turn};
 use crate::layout::{BLOCK_PAYLOAD, LOCK, MAX_COMMIT, wide};
 use crate::snapshot::Table;
 use crate::transaction::Changes;
@@ -29,8 +28,15 @@ const MOST_TURNS: u32 = 16;
 
 /// What the threads have in common whose transactions are one commit.
 #[derive(Debug, Default)]
-struct Batch {
+pub(crate) struct Batch {
     outcome: OnceLock<Result<(), Arc<Error>>>,
+}
+
+impl Batch {
+    /// Wakes all its threads; what they were told before stays.
+    pub(crate) fn tell(&self, outcome: Result<()>) {
+        let _ = self.outcome.set(outcome.map_err(Arc::new));
+    }
 }
 
 /// The held lock, and how many have run under it.
@@ -50,7 +56,7 @@ pub(crate) struct Open {
     members: usize,
 }
 
-/// A batch that is written or was to be. Whoever has closed it has it synced, and tells the others.
+/// A batch that is written or was to be. Whoever has closed it sees to it that it is synced and the others are told.
 #[derive(Debug)]
 #[must_use = "threads wait for it"]
 pub(crate) struct Closed {
@@ -76,11 +82,11 @@ impl Journal {
     /// Runs a transaction in its turn; what others left to this thread is written and synced on return, whatever became
     /// of its own.
     pub(crate) fn in_turn<T>(&self, run: impl FnOnce(&mut Writer, &mut Option<Closed>) -> T) -> T {
-        let mut writer = self.turn();
+        let mut turn = self.turn();
         let mut full = None;
-        let ran = catch_unwind(AssertUnwindSafe(|| run(&mut writer, &mut full)));
-        let left = self.leave(&mut writer, full.is_some());
-        drop(writer);
+        let ran = catch_unwind(AssertUnwindSafe(|| run(&mut turn.writer, &mut full)));
+        let left = self.leave(&mut turn, full.is_some());
+        drop(turn);
         [full, left].into_iter().flatten().for_each(|closed| self.settle(closed));
         ran.unwrap_or_else(|panic| resume_unwind(panic))
     }
@@ -130,26 +136,31 @@ impl Journal {
     /// Leaves the lock and the batch to those who come next, or closes the batch and releases the lock.
     ///
     /// It must be released before this thread has something synced: that ends by taking it once more.
-    fn leave(&self, writer: &mut Writer, must_release: bool) -> Option<Closed> {
-        let held = writer.held.as_ref()?;
-        // Whoever is counted comes, since nothing but the wait is between.
-        let is_last = self.queue.load(Ordering::Relaxed) == 0;
-        if !is_last && held.turns < MOST_TURNS && !must_release {
+    fn leave(&self, turn: &mut Turn<'_>, must_release: bool) -> Option<Closed> {
+        let held = turn.writer.held.as_ref()?;
+        if turn.is_awaited() && held.turns < MOST_TURNS && !must_release {
             return None;
         }
-        let closed = self.close(writer);
-        writer.held = None;
+        let closed = self.close(&mut turn.writer);
+        turn.writer.held = None;
         closed
     }
 
     /// Writes the batch, if there is one, as one commit.
     fn close(&self, writer: &mut Writer) -> Option<Closed> {
         let Open { batch, changes, members, .. } = writer.open.take()?;
-        Some(Closed { batch, written: self.written(writer, &changes, members) })
+        let written = self.written(writer, &changes, &batch, members);
+        Some(Closed { batch, written })
     }
 
     /// Appends the changes, which the view has already, and says what has to be synced. After an error the view is gone.
-    fn written(&self, writer: &mut Writer, changes: &Table, members: usize) -> Result<Option<Ticket>> {
+    fn written(
+        &self,
+        writer: &mut Writer,
+        changes: &Table,
+        batch: &Arc<Batch>,
+        members: usize,
+    ) -> Result<Option<Ticket>> {
         let (held, view) = (writer.held.as_ref(), writer.view.take());
         let (held, mut view) = held.zip(view).expect("a batch is open under the lock and behind a view");
         if !changes.is_empty() {
@@ -161,18 +172,17 @@ impl Journal {
         }
         let ticket = self.options.durable.then(|| view.ticket());
         if let Some(ticket) = &ticket {
-            self.group.note(ticket, members);
+            self.group.note(ticket, batch, members);
         }
         writer.view = Some(view);
         Ok(ticket)
     }
 
-    /// Has a batch synced and tells its threads.
+    /// Has a batch synced and tells its threads, unless whoever synced it has.
     fn settle(&self, Closed { batch, written }: Closed) {
         let settled =
             written.and_then(|ticket| ticket.map_or(Ok(()), |ticket| self.group.settle(&self.files, &ticket)));
-        // Nobody else has closed it.
-        let _ = batch.outcome.set(settled.map_err(Arc::new));
+        batch.tell(settled);
     }
 }
 

@@ -2,17 +2,19 @@
 //!
 //! A commit is appended under the journal's lock and synced without it. Of the threads of one handle that have appended,
 //! one syncs for all that was until then; processes sync side by side. Threads that commit again and again would fall into
-//! two groups, one syncing while the other appends; so the one that syncs waits a little for those that were there lately.
+//! two groups, one syncing while the other appends; so the one that syncs waits a little for those that were there lately,
+//! and then wakes all it has synced for itself: those that another had to wake first would come too late for the next.
 //! A successful sync proves what lies before it because of two things: the kernel reports a write that failed to every
 //! descriptor that was open at the time (Linux 4.13), and what was in doubt before this descriptor was opened has been
 //! written through it once more. So the first failure is the handle's last word: it is poisoned.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use crate::batch::Batch;
 use crate::checkpoint;
 use crate::disk::DiskFile;
 use crate::error::{Error, ErrorKind, Named, Result};
@@ -73,6 +75,8 @@ impl Ticket {
 /// The threads of one handle that wait for a sync.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
+    /// Threads that wait for their turn to append, or have it: they are sure to come.
+    pub(crate) queue: AtomicUsize,
     state: Mutex<State>,
     /// As many have appended as are expected: the one that is about to sync waits for this, and nobody else.
     joined: Condvar,
@@ -92,7 +96,9 @@ struct State {
     is_poisoned: bool,
     /// How many wait for a sync to end, each for all of a batch: waking nobody is a system call too.
     waiting: usize,
-    /// How many transactions were written since the last sync began.
+    /// What was written since the last sync began.
+    batches: Vec<Arc<Batch>>,
+    /// How many transactions that is.
     pending: usize,
     /// How many there were lately: those of the last sync and those that were written while it ran.
     expected: usize,
@@ -114,9 +120,10 @@ impl Group {
     }
 
     /// Notes what the next sync will cover: a state of which all blocks are written, with what so many have done.
-    pub(crate) fn note(&self, ticket: &Ticket, members: usize) {
+    pub(crate) fn note(&self, ticket: &Ticket, batch: &Arc<Batch>, members: usize) {
         let mut state = guard(&self.state);
         state.newest = Some(ticket.clone());
+        state.batches.push(Arc::clone(batch));
         state.pending += members;
         let is_awaited = state.is_gathering && state.pending >= state.expected;
         // Whoever is woken needs it.
@@ -133,6 +140,7 @@ impl Group {
         let unsettled = state.newest.take_if(|newest| newest.generation < generation);
         if unsettled.is_some() {
             state.pending = 0;
+            state.batches.clear();
         }
         let Some(ticket) = unsettled.filter(|ticket| ticket.place() > state.durable) else { return Ok(()) };
         drop(state);
@@ -177,6 +185,7 @@ impl Group {
         let target = state.newest.clone().filter(|newest| newest.place() >= ticket.place());
         let target = target.unwrap_or_else(|| ticket.clone());
         let covered = std::mem::take(&mut state.pending);
+        let batches = std::mem::take(&mut state.batches);
         drop(state);
 
         let began = Instant::now();
@@ -197,10 +206,13 @@ impl Group {
         if is_awaited {
             self.settled.notify_all();
         }
+        if published.is_ok() {
+            batches.iter().for_each(|batch| batch.tell(Ok(())));
+        }
         published
     }
 
-    /// Waits a little for the commits that are expected to join the next sync.
+    /// Waits a little for the commits that are expected to join the next sync, and a little more while some are on their way.
     fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let is_early = |state: &mut State| state.pending < state.expected && !state.is_poisoned;
         if !is_early(&mut state) {
@@ -214,7 +226,9 @@ impl Group {
         let waited = self.joined.wait_timeout_while(state, patience.saturating_sub(AWAKE), is_early);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.is_gathering = false;
-        state
+        drop(state);
+        awake_until(AWAKE, || !is_early(&mut guard(&self.state)) || self.queue.load(Ordering::Relaxed) == 0);
+        guard(&self.state)
     }
 }
 

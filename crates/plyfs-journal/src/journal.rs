@@ -28,8 +28,6 @@ pub struct Journal {
     /// What readers see.
     pub(crate) view: Mutex<View>,
     pub(crate) writer: Mutex<Writer>,
-    /// Threads that wait for their turn to write.
-    pub(crate) queue: AtomicUsize,
     pub(crate) group: Group,
     pub(crate) looked: Looked,
 }
@@ -82,7 +80,6 @@ impl Journal {
             options,
             view: Mutex::new(view),
             writer: Mutex::default(),
-            queue: AtomicUsize::new(0),
             group: Group::default(),
             looked: Looked::default(),
         })
@@ -141,8 +138,9 @@ impl Journal {
     }
 
     /// Waits until no other thread of this handle writes.
-    pub(crate) fn turn(&self) -> MutexGuard<'_, Writer> {
-        self.queue.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn turn(&self) -> Turn<'_> {
+        let queue = &self.group.queue;
+        queue.fetch_add(1, Ordering::Relaxed);
         // An append takes less time than being woken behind it.
         let mut writer = None;
         group::awake_until(AWAKE, || {
@@ -153,9 +151,27 @@ impl Journal {
             };
             writer.is_some()
         });
-        let writer = writer.unwrap_or_else(|| guard(&self.writer));
+        Turn { writer: writer.unwrap_or_else(|| guard(&self.writer)), queue }
+    }
+}
+
+/// A thread's turn to write, in the queue until it ends.
+pub(crate) struct Turn<'a> {
+    pub(crate) writer: MutexGuard<'a, Writer>,
+    queue: &'a AtomicUsize,
+}
+
+impl Turn<'_> {
+    /// Says whether other threads wait for theirs: nothing but the wait is between.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.queue.load(Ordering::Relaxed) > 1
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // Before the writer is let go of: whoever has it next would count on this thread.
         self.queue.fetch_sub(1, Ordering::Relaxed);
-        writer
     }
 }
 
