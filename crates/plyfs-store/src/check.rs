@@ -154,7 +154,7 @@ impl<'a> Check<'a> {
             }
         }
         if !check.is_complete {
-            let damage = journal::damage(&store.0.root);
+            let damage = journal::damage(&store.0.root)?;
             check.found.extend(damage.into_iter().map(|finding| Found { finding, fix: None }));
         }
         Ok(check)

@@ -70,7 +70,7 @@ impl StoreOptions {
         match self.read_only(true).open(path) {
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
                 found.extend(check::parts::wrong(&root).iter().map(check::parts::Wrong::finding));
-                found.extend(check::journal::damage(&root));
+                found.extend(check::journal::damage(&root)?);
                 let whole = || vec![check::journal::finding(check::report(&error))];
                 Ok(if found.is_empty() { whole() } else { found })
             }
@@ -89,8 +89,8 @@ impl StoreOptions {
     /// 3. The old journal is renamed into `aside/`, the new one into its place.
     /// 4. What is left is repaired as [`Store::repair`] does.
     ///
-    /// A journal that is sound is [`ErrorKind::InvalidInput`], since what is in it alone would be lost; whoever wants that moves
-    /// `journal` away first. A `plyfs.toml` that is lost or damaged is written anew. A crash before the end of step 3 leaves a
+    /// A journal that is sound is [`ErrorKind::InvalidInput`], since what is in it alone would be lost, and one of another version
+    /// [`ErrorKind::Unsupported`]; whoever wants to lose it moves `journal` away first. A `plyfs.toml` that is lost or damaged is written anew. A crash before the end of step 3 leaves a
     /// store to be rebuilt once more. No other process may have the store open; one that is found building or removing is
     /// [`ErrorKind::InUse`].
     pub fn rebuild_with(
@@ -103,12 +103,15 @@ impl StoreOptions {
         let path = path.as_ref();
         let named = |e: Error| Error::new(e.kind(), format!("rebuild store {}", path.display())).because(e);
         // The root is the lock, as when a store is made: a second rebuild would take away what the first is filling.
-        let _root = Lock::take(open_root(path)?, Sharing::Exclusive).map_err(|e| named(Error::call("its root", e)))?;
+        let root = Lock::take(open_root(path)?, Sharing::Exclusive).map_err(|e| named(Error::call("its root", e)))?;
         let mut acts = Vec::new();
         let rebuilt = lost_journal(path).and_then(|(damage, _alone)| {
-            let store = begin(path, &self, &mut acts)?;
             let mut rebuilt = Rebuilt::default();
-            fill(&store, read, layer, progress, &mut rebuilt)?;
+            let filled = begin(path, &self, &mut acts).and_then(|store| {
+                fill(&store, read, layer, progress, &mut rebuilt)?;
+                Ok(store)
+            });
+            let store = filled.inspect_err(|_| drop(fs::remove_tree(root.as_file(), layout::NEW_JOURNAL)))?;
             rebuilt.kept = replace_journal(&store)?;
             let kept = rebuilt.kept.as_ref().map(|kept| format!("; the old one is kept in {kept}")).unwrap_or_default();
             let done = format!("made anew from the directories{kept}");
@@ -135,7 +138,7 @@ fn lost_journal(path: &Path) -> Result<(Vec<Finding>, Option<Lock>)> {
         Err(error) => Err(error),
     };
     let alone = alone.map_err(|e| Error::call("the old journal", e))?;
-    let damage = check::journal::damage(&root);
+    let damage = check::journal::damage(&root)?;
     if damage.is_empty() {
         let sound = "its journal is sound, and names, labels and options are in it alone; \
             to have it made anew all the same, move its directory journal away";

@@ -1,7 +1,14 @@
-//! Files of a journal that are wrong though their checksums are right, as a bug would write them.
+//! Files of a journal whose checksums are right: wrong as a bug would write them, or of another version.
 
 /// Bytes of a page.
 const PAGE: usize = 4096;
+
+/// Makes the head of a journal that of the next version, in the file's bytes.
+pub fn next_version(head: &mut [u8]) {
+    let (body, checksum) = head.split_at_mut(head.len() - 4);
+    body[8] += 1;
+    checksum.copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+}
 
 /// Makes the table of a run one that names no key, from the file's bytes.
 pub fn empty_table(run: &mut [u8]) {

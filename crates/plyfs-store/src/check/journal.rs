@@ -6,18 +6,19 @@ use plyfs_journal::Snapshot;
 use plyfs_sys::fs;
 
 use super::{Finding, FindingKind, Severity, report};
-use crate::{Error, layout, records};
+use crate::{Error, ErrorKind, Result, layout, records};
 
 /// Each damaged place of the journal of the store at `root`; one finding for all of it where nothing can be read.
 ///
-/// Of a sound journal there are none. It is read as a whole, by a reader that others do not wait for: what they write
+/// Of a sound journal there are none; one of another version is [`ErrorKind::Unsupported`]. It is read as a whole, by a reader that others do not wait for: what they write
 /// and merge meanwhile may look like damage, so this is asked only where something did not open or read.
-pub(crate) fn damage(root: &OwnedFd) -> Vec<Finding> {
-    let places = fs::open_dir_at(root, layout::JOURNAL)
-        .map_err(|e| Error::call(layout::JOURNAL, e))
-        .and_then(records::damage_in)
-        .unwrap_or_else(|error| vec![report(&error)]);
-    places.into_iter().map(finding).collect()
+pub(crate) fn damage(root: &OwnedFd) -> Result<Vec<Finding>> {
+    let journal = fs::open_dir_at(root, layout::JOURNAL).map_err(|e| Error::call(layout::JOURNAL, e));
+    let places = match journal.and_then(records::damage_in) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
+        places => places.unwrap_or_else(|error| vec![report(&error)]),
+    };
+    Ok(places.into_iter().map(finding).collect())
 }
 
 /// The damage of the journal as a finding.

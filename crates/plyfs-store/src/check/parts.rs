@@ -106,7 +106,7 @@ fn refuse_other_version(root: &OwnedFd) -> Result<()> {
     let Ok(directory) = fs::open_dir_at(root, layout::JOURNAL) else { return Ok(()) };
     let options = plyfs_journal::Options::default().read_only(true);
     let records = match Records::open(directory, options, true) {
-        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => return Ok(()),
         records => records?.snapshot()?,
     };
     let mut foreign = records.scan(b"").filter_map(Result::ok).map(|(key, _)| key);

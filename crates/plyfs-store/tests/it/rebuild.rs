@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Mutex;
 
 use plyfs_store::{
     CheckOptions, Container, ContainerOptions, Digest, Document, ErrorKind, FindingKind, Image, MountOptions, Progress,
-    Rebuilt, Severity, Store,
+    Rebuilt, Severity, Step, Store,
 };
 use plyfs_testkit::require_root;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::Fixture;
 
@@ -233,6 +237,59 @@ fn root_a_rebuild_beside_a_living_operation_is_refused() {
     let error = Store::options().rebuild_with(before.path(), &lines, &no_layer, Progress::none()).expect_err("in use");
     assert_eq!(error.kind(), ErrorKind::InUse);
     assert_eq!(fs::read(before.path().join("journal/head")).expect("the old journal is where it was"), b"garbage");
+    assert!(!before.path().join("journal.new").exists(), "nothing is left of the new one");
+}
+
+#[test]
+fn root_a_store_that_lost_its_format_file_and_all_of_its_journal_is_rebuilt() {
+    require_root!();
+    for head in [None, Some("garbage")] {
+        let before = Before::new();
+        let journal = before.path().join("journal");
+        fs::remove_file(before.path().join("plyfs.toml")).expect("lost");
+        fs::read_dir(&journal).expect("listed").for_each(|entry| {
+            fs::remove_file(entry.expect("an entry").path()).expect("lost");
+        });
+        head.into_iter().for_each(|head| fs::write(journal.join("head"), head).expect("written"));
+
+        let rebuilt = rebuild(before.path());
+
+        assert_eq!((rebuilt.layers.len(), rebuilt.images.len(), rebuilt.containers.len()), (3, 1, 1), "{rebuilt:?}");
+        assert_eq!(rebuilt.repaired.left, [], "{rebuilt:?}");
+    }
+}
+
+#[test]
+fn root_nobody_writes_to_the_old_journal_meanwhile() {
+    require_root!();
+    let before = Before::new();
+    fs::write(before.path().join("journal/head"), "garbage").expect("damaged");
+    let lock = fs::File::open(before.path().join("journal/lock")).expect("whoever writes locks it");
+    let seen = Mutex::new(Vec::new());
+    let look = |_: &Step<'_>| {
+        seen.lock().expect("not poisoned").push(flock(&lock, FlockOperation::NonBlockingLockExclusive));
+        ControlFlow::Continue(())
+    };
+    let rebuilt = Store::options().rebuild_with(before.path(), &lines, &no_layer, Progress::new(&look));
+    rebuilt.expect("rebuilt");
+    // The first is asked while the layers are read; a repair at the end is of the new one.
+    assert_eq!(seen.into_inner().expect("not poisoned")[0], Err(Errno::WOULDBLOCK));
+}
+
+#[test]
+fn root_a_journal_of_another_version_is_not_taken_for_damaged() {
+    require_root!();
+    let before = Before::new();
+    let head = before.path().join("journal/head");
+    let mut bytes = fs::read(&head).expect("read");
+    plyfs_testkit::journal::next_version(&mut bytes);
+    fs::write(&head, &bytes).expect("written");
+
+    let rebuilt = Store::options().rebuild_with(before.path(), &lines, &no_layer, Progress::none());
+
+    let error = rebuilt.expect_err("what is in it is not known");
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+    assert_eq!(fs::read(&head).expect("it is where it was"), bytes);
 }
 
 #[test]
