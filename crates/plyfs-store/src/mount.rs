@@ -391,7 +391,7 @@ impl Container {
         Ok(self.seen(&directory)?.map(|seen| seen.path))
     }
 
-    /// Ends its mount for all; fine when it is not mounted.
+    /// Ends its mount for all; fine when it is not mounted, and on a store that is open for reading alone.
     ///
     /// 1. The mount. A plain unmount of the last one syncs the upper's file system.
     /// 2. Its own `merged`.
@@ -404,7 +404,7 @@ impl Container {
     /// [`ErrorKind::InUse`], one that another mount lies over [`ErrorKind::Busy`]: neither can be ended from here.
     #[doc(alias = "Put")]
     pub fn unmount(&self, how: Unmount) -> Result<()> {
-        self.store.require_root("unmounting")?;
+        crate::ground::require_root("unmounting", &self.store.0.path)?;
         let Some(transition) = self.try_transition()? else { return Ok(()) };
         let seen = self.seen(transition.as_file())?;
         if how == Unmount::Plain && seen.is_some() && self.is_guarded()? {
@@ -434,7 +434,11 @@ impl Container {
             return Err(self.is_at(&seen));
         }
         self.store.reached("unmount 2");
-        Mark::remove(transition.as_file())?;
+        match Mark::remove(transition.as_file()) {
+            // Where nothing is written any more it stays, and means nothing without the mount.
+            Err(error) if error.kind() == ErrorKind::ReadOnly => {}
+            removed => removed?,
+        }
         self.store.reached("unmount 3");
         Ok(())
     }

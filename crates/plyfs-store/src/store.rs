@@ -166,16 +166,22 @@ impl Inner {
         }
         let part = |name: &str| ground::open_part(&root, name, writable);
         let home = part(layout::HOME)?;
-        let disk = part(journal)?;
-        let journal_options =
-            plyfs_journal::Options::default().read_only(!writable).durable(options.durability.is_durable());
+        let journal_options = plyfs_journal::Options::default().durable(options.durability.is_durable());
         // What others write to a file of a server, a map may never show.
         let journal_options = journal_options.mapped(!options.is_unmapped && ground::is_local(&root)?);
         let blobs = ground::open_below(part(layout::BLOBS)?, layout::BLOBS, layout::SHA256, writable)?;
         // The path may have been relative, and the caller's directory may change.
         let path = std::fs::read_link(fs::proc_path(&root))
             .map_err(|e| Error::new(ErrorKind::Io, "its own path").because(e))?;
-        let records = Records::open(disk, journal_options, options.salvage)?;
+        let open = |writable: bool| {
+            Records::open(part(journal)?, journal_options.read_only(!writable), options.salvage)
+                .map(|records| (records, writable))
+        };
+        let (records, writable) = match open(writable) {
+            // A file system that stopped writes after an error of its disk says so only to who tries: access(2) does not.
+            Err(error) if writable && error.kind() == ErrorKind::ReadOnly => open(false)?,
+            opened => opened?,
+        };
         let durability = options.durability.on(&root).map_err(|e| Error::call("file system", e))?;
         Ok(Self {
             path,

@@ -68,7 +68,7 @@ impl fmt::Display for Difference {
 ///
 /// `chain` is what the layer was applied over; `out` gets the archive. A content that differs is
 /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) as there, and ends the work; everything else that differs is listed.
-/// Memory grows with the number of entries, by about 200 bytes and the length of its name each.
+/// Memory grows with the number of entries, by about 250 bytes and twice the length of its name each.
 pub fn verify(record: impl BufRead, layer: impl AsFd, chain: &Chain, out: impl Write) -> Result<Verified> {
     let root = fs::open_dir_at(&layer, ".").map_err(|error| Error::call("open the layer", error))?;
     let mut archive = Archive::new(record, &layer)?;

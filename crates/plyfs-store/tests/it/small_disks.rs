@@ -223,3 +223,32 @@ fn root_btrfs_filled_to_the_last_byte_refuses_and_goes_on() {
     require_tool!("mkfs.btrfs", "mount");
     check("btrfs", Scarce::Bytes, Durability::FileSystem);
 }
+
+/// What ext4 does with `errors=remount-ro` once its disk answered wrong: the mount table still says that it takes writes.
+#[test]
+fn root_a_file_system_that_stopped_writes_after_an_error_is_read_and_its_mounts_end() {
+    require_root!();
+    require_tool!("mkfs.ext4");
+    let disk = Disk::new("ext4", Scarce::Inodes);
+    let at = disk.mounted.path();
+    let _ = run(Command::new("mount").args(["-o", "remount,errors=remount-ro"]).arg(at)).success();
+    let store = Store::ensure(disk.store()).expect("made");
+    let (base, container) = running(&store);
+    let mount = container.mount(&MountOptions::new()).expect("mounted");
+    fs::write(mount.path().join("new"), "kept").expect("written");
+    mount.keep();
+    drop(store);
+    let device = plyfs_testkit::process::output(Command::new("findmnt").args(["-no", "SOURCE"]).arg(at));
+    let device = device.trim().rsplit('/').next().expect("a device").to_owned();
+    fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "an error").expect("an error to be told of");
+
+    let store = Store::open(disk.store()).expect("opened");
+
+    assert!(!store.is_writable());
+    store.layer(&base.id().to_string()).expect("found").write_archive(std::io::sink()).expect("read");
+    let container = store.container("running").expect("found");
+    assert_eq!(container.changes().expect("read").count(), 1);
+    assert_eq!(store.operation().expect_err("no change").kind(), ErrorKind::ReadOnly);
+    container.unmount(plyfs_store::Unmount::Plain).expect("unmounted");
+    assert_eq!(container.mounted_at().expect("looked"), None);
+}
