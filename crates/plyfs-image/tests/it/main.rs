@@ -7,6 +7,7 @@ mod edits;
 mod forms;
 mod keep;
 mod known;
+mod labels;
 mod peers;
 mod refused;
 mod resources;
