@@ -39,6 +39,18 @@ impl Batch {
     }
 }
 
+/// The duty to tell a batch what became of it. Where a panic ends it, of a disk for instance, its threads hear of that.
+#[derive(Debug, Default)]
+struct Duty(Arc<Batch>);
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        if self.0.outcome.get().is_none() {
+            self.0.tell(Err(Error::new(ErrorKind::Io, "journal: the thread that was to write and sync it panicked")));
+        }
+    }
+}
+
 /// The held lock, and how many have run under it.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -49,7 +61,7 @@ pub(crate) struct Held {
 /// A batch that others may join. The writer's view has its changes, and the log has not.
 #[derive(Debug, Default)]
 pub(crate) struct Open {
-    batch: Arc<Batch>,
+    duty: Duty,
     changes: Table,
     /// Bytes of all that joined; fewer are written where one has replaced what another did.
     size: usize,
@@ -60,7 +72,7 @@ pub(crate) struct Open {
 #[derive(Debug)]
 #[must_use = "threads wait for it"]
 pub(crate) struct Closed {
-    batch: Arc<Batch>,
+    duty: Duty,
     written: Result<Option<Ticket>>,
 }
 
@@ -130,7 +142,7 @@ impl Journal {
             view.show(&table);
         }
         open.changes.append(&mut table);
-        Ok(Part { batch: Arc::clone(&open.batch) })
+        Ok(Part { batch: Arc::clone(&open.duty.0) })
     }
 
     /// Leaves the lock and the batch to those who come next, or closes the batch and releases the lock.
@@ -148,12 +160,13 @@ impl Journal {
 
     /// Writes the batch, if there is one, as one commit.
     fn close(&self, writer: &mut Writer) -> Option<Closed> {
-        let Open { batch, changes, members, .. } = writer.open.take()?;
-        let written = self.written(writer, &changes, &batch, members);
-        Some(Closed { batch, written })
+        let Open { duty, changes, members, .. } = writer.open.take()?;
+        let written = self.written(writer, &changes, &duty.0, members);
+        Some(Closed { duty, written })
     }
 
-    /// Appends the changes, which the view has already, and says what has to be synced. After an error the view is gone.
+    /// Appends the changes, which the view has already, and says what has to be synced. After an error
+    /// or a panic the view is gone, and so is the lock.
     fn written(
         &self,
         writer: &mut Writer,
@@ -161,7 +174,7 @@ impl Journal {
         batch: &Arc<Batch>,
         members: usize,
     ) -> Result<Option<Ticket>> {
-        let (held, view) = (writer.held.as_ref(), writer.view.take());
+        let (held, view) = (writer.held.take(), writer.view.take());
         let (held, mut view) = held.zip(view).expect("a batch is open under the lock and behind a view");
         if !changes.is_empty() {
             if !held.lock.counts().named(LOCK)? {
@@ -174,15 +187,15 @@ impl Journal {
         if let Some(ticket) = &ticket {
             self.group.note(ticket, batch, members);
         }
-        writer.view = Some(view);
+        (writer.held, writer.view) = (Some(held), Some(view));
         Ok(ticket)
     }
 
     /// Has a batch synced and tells its threads, unless whoever synced it has.
-    fn settle(&self, Closed { batch, written }: Closed) {
+    fn settle(&self, Closed { duty, written }: Closed) {
         let settled =
             written.and_then(|ticket| ticket.map_or(Ok(()), |ticket| self.group.settle(&self.files, &ticket)));
-        batch.tell(settled);
+        duty.0.tell(settled);
     }
 }
 

@@ -8,6 +8,7 @@
 //! descriptor that was open at the time (Linux 4.13), and what was in doubt before this descriptor was opened has been
 //! written through it once more. So the first failure is the handle's last word: it is poisoned.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,10 +49,13 @@ impl Log {
     /// Syncs; after one failure never again.
     pub(crate) fn sync(&self) -> plyfs_sys::Result<()> {
         let _turn = guard(&self.one_at_a_time);
-        if self.is_failed.load(Ordering::Relaxed) {
+        // Until it has succeeded: a disk may panic.
+        if self.is_failed.swap(true, Ordering::Relaxed) {
             return Err(plyfs_sys::CallError::new("fdatasync", &*self.name, Errno::IO));
         }
-        self.file.sync().inspect_err(|_| self.is_failed.store(true, Ordering::Relaxed))
+        self.file.sync()?;
+        self.is_failed.store(false, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -163,23 +167,23 @@ impl Group {
     pub(crate) fn settle(&self, files: &Files, ticket: &Ticket) -> Result<()> {
         let mut state = guard(&self.state);
         loop {
-            let decided = if state.durable >= ticket.place() {
-                Some(Ok(()))
-            } else if state.is_poisoned {
-                Some(Err(poisoned()))
-            } else {
-                None
-            };
-            if let Some(result) = decided {
-                return result;
+            if state.durable >= ticket.place() {
+                return Ok(());
+            }
+            if state.is_poisoned {
+                return Err(poisoned());
             }
             if !state.is_syncing {
-                break;
+                return self.lead(files, ticket, state);
             }
             state.waiting += 1;
             state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.waiting -= 1;
         }
+    }
+
+    /// Syncs for all, and wakes them.
+    fn lead(&self, files: &Files, ticket: &Ticket, mut state: MutexGuard<'_, State>) -> Result<()> {
         state.is_syncing = true;
         let mut state = self.gather(state);
         let target = state.newest.clone().filter(|newest| newest.place() >= ticket.place());
@@ -189,27 +193,31 @@ impl Group {
         drop(state);
 
         let began = Instant::now();
-        let synced = sync(files, &target);
-        let took = began.elapsed();
-        let published = synced.and_then(|()| publish(files, &target));
+        let synced = || {
+            sync(files, &target)?;
+            let took = began.elapsed();
+            publish(files, &target).map(|()| took)
+        };
+        let synced = catch_unwind(AssertUnwindSafe(synced));
 
         let mut state = guard(&self.state);
         state.is_syncing = false;
-        state.took = took;
         state.expected = covered + state.pending;
-        match &published {
-            Ok(()) => state.durable = state.durable.max(target.place()),
-            Err(_) => state.is_poisoned = true,
+        if let Ok(Ok(took)) = synced {
+            state.took = took;
+            state.durable = state.durable.max(target.place());
+        } else {
+            state.is_poisoned = true;
         }
         let is_awaited = state.waiting > 0;
         drop(state);
         if is_awaited {
             self.settled.notify_all();
         }
-        if published.is_ok() {
+        if let Ok(Ok(_)) = synced {
             batches.iter().for_each(|batch| batch.tell(Ok(())));
         }
-        published
+        synced.unwrap_or_else(|panic| resume_unwind(panic)).map(drop)
     }
 
     /// Waits a little for the commits that are expected to join the next sync, and a little more while some are on their way.

@@ -102,7 +102,8 @@ impl Journal {
     /// it returns an error or panics, nothing of it is written, but this thread may first write and sync what others wait
     /// for.
     ///
-    /// A failed write is an error for all whose changes it was to write, and none of them is there.
+    /// A failed write is an error for all whose changes it was to write, and none of them is there. A panic of the [`Disk`]
+    /// is one of the thread that writes or syncs, and an error for those who wait for it.
     ///
     /// A failed sync is an error, and whether the changes are there is decided by whoever writes next: no
     /// reader sees them before. From then on this handle refuses to write with [`ErrorKind::Poisoned`]; a

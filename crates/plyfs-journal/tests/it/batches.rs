@@ -14,18 +14,18 @@ use crate::power::each_cut;
 use crate::turns::behind_one;
 
 /// How many wait behind the first.
-const OTHERS: usize = 7;
+pub(crate) const OTHERS: usize = 7;
 
 const BLOCK: usize = 512;
 
-fn created(options: Options) -> (FaultDisk, Journal) {
+pub(crate) fn created(options: Options) -> (FaultDisk, Journal) {
     let disk = FaultDisk::default();
     let journal = Journal::create(Arc::new(disk.clone()), options).expect("created");
     put(&journal, "before").expect("written");
     (disk, journal)
 }
 
-fn put(journal: &Journal, key: &str) -> Result<(), Error> {
+pub(crate) fn put(journal: &Journal, key: &str) -> Result<(), Error> {
     model::write(journal, &vec![(key.as_bytes().to_vec(), Some(b"v".to_vec()))])
 }
 
@@ -34,19 +34,19 @@ fn key(turn: usize) -> Vec<u8> {
 }
 
 /// Writes a key of its own that takes so many bytes, and sees those of all before it.
-fn note(changes: &mut Transaction<'_>, turn: usize, size: usize) -> Result<(), Error> {
+pub(crate) fn note(changes: &mut Transaction<'_>, turn: usize, size: usize) -> Result<(), Error> {
     let before = (0..turn).filter(|turn| changes.contains(&key(*turn)).unwrap_or_default()).count();
     changes.put(b"seen", &before.to_le_bytes());
     changes.put(&key(turn), &vec![b'v'; size]);
     Ok(())
 }
 
-fn contents(journal: &Journal) -> Model {
+pub(crate) fn contents(journal: &Journal) -> Model {
     model::contents(&journal.snapshot().expect("read")).expect("sound")
 }
 
 /// The turns whose keys are there.
-fn turns(model: &Model) -> Vec<usize> {
+pub(crate) fn turns(model: &Model) -> Vec<usize> {
     (0..=OTHERS).filter(|turn| model.contains_key(&key(*turn))).collect()
 }
 

@@ -112,6 +112,8 @@ pub(crate) struct Faults {
     pub(crate) slowness: std::time::Duration,
     /// Writes until one fails for want of space, half done.
     pub(crate) failing_write: Option<u32>,
+    /// Whether a write that fails is a panic instead, and a sync.
+    pub(crate) panics: bool,
     /// How this disk breaks its word.
     pub(crate) lie: Option<Lie>,
 }
@@ -184,6 +186,12 @@ impl FaultDisk {
 
     pub(crate) fn set_faults(&self, faults: Faults) {
         self.inner().faults = faults;
+    }
+
+    fn panic_if_it_does(&self) {
+        if self.inner().faults.panics {
+            std::panic::resume_unwind(Box::new("a panic of the disk"));
+        }
     }
 
     /// How often anything was synced.
@@ -435,6 +443,7 @@ impl DiskFile for FaultFile {
             schedule::kill();
         }
         if count_down(&mut self.disk.inner().faults.failing_write) {
+            self.disk.panic_if_it_does();
             return Err(CallError::new("pwrite", &self.name, Errno::NOSPC));
         }
         self.write_part(&bytes[half..], offset + half);
@@ -470,6 +479,8 @@ impl DiskFile for FaultFile {
                 drop(guard);
                 schedule::kill();
             }
+            drop(guard);
+            self.disk.panic_if_it_does();
             return Err(CallError::new("fdatasync", &self.name, Errno::IO));
         }
         if self.disk.keeps_word(inner, &self.name, Some(self.inode)) {
