@@ -35,9 +35,15 @@ use crate::{ContainerName, Error, ErrorKind, LeaseId, Reference, Result};
 pub(crate) const LETTERS: &[u8] = b"lcundixtpfehzrkyb";
 
 pub(crate) const LAYERS: &[u8] = b"l";
+/// The layers that are chains, by chain.
+pub(crate) const CHAINS: &[u8] = b"c";
 pub(crate) const CONTAINERS: &[u8] = b"n";
+/// The names of containers, by their own layers.
+pub(crate) const CONTAINER_DIRECTORIES: &[u8] = b"d";
 /// Images, and behind each its names.
 pub(crate) const IMAGES: &[u8] = b"i";
+/// The images, by name.
+pub(crate) const TAGS: &[u8] = b"t";
 pub(crate) const LEASES: &[u8] = b"e";
 /// What leases keep, by lease.
 pub(crate) const LEASED: &[u8] = b"h";
@@ -51,8 +57,28 @@ pub(crate) const IMAGE_LEASES: &[u8] = b"z";
 pub(crate) const MANIFESTS: &[u8] = b"f";
 /// The layers that came as blobs, by blob.
 pub(crate) const BLOB_LAYERS: &[u8] = b"p";
+/// The build cache: layers, by parent and cache key.
+pub(crate) const CACHE: &[u8] = b"k";
+/// The entries of the build cache, by layer.
+pub(crate) const LAYER_ENTRIES: &[u8] = b"y";
 pub(crate) const REMOVALS: &[u8] = b"r";
 pub(crate) const BLOB_REMOVALS: &[u8] = b"b";
+
+/// The kinds of which each key follows from a record of another kind; names of images stand among the images.
+pub(crate) const LOOK_UPS: [&[u8]; 12] = [
+    USERS,
+    CHAINS,
+    CONTAINER_DIRECTORIES,
+    IMAGES,
+    IMAGE_CONTAINERS,
+    TAGS,
+    CACHE,
+    LAYER_ENTRIES,
+    MANIFESTS,
+    BLOB_LAYERS,
+    LEASED,
+    IMAGE_LEASES,
+];
 
 /// Who stands on a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +117,7 @@ pub(crate) fn layers_from(prefix: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn chain(id: &Digest) -> Short {
-    short(b"c", id.as_bytes())
+    short(CHAINS, id.as_bytes())
 }
 
 /// A layer that is a chain which another is found by.
@@ -134,7 +160,7 @@ pub(crate) fn container(name: &ContainerName) -> Vec<u8> {
 }
 
 pub(crate) fn container_directory(layer: LayerId) -> Short {
-    short(b"d", layer.as_bytes())
+    short(CONTAINER_DIRECTORIES, layer.as_bytes())
 }
 
 pub(crate) fn image(id: &Digest) -> Short {
@@ -147,7 +173,7 @@ pub(crate) fn images_from(prefix: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn tag(name: &Reference) -> Vec<u8> {
-    joined(&[b"t", name.as_str().as_bytes()])
+    joined(&[TAGS, name.as_str().as_bytes()])
 }
 
 pub(crate) fn image_name(image: &Digest, name: &Reference) -> Vec<u8> {
@@ -253,16 +279,16 @@ pub(crate) fn blob_removal(blob: &Digest) -> Short {
 
 /// `cached` digests a parent and a builder's key.
 pub(crate) fn cached(cached: &Digest) -> Short {
-    short(b"k", cached.as_bytes())
+    short(CACHE, cached.as_bytes())
 }
 
 /// The entries of the build cache that find the layer.
 pub(crate) fn layer_entries(layer: LayerId) -> Short {
-    short(b"y", layer.as_bytes())
+    short(LAYER_ENTRIES, layer.as_bytes())
 }
 
 pub(crate) fn layer_cached(layer: LayerId, cached: &Digest) -> Vec<u8> {
-    joined(&[b"y", layer.as_bytes(), cached.as_bytes()])
+    joined(&[LAYER_ENTRIES, layer.as_bytes(), cached.as_bytes()])
 }
 
 /// The 32 bytes of a key behind its letter.

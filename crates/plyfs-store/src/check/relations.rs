@@ -12,8 +12,9 @@ use plyfs_link::LayerId;
 use super::finding::{FindingKind, Severity};
 use super::repair::{Change, Fix};
 use super::{Check, report};
+use crate::key::Leased;
 use crate::record::LayerRecord;
-use crate::{Digest, Result, User, key};
+use crate::{Digest, LeaseId, Result, User, key};
 
 /// A record as the check saw it: nothing is changed once it has become another.
 type Seen = (Vec<u8>, Option<Vec<u8>>);
@@ -58,9 +59,7 @@ impl Check<'_> {
             self.missing(missing)?;
         }
         if self.is_complete {
-            for letter in [&b"u"[..], b"c", b"d", key::IMAGES, b"x", b"t", b"k", b"y", b"f", b"p", b"h", b"z"] {
-                self.strays_below(letter, &keys)?;
-            }
+            key::LOOK_UPS.into_iter().try_for_each(|kind| self.strays_below(kind, &keys))?;
         }
         Ok(())
     }
@@ -103,14 +102,16 @@ impl Check<'_> {
             }
         }
         for (key, _) in self.snapshot.scan(key::LEASED).flatten() {
-            let Ok((lease, leased)) = key::parse_leased(&key) else { continue };
+            let Some((lease, leased)) = key::parse_leased(&key).ok().filter(|kept| self.is_kept(kept)) else {
+                continue;
+            };
             let back = match leased {
-                key::Leased::Layer(layer) => key::user(layer, &User::Lease(lease)),
-                key::Leased::Image(image) => key::image_lease(&image, lease),
+                Leased::Layer(layer) => key::user(layer, &User::Lease(lease)),
+                Leased::Image(image) => key::image_lease(&image, lease),
             };
             expect(back, &[], &key, &format!("lease {lease}"));
         }
-        for (key, value) in self.snapshot.scan(b"k").flatten() {
+        for (key, value) in self.snapshot.scan(key::CACHE).flatten() {
             let (Ok(cached), Ok(id)) = (key::id(&key), <[u8; 32]>::try_from(value.as_slice())) else { continue };
             let layer = LayerId::from_bytes(id);
             if self.layers.contains_key(&layer) {
@@ -118,7 +119,7 @@ impl Check<'_> {
                 expect(found_by, &[], &key, &format!("layer {layer}"));
             }
         }
-        for (key, value) in self.snapshot.scan(b"t").flatten() {
+        for (key, value) in self.snapshot.scan(key::TAGS).flatten() {
             let (Ok(name), Ok(id)) = (key::text(&key, 1).and_then(str::parse), <[u8; 32]>::try_from(value.as_slice()))
             else {
                 continue;
@@ -156,35 +157,38 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn strays_below(&mut self, letter: &[u8], expected: &BTreeSet<Box<[u8]>>) -> Result<()> {
-        let keys = self.snapshot.scan(letter).flatten();
-        let strays: Vec<_> = keys.filter(|(key, value)| !self.follows(letter, key, value, expected)).collect();
+    fn strays_below(&mut self, kind: &[u8], expected: &BTreeSet<Box<[u8]>>) -> Result<()> {
+        let keys = self.snapshot.scan(kind).flatten();
+        let strays: Vec<_> = keys.filter(|(key, value)| !self.follows(kind, key, value, expected)).collect();
         for (key, value) in strays {
             let fix =
                 Fix::Records { seen: (key.clone(), Some(value)), change: Change { key: key.clone(), value: None } };
             // A name that means no image is what a person sees.
-            let severity = if letter == b"t" { Severity::Error } else { Severity::Warning };
+            let severity = if kind == key::TAGS { Severity::Error } else { Severity::Warning };
             let problem = format!("the look-up {} follows from no record", shown(&key));
             self.find(severity, FindingKind::RelationStray, "journal", problem, Some(fix));
         }
         Ok(())
     }
 
-    fn follows(&self, letter: &[u8], key: &[u8], value: &[u8], expected: &BTreeSet<Box<[u8]>>) -> bool {
+    fn follows(&self, kind: &[u8], key: &[u8], value: &[u8], expected: &BTreeSet<Box<[u8]>>) -> bool {
         let id = || <[u8; 32]>::try_from(value).ok();
-        match letter {
-            b"k" => id().is_some_and(|id| self.layers.contains_key(&LayerId::from_bytes(id))),
-            key::LEASED => key::parse_leased(key).is_ok_and(|(lease, leased)| {
-                let is_there = match leased {
-                    key::Leased::Layer(layer) => self.layers.contains_key(&layer),
-                    key::Leased::Image(image) => self.images.contains_key(&image),
-                };
-                is_there && self.snapshot.contains(&key::lease(lease)).unwrap_or(true)
-            }),
-            b"t" => id().is_some_and(|id| self.images.contains_key(&Digest::from_bytes(id))),
+        match kind {
+            key::CACHE => id().is_some_and(|id| self.layers.contains_key(&LayerId::from_bytes(id))),
+            key::LEASED => key::parse_leased(key).is_ok_and(|kept| self.is_kept(&kept)),
+            key::TAGS => id().is_some_and(|id| self.images.contains_key(&Digest::from_bytes(id))),
             key::IMAGES if !key::is_image_name(key) => true,
             _ => expected.contains(key),
         }
+    }
+
+    /// Says whether there are a lease and what it keeps.
+    fn is_kept(&self, (lease, leased): &(LeaseId, Leased)) -> bool {
+        let is_there = match leased {
+            Leased::Layer(layer) => self.layers.contains_key(layer),
+            Leased::Image(image) => self.images.contains_key(image),
+        };
+        is_there && self.snapshot.contains(&key::lease(*lease)).unwrap_or(true)
     }
 
     /// Compares every chain's depth and usage with what its layers add up to.

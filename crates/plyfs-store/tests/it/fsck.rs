@@ -237,6 +237,33 @@ fn root_look_ups_are_written_anew_from_the_records_they_follow_from() {
     repairs(error, stray, |it| it.journal(&[b"t", b"gone:1"], Some(other.as_bytes())));
 }
 
+#[test]
+fn root_a_look_up_of_any_kind_that_follows_from_no_record_is_taken_out() {
+    require_root!();
+    let it = Broken::new();
+    let (gone, lease) = (LayerId::random(), plyfs_store::LinkId::random());
+    let (gone, lease) = (&gone.as_bytes()[..], lease.as_str().as_bytes());
+    let keys: [&[&[u8]]; 10] = [
+        &[b"i", gone, b"gone:1"],
+        &[b"d", gone],
+        &[b"x", gone, gone],
+        &[b"k", gone],
+        &[b"y", gone, gone],
+        &[b"f", gone, gone],
+        &[b"p", gone, gone],
+        &[b"h", lease, b"l", gone],
+        &[b"h", lease, b"i", gone],
+        &[b"z", gone, lease],
+    ];
+    keys.into_iter().for_each(|key| it.journal(key, Some(gone)));
+    assert_eq!(kinds(&it.found()), [(Severity::Warning, FindingKind::RelationStray); 10], "{:?}", it.found());
+
+    let repaired = it.store().repair(&CheckOptions::quick(), Progress::none()).expect("repaired");
+
+    assert_eq!((repaired.acts.len(), repaired.left.len()), (10, 0), "{repaired:?}");
+    assert_eq!(it.found(), []);
+}
+
 /// Publishes two layers that are one chain, as two commits at once do that changed the same.
 fn one_chain_twice(it: &Broken) -> (ChainId, [LayerId; 2]) {
     let archive = archive(&[("same", "1")]);
