@@ -108,6 +108,9 @@ impl Failure {
 /// What helps where a container is read while somebody writes in it.
 pub(crate) const WRITTEN: &str = "stop what writes in the container, or unmount it, and try again";
 
+/// What helps where a file system other than the store's may be full.
+const NO_ROOM: &str = "make room where it is written to; `plyfs prune` does so on the store's own file system alone";
+
 /// What helps a person who may not.
 pub(crate) const AS_ROOT: &str = "run it as root";
 
@@ -153,6 +156,9 @@ impl<E: Into<plyfs::Error>> From<E> for Failure {
 pub(crate) trait Hinted<T> {
     /// Adds `hint` when the failure is of this kind.
     fn hint_on(self, kind: ErrorKind, hint: impl Into<String>) -> Result<T>;
+
+    /// Says where room is missing for what is written outside the store.
+    fn hint_no_room(self) -> Result<T>;
 }
 
 impl<T, E: Into<Failure>> Hinted<T> for Result<T, E> {
@@ -161,6 +167,10 @@ impl<T, E: Into<Failure>> Hinted<T> for Result<T, E> {
             let failure: Failure = error.into();
             if failure.kind() == Some(kind) { failure.hint(hint) } else { failure }
         })
+    }
+
+    fn hint_no_room(self) -> Result<T> {
+        self.hint_on(ErrorKind::NoSpace, NO_ROOM).hint_on(ErrorKind::NoInodes, NO_ROOM)
     }
 }
 

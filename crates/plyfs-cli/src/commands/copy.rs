@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use crate::cli::Cp;
 use crate::commands::look::Looked;
 use crate::commands::whole::say_unpacked;
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Hinted, Result};
 use crate::interrupt;
 use crate::session::{self, Session};
 
@@ -194,7 +194,7 @@ fn copy_out(session: &Session, name: &str, from: &Path, to: &Path, archive: bool
     let open = |path: &Path, flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
     let (dir, as_name) = source.target(to, open).map_err(|errno| cannot_copy(to, errno))?;
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    source.copy(&dir, as_name.as_deref(), &options(archive, uid, gid))
+    source.copy(&dir, as_name.as_deref(), &options(archive, uid, gid)).hint_no_room()
 }
 
 /// Copies from a directory of the caller's through a container's mount.

@@ -28,7 +28,8 @@ pub(crate) fn mount(session: &mut Session, args: &Mount) -> Result<()> {
     if let Some(at) = &args.at {
         options = options.at(at);
     }
-    let elsewhere = format!("`plyfs umount {}` ends that mount, with --detach also in another namespace", container.name());
+    let elsewhere =
+        format!("`plyfs umount {}` ends that mount, with --detach also in another namespace", container.name());
     let mount = container.mount(&options).hint_on(ErrorKind::InUse, elsewhere)?;
     let path = mount.path().to_owned();
     mount.keep();

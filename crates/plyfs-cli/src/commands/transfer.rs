@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::cli::{Import, Load, Save};
 use crate::commands::shapes::ImageShape;
 use crate::commands::whole::say_skipped;
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Hinted, Result};
 use crate::filter::duration;
 use crate::outfile::OutFile;
 use crate::progress::with_bar;
@@ -153,6 +153,6 @@ impl Sink<'_> {
         let (compression, level) = self.packing;
         let archive = compression.into_iter().fold(archive, Archive::compression);
         let archive = level.into_iter().fold(archive, Archive::level);
-        Ok(with_bar(self.quiet, |progress| self.store.save(self.images, archive, progress))?)
+        with_bar(self.quiet, |progress| self.store.save(self.images, archive, progress)).hint_no_room()
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn buffered<W: Write>(
 ) -> Result<Exported> {
     interrupt::watch();
     let mut out = BufWriter::with_capacity(1 << 16, interrupt::Ending(out));
-    let exported = export(&mut out)?;
+    let exported = export(&mut out).hint_no_room()?;
     out.flush().map_err(|error| Failure::stream("write the archive", error))?;
     Ok(exported)
 }
@@ -91,7 +91,7 @@ pub(crate) fn unpack(session: &mut Session, args: &Unpack) -> Result<()> {
     }
     interrupt::watch();
     let unpacked = view.unpack_with(&dir, &CopyOptions::new().stop_when(interrupt::is_asked));
-    let unpacked = unpacked.inspect_err(|_| clean_up(&args.dir, is_new))?;
+    let unpacked = unpacked.inspect_err(|_| clean_up(&args.dir, is_new)).hint_no_room()?;
     say_unpacked(&unpacked);
     if session.out.is_json() {
         return session.out.json(&UnpackedShape {

@@ -55,12 +55,15 @@ fn root_a_closed_pipe_is_a_quiet_end() {
 fn root_a_full_device_is_an_error() {
     plyfs_testkit::require_root!();
     let bench = Bench::with_image();
-    for args in [&["images"][..], &["save", "app:1", "-o", "-"], &["save", "app:1", "-o", "/dev/full"]] {
+    let archives = [&["save", "app:1", "-o", "-"][..], &["save", "app:1", "-o", "/dev/full"], &["export", "app:1"]];
+    for args in std::iter::once(&["images"][..]).chain(archives) {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("opened");
         let output = bench.command(args).stdout(full).output().expect("run");
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(10), "{args:?}: {words}");
         assert!(words.contains("space"), "{args:?}: {words}");
+        let says_where = words.contains("hint: make room where it is written to");
+        assert_eq!(says_where, args != ["images"], "a prune makes no room there: {words}");
     }
 }
 
