@@ -1,6 +1,6 @@
 //! Reclaiming what a crash left, found in `staging/`, in the journal's removal records and nowhere else.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use plyfs_journal::{Snapshot, Transaction};
 use plyfs_link::{LayerId, LinkId};
@@ -25,7 +25,7 @@ impl Store {
             let _ = self.discard(layer, link);
         }
         for blob in self.pending_blob_removals()? {
-            self.drop_unused_blob(&blob)?;
+            let _ = self.drop_unused_blob(&blob);
         }
         Ok(())
     }
@@ -68,7 +68,7 @@ impl Store {
             result => result.map_err(failed)?,
         };
         let Some(_unused) = Lock::try_take(file, Sharing::Exclusive).map_err(failed)? else { return Ok(false) };
-        remove_if_there(&self.0.staging, name).map(|()| true)
+        fs::remove_tree(&self.0.staging, name).map(|()| true).map_err(failed)
     }
 
     fn recover_operation(&self, name: &str) -> Result<()> {
@@ -120,7 +120,12 @@ impl Store {
         self.commit(|records| {
             let durable = self.snapshot()?;
             let is_used = is_blob_used(records, blob)? || is_blob_known(&durable, blob)?;
-            if is_used { Ok(false) } else { remove_if_there(&self.0.blobs, &blob.hex()).map(|()| true) }
+            if is_used {
+                return Ok(false);
+            }
+            // Whatever stands in its place goes, and whatever forbids that it goes.
+            let removed = fs::remove_tree(&self.0.blobs, blob.hex());
+            removed.map(|()| true).map_err(|e| Error::call(format!("remove blob {blob}"), e))
         })
     }
 
@@ -166,11 +171,4 @@ pub(crate) fn is_blob_known(state: &Snapshot, digest: &Digest) -> Result<bool> {
     Ok(state.contains(&key::image(digest))?
         || state.scan(&key::manifest_images(digest)).next().transpose()?.is_some()
         || state.scan(&key::blob_layers(digest)).next().transpose()?.is_some())
-}
-
-pub(crate) fn remove_if_there(dir: impl AsFd, name: &str) -> Result<()> {
-    match fs::unlink_at(dir, name) {
-        Err(error) if !error.is_not_found() => Err(Error::call(format!("remove {name}"), error)),
-        _ => Ok(()),
-    }
 }

@@ -143,6 +143,31 @@ fn root_a_mount_inside_the_trash_is_not_entered_and_does_not_keep_the_rest() {
 }
 
 #[test]
+fn root_a_blob_that_cannot_go_locks_nobody_out_and_one_that_is_forbidden_to_goes() {
+    require_root!();
+    require_tool!("chattr");
+    let fixture = Fixture::new();
+    let images = [("{}", "stuck:1"), ("{ }", "forbidden:1")].map(|(text, name)| fixture.image(text, None, &[name]));
+    let blobs = fixture.store.path().join("blobs/sha256");
+    let [stuck, forbidden] = images.each_ref().map(|image| blobs.join(image.id().hex()));
+    chattr("+i", &forbidden);
+    let status = Command::new("mount").arg("--bind").args([&stuck, &stuck]).status().expect("mount(8)");
+    assert!(status.success());
+    let mounted = Mounted::at(&stuck);
+
+    images.iter().for_each(|image| drop(fixture.store.remove_image(image).expect("removed")));
+
+    assert!(!forbidden.exists() && stuck.exists());
+    let store = Store::open(fixture.store.path()).expect("opened");
+    let error = store.reap().expect_err("something is mounted on it");
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert!(error.to_string().contains(&images[0].id().to_string()), "{error}");
+    drop(mounted);
+    store.reap().expect("reaped");
+    assert_eq!(fs::read_dir(&blobs).expect("listed").count(), 0);
+}
+
+#[test]
 fn root_a_mount_point_busy_in_another_namespace_goes() {
     require_root!();
     let fixture = Fixture::new();
