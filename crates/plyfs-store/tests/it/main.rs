@@ -7,6 +7,7 @@ mod create;
 mod cuts;
 mod durability;
 mod fsck;
+mod fsck_content;
 mod holds;
 mod kept;
 mod kernel;
