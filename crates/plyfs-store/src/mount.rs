@@ -12,7 +12,6 @@
 //! Where it is mounted stands in an attribute of the directory: the boot, the mount namespace, the mount's id
 //! and its path. Mounts are no records: the attribute is a hint that the kernel's answer confirms.
 
-use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,164 +28,17 @@ use crate::mark::{self, Mark, Seen, Sight};
 use crate::record::Ancestor;
 use crate::{Container, Error, ErrorKind, Layer, Result, Store, layout};
 
+mod guard;
+mod options;
+mod unmount;
+
+pub use guard::Mount;
+pub use options::{MountOptions, MountSpec};
 pub use plyfs_mount::Unmount;
 
 /// How many milliseconds are waited for what is on its way out, each time it is still seen: the mount of a process that was
 /// killed, the mounts of a namespace that ended, a look that somebody takes at a mount that is to end.
 const PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 32];
-
-/// How to mount.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-#[must_use = "options do nothing until `mount`"]
-pub struct MountOptions {
-    at: Option<PathBuf>,
-    read_only: Option<bool>,
-    flags: plyfs_mount::MountOptions,
-}
-
-impl MountOptions {
-    /// At the container's own `merged` directory, as its creation said of reading and writing.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Mounts at this existing directory instead.
-    pub fn at(mut self, path: impl Into<PathBuf>) -> Self {
-        self.at = Some(path.into());
-        self
-    }
-
-    /// Overrides what the container was created with.
-    pub fn read_only(mut self, read_only: bool) -> Self {
-        self.read_only = Some(read_only);
-        self
-    }
-
-    /// Ignores setuid bits and file capabilities inside.
-    pub fn nosuid(mut self, nosuid: bool) -> Self {
-        self.flags = self.flags.nosuid(nosuid);
-        self
-    }
-
-    /// Refuses device nodes inside.
-    pub fn nodev(mut self, nodev: bool) -> Self {
-        self.flags = self.flags.nodev(nodev);
-        self
-    }
-
-    /// Refuses to run programs inside.
-    pub fn noexec(mut self, noexec: bool) -> Self {
-        self.flags = self.flags.noexec(noexec);
-        self
-    }
-}
-
-/// What a runtime needs to make a container's mount itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MountSpec {
-    /// The lower directories, uppermost first, by their short links.
-    pub lower: Vec<PathBuf>,
-    /// The writable directory.
-    pub upper: PathBuf,
-    /// The work directory.
-    pub work: PathBuf,
-    /// The default mount point; it is there only while mounted.
-    pub target: PathBuf,
-    /// The options as `mount -t overlay -o` takes them.
-    pub options: OsString,
-}
-
-/// A container or layer made visible.
-///
-/// Dropping it unmounts, best effort, when it made the mount, [`Self::keep`] was not called and no other guard
-/// of the same mount lives; otherwise the mount stays.
-#[derive(Debug)]
-#[must_use = "dropping a mount that it made unmounts it"]
-pub struct Mount {
-    path: PathBuf,
-    made: bool,
-    of: Option<Of>,
-}
-
-#[derive(Debug)]
-enum Of {
-    Container {
-        container: Box<Container>,
-        guard: Lock,
-    },
-    /// With the mount's id, where the kernel tells ids.
-    Layer {
-        _held: Lock,
-        id: Option<u64>,
-    },
-}
-
-impl Mount {
-    /// Where it is visible.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Says whether this guard made the mount, and so ends it when dropped.
-    #[must_use]
-    pub fn is_maker(&self) -> bool {
-        self.made
-    }
-
-    /// Unmounts; the honest way out.
-    ///
-    /// While other guards of the same mount live it is [`ErrorKind::InUse`], and while a program works inside
-    /// [`ErrorKind::Busy`]; then the mount stays and [`Container::unmount`] can end it later.
-    pub fn unmount(mut self) -> Result<()> {
-        match self.of.take() {
-            Some(Of::Container { container, guard }) => {
-                guard.release();
-                container.unmount(Unmount::Plain)
-            }
-            Some(Of::Layer { id, .. }) => unmount(&self.path, id),
-            None => Ok(()),
-        }
-    }
-
-    /// Leaves it mounted when the guard goes.
-    pub fn keep(mut self) {
-        if let Some(Of::Container { guard, .. }) = self.of.take() {
-            guard.release();
-        }
-    }
-}
-
-impl AsRef<Path> for Mount {
-    fn as_ref(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        match self.of.take() {
-            Some(Of::Container { container, guard }) => {
-                guard.release();
-                if self.made {
-                    let _ = container.unmount(Unmount::Plain);
-                }
-            }
-            Some(Of::Layer { id, .. }) => drop(unmount(&self.path, id)),
-            None => {}
-        }
-    }
-}
-
-/// Ends a layer's mount, unless something else is what is at its path by now.
-fn unmount(path: &Path, id: Option<u64>) -> Result<()> {
-    if id.is_some() && mark::mount_id_while_mounted(path)? != id {
-        return Err(Error::new(ErrorKind::Busy, format!("unmount {}: it is covered or was moved", path.display())));
-    }
-    plyfs_mount::unmount(path, Unmount::Plain).map_err(|e| Error::mount("unmount", e))
-}
 
 impl Layer {
     /// Makes the layer and all below it visible at an existing directory, read-only.
@@ -203,7 +55,7 @@ impl Layer {
             .and_then(|plan| plan.mount_on(&place.directory))
             .map_err(named)?;
         let id = mark::mount_id_while_mounted(&place.path)?;
-        Ok(Mount { path: place.path, made: true, of: Some(Of::Layer { _held: held, id }) })
+        Ok(Mount { path: place.path, made: true, of: Some(guard::Of::Layer { _held: held, id }) })
     }
 }
 
@@ -356,7 +208,7 @@ impl Container {
     fn guard(&self, transition: &Lock, path: PathBuf, made: bool) -> Result<Mount> {
         let work = fs::open_dir_at(transition.as_file(), plyfs_link::WORK).map_err(|e| self.failed(e))?;
         let guard = Lock::take(work, Sharing::Shared).map_err(|e| self.failed(e))?;
-        Ok(Mount { path, made, of: Some(Of::Container { container: Box::new(self.clone()), guard }) })
+        Ok(Mount { path, made, of: Some(guard::Of::Container { container: Box::new(self.clone()), guard }) })
     }
 
     /// What a runtime needs to mount it without this library; nothing is mounted.
@@ -391,82 +243,6 @@ impl Container {
         Ok(self.seen(&directory)?.map(|seen| seen.path))
     }
 
-    /// Ends its mount for all; fine when it is not mounted, and on a store that is open for reading alone.
-    ///
-    /// 1. The mount. A plain unmount of the last one syncs the upper's file system.
-    /// 2. Its own `merged`.
-    /// 3. The mark. One that was left behind names a mount that is none, and the next mount replaces it.
-    ///
-    /// Plain, it is [`ErrorKind::InUse`] while guards live and [`ErrorKind::Busy`] while programs work inside.
-    /// Those that merely look are waited for, which takes up to 63 ms where it is `Busy` in the end.
-    /// Detaching takes it out of the caller's mount namespace, and out of every one where it is at the container's own
-    /// `merged`; programs inside keep what they have open. A mount at another place in another namespace is
-    /// [`ErrorKind::InUse`], one that another mount lies over [`ErrorKind::Busy`]: neither can be ended from here.
-    #[doc(alias = "Put")]
-    pub fn unmount(&self, how: Unmount) -> Result<()> {
-        crate::ground::require_root("unmounting", &self.store.0.path)?;
-        let Some(transition) = self.try_transition()? else { return Ok(()) };
-        let seen = self.seen(transition.as_file())?;
-        if how == Unmount::Plain && seen.is_some() && self.is_guarded()? {
-            return Err(Error::new(ErrorKind::InUse, format!("container {} is in use by a mount guard", self.name())));
-        }
-        self.end_mount(&transition, seen, how)
-    }
-
-    /// Ends its mount, which the caller has seen while holding the transition lock.
-    pub(crate) fn end_mount(&self, transition: &Lock, seen: Option<Seen>, how: Unmount) -> Result<()> {
-        let Some(seen) = seen else {
-            // What a killed process left; without it the next mount serves itself as well.
-            self.drop_merged(transition);
-            let _ = Mark::remove(transition.as_file());
-            return Ok(());
-        };
-        match seen.sight {
-            Sight::Open => self.unmount_seen(&seen, how)?,
-            Sight::Covered => return Err(self.is_at(&seen)),
-            Sight::Elsewhere if how == Unmount::Plain || !seen.is_own => return Err(self.is_at(&seen)),
-            Sight::Elsewhere => {}
-        }
-        self.store.reached("unmount 1");
-        // Removing the mount point ends the mount in every other namespace too (rule 69).
-        let is_gone = self.drop_merged(transition);
-        if seen.sight == Sight::Elsewhere && !is_gone {
-            return Err(self.is_at(&seen));
-        }
-        self.store.reached("unmount 2");
-        match Mark::remove(transition.as_file()) {
-            // Where nothing is written any more it stays, and means nothing without the mount.
-            Err(error) if error.kind() == ErrorKind::ReadOnly => {}
-            removed => removed?,
-        }
-        self.store.reached("unmount 3");
-        Ok(())
-    }
-
-    /// Ends the mount, as soon as nobody looks at it: whoever asks where a container is mounted has the mount in use for the
-    /// length of one `statx(2)`, or longer where it has to wait for the processor there.
-    fn unmount_seen(&self, seen: &Seen, how: Unmount) -> Result<()> {
-        let mut result = plyfs_mount::unmount(&seen.path, how);
-        for pause in PAUSES {
-            if !matches!(&result, Err(error) if error.kind() == ErrorKind::Busy) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(pause));
-            result = plyfs_mount::unmount(&seen.path, how);
-        }
-        result.map_err(|e| self.not_mounted(e))
-    }
-
-    /// The error that it is mounted where this caller can do nothing about it.
-    pub(crate) fn is_at(&self, seen: &Seen) -> Error {
-        let (kind, how) = match seen.sight {
-            Sight::Open => (ErrorKind::InUse, ""),
-            Sight::Covered => (ErrorKind::Busy, ", covered by another mount"),
-            Sight::Elsewhere => (ErrorKind::InUse, " in another mount namespace"),
-        };
-        Error::new(kind, format!("container {} is mounted at {}{how}", self.name(), seen.path.display()))
-    }
-
     /// Where it is mounted, in whatever mount namespace.
     pub(crate) fn seen(&self, directory: &OwnedFd) -> Result<Option<Seen>> {
         let Some(mark) = Mark::read(directory)? else { return Ok(None) };
@@ -483,27 +259,12 @@ impl Container {
         lasts(|| plyfs_mount::is_upper_in_use(&upper).map_err(|e| self.not_mounted(e)))
     }
 
-    /// Says whether a guard lives. One that ended has let go at once, whatever forks of its process still hold.
-    fn is_guarded(&self) -> Result<bool> {
-        let work = match fs::open_dir_at(self.directory()?, plyfs_link::WORK) {
-            Err(error) if error.is_not_found() => return Ok(false),
-            result => result.map_err(|e| self.failed(e))?,
-        };
-        Ok(Lock::try_take(work, Sharing::Exclusive).map_err(|e| self.failed(e))?.is_none())
-    }
-
     fn make_merged(&self, transition: &Lock) -> Result<Place> {
         let home = transition.as_file();
         let made = fs::ensure_dir_at(home, plyfs_link::MERGED, Mode::RWXU);
         let directory = made.and_then(|()| fs::open_at(home, plyfs_link::MERGED, OFlags::PATH, Mode::empty()));
         let directory = directory.map_err(|e| self.failed(e))?;
         Ok(Place { path: self.path().join(plyfs_link::MERGED), directory, is_own: true })
-    }
-
-    /// Removes its `merged`, which is not there when the mount was at another place; says whether it was removed.
-    fn drop_merged(&self, transition: &Lock) -> bool {
-        // A leftover is used or removed by the next mount or unmount.
-        fs::remove_dir_at(transition.as_file(), plyfs_link::MERGED).is_ok()
     }
 }
 
