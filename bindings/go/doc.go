@@ -36,6 +36,9 @@
 // Long work takes a context. When that ends, the work stops, leaves nothing, and the error is both [ErrCancelled] and what
 // context.Cause says. [WithProgress] gives a context that is told how far work is.
 //
+// A reader or writer of the caller that fails stops the work likewise, and its error is in the chain. One that panics stops it,
+// too, and the panic goes on in the goroutine that made the call; a nil one is [ErrInvalidInput].
+//
 // # Closing
 //
 // A [Store], a [Mount], a [Lease] and a [View] hold something of the system and are closed by their owner; the garbage

@@ -73,9 +73,12 @@ func (h *handle[P]) use(call func(P) error) error {
 
 // take gives the pointer to a call that consumes it; NULL when it is closed, or somebody uses it, whose end frees it.
 func (h *handle[P]) take() P {
+	var none P
+	if h == nil {
+		return none
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var none P
 	if h.isClosed || h.uses > 0 {
 		h.isClosed = true
 		return none
@@ -87,8 +90,11 @@ func (h *handle[P]) take() P {
 	return ptr
 }
 
-// close frees what the handle holds.
+// close frees what the handle holds; the zero value of a type of this package has none.
 func (h *handle[P]) close() {
+	if h == nil {
+		return
+	}
 	h.cleanup.Stop()
 	h.resource.close()
 }

@@ -1,6 +1,7 @@
 package plyfs
 
 import (
+	"errors"
 	"io"
 	"os"
 	"syscall"
@@ -11,6 +12,9 @@ import (
 // A file or directory is lent itself. Anything else goes through a pipe, and a failure of r gives the work up. A Read that still
 // blocks when the work failed is not waited for.
 func (w *watch) reading(r io.Reader, work func(fd int) error) error {
+	if r == nil {
+		return &Error{Kind: ErrInvalidInput, Errno: syscall.EINVAL, Message: "the reader is nil"}
+	}
 	if file, ok := r.(*os.File); ok && isOnDisk(file) {
 		return lend(file, work)
 	}
@@ -19,14 +23,13 @@ func (w *watch) reading(r io.Reader, work func(fd int) error) error {
 		return err
 	}
 	fed, gone := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(fed)
-		defer in.Close()
-		if _, err := io.Copy(in, r); err != nil {
-			w.fail(err)
+	go w.copies(in, r, func(err error) {
+		if err != nil {
 			<-gone // to the library an end would be that of the archive
 		}
-	}()
+		in.Close()
+		close(fed)
+	})
 	err = lend(out, work)
 	close(gone)
 	out.Close()
@@ -41,6 +44,9 @@ func (w *watch) reading(r io.Reader, work func(fd int) error) error {
 // A regular file is lent itself. Anything else goes through a pipe, and a failure of out gives the work up. A Write that still
 // blocks when the work failed is not waited for.
 func (w *watch) writing(out io.Writer, work func(fd int) error) error {
+	if out == nil {
+		return &Error{Kind: ErrInvalidInput, Errno: syscall.EINVAL, Message: "the writer is nil"}
+	}
 	if file, ok := out.(*os.File); ok && isOnDisk(file) {
 		return lend(file, work)
 	}
@@ -52,13 +58,7 @@ func (w *watch) writing(out io.Writer, work func(fd int) error) error {
 	w.end = func() { from.Close() } // the library may wait for the pipe, whose reader waits for out
 	w.mu.Unlock()
 	drained := make(chan error, 1)
-	go func() {
-		_, err := io.Copy(out, from)
-		if err != nil {
-			w.fail(err)
-		}
-		drained <- err
-	}()
+	go w.copies(out, from, func(err error) { drained <- err })
 	err = lend(in, work)
 	in.Close()
 	if err == nil {
@@ -66,6 +66,25 @@ func (w *watch) writing(out io.Writer, work func(fd int) error) error {
 	}
 	from.Close()
 	return err
+}
+
+// errNotReturned is how a copy fails whose Read or Write panicked, or ended the goroutine by runtime.Goexit.
+var errNotReturned = errors.New("a Read or Write did not return")
+
+// copies copies to the end and says how that ended; a failure gives the work up. It has a goroutine of the package to itself, where a
+// panic would end the program: that of the caller gets it.
+func (w *watch) copies(to io.Writer, from io.Reader, done func(error)) {
+	err := errNotReturned
+	defer func() {
+		if p := recover(); p != nil {
+			w.panics(p)
+		}
+		if err != nil {
+			w.fail(err)
+		}
+		done(err)
+	}()
+	_, err = io.Copy(to, from)
 }
 
 // isOnDisk says whether reading or writing never waits for somebody.

@@ -37,7 +37,7 @@ type watch struct {
 
 	mu       sync.Mutex
 	cause    error  // why the work was given up
-	panicked any    // what report panicked with
+	panicked any    // what report, a reader or a writer panicked with
 	end      func() // what else ends it
 }
 
@@ -64,9 +64,9 @@ func watched(ctx context.Context, work func(*watch) error) error {
 	if !stop() {
 		<-ended
 	}
-	cause := w.close()
-	if w.panicked != nil {
-		panic(w.panicked)
+	cause, panicked := w.close()
+	if panicked != nil {
+		panic(panicked)
 	}
 	if err != nil && cause != nil {
 		return w.explain(cause)
@@ -74,13 +74,23 @@ func watched(ctx context.Context, work func(*watch) error) error {
 	return err
 }
 
-// close ends the watch and tells why the work was given up, if it was. A reader that blocked may still fail later.
-func (w *watch) close() error {
+// close ends the watch and tells why the work was given up, if it was, and what panicked. A reader that blocked may still fail or
+// panic later, for nobody.
+func (w *watch) close() (cause error, panicked any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	C.free(unsafe.Pointer(w.native))
 	w.native, w.end = nil, nil
-	return w.cause
+	return w.cause, w.panicked
+}
+
+// panics keeps what is to go on in the goroutine of the caller; the first is the one that does.
+func (w *watch) panics(p any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.panicked == nil {
+		w.panicked = p
+	}
 }
 
 // fail gives the work up; the first cause is the one that is told.
@@ -114,9 +124,7 @@ func plyfsGoStep(told C.uintptr_t, step *C.plyfs_step) (answer C.int32_t) {
 	w := cgo.Handle(told).Value().(*watch)
 	defer func() {
 		if p := recover(); p != nil {
-			w.mu.Lock()
-			w.panicked = p
-			w.mu.Unlock()
+			w.panics(p)
 			answer = 1
 		}
 	}()
