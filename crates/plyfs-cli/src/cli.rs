@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plyfs::{Compression, ExportOptions, Format};
 
@@ -32,7 +32,9 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Common {
     /// Use the store in this directory [default: /var/lib/plyfs for root, else plyfs in the XDG data directory]
+    // Any value is taken here, since clap would call an empty PLYFS_ROOT a --root without a value: `Session::root` tells them apart.
     #[arg(long, value_name = "DIR", global = true, env = "PLYFS_ROOT", hide_env_values = true)]
+    #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) root: Option<PathBuf>,
     /// Print JSON: an array of objects for a listing, else one object
     #[arg(long, global = true)]

@@ -68,13 +68,17 @@ impl Session {
         }
     }
 
-    /// The root asked for, or the user's own.
+    /// The root asked for, or the user's own. An empty `PLYFS_ROOT` is none, as it is with the XDG variables.
     pub(crate) fn root(&self) -> Result<PathBuf> {
-        if let Some(root) = &self.root {
-            return Ok(root.clone());
+        let variable = |name| env::var_os(name).map(PathBuf::from);
+        match &self.root {
+            Some(root) if !root.as_os_str().is_empty() => return Ok(root.clone()),
+            Some(_) if variable("PLYFS_ROOT").is_none_or(|given| !given.as_os_str().is_empty()) => {
+                return Err(Failure::usage("--root is empty"));
+            }
+            _ => {}
         }
         let is_root = rustix::process::geteuid().is_root();
-        let variable = |name| env::var_os(name).map(PathBuf::from);
         default_root(is_root, variable("XDG_DATA_HOME"), variable("HOME"))
             .ok_or_else(|| Failure::usage("no home directory to keep a store in: --root or PLYFS_ROOT names one"))
     }

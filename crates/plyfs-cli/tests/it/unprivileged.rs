@@ -131,6 +131,18 @@ fn root_everybody_has_a_store_of_their_own_by_default() {
 }
 
 #[test]
+fn root_an_empty_plyfs_root_is_as_if_it_were_unset() {
+    plyfs_testkit::require_root!();
+    plyfs_testkit::require_tool!("setpriv");
+    let bench = Bench::new();
+    let data = bench.temp.dir("data");
+    let ran = run(as_nobody(&bench, ["images"]).env("XDG_DATA_HOME", &data).env("PLYFS_ROOT", "")).code(3);
+    assert!(ran.words().contains(&data.join("plyfs").display().to_string()), "{}", ran.words());
+    let ran = run(as_nobody(&bench, ["--root", "", "images"]).env("XDG_DATA_HOME", &data)).code(2);
+    assert!(ran.words().contains("--root is empty"), "{}", ran.words());
+}
+
+#[test]
 fn root_who_cannot_fill_a_store_is_refused_before_one_is_made() {
     plyfs_testkit::require_root!();
     plyfs_testkit::require_tool!("setpriv");
