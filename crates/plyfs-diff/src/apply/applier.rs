@@ -100,6 +100,7 @@ impl<'a> Applier<'a> {
             record.segment(self.reader.raw())?;
         }
         let path = names::clean(&entry.path, &self.options.limits)?;
+        metadata::check_attributes(entry)?;
         let done = match Name::of(&path)? {
             Name::Root => self.root(entry)?,
             Name::Aufs => self.links.keep_aufs(&path, entry, &mut self.reader, &mut self.record)?,

@@ -14,11 +14,15 @@ use plyfs_sys::{CallError, xattr};
 use rustix::fs::{Mode, StatxFlags};
 use rustix::io::Errno;
 
-use crate::Dialect;
 use crate::archive::{Entry, Kind, Time};
+use crate::{Dialect, Error, names};
 
 /// Where attributes that belong to a machine rather than to a layer live (rule 23); capabilities are no labels.
 const LABELS: [&[u8]; 2] = [b"security.selinux", b"security.SMACK"];
+
+/// How long the name of an attribute may be, its namespace counted, and its value: `linux/limits.h`.
+const XATTR_NAME_MAX: usize = 255;
+const XATTR_SIZE_MAX: usize = 65_536;
 
 /// Who owns what nothing describes; `None` leaves it to the caller, who may not give it to anyone else.
 pub(super) type Owner = Option<(u32, u32)>;
@@ -79,6 +83,25 @@ pub(super) fn ensure_private_dir(dir: impl AsFd, entry: &Entry) -> Result<Stat, 
     }
     set_mode(dir, Mode::RWXU.as_raw_mode())?;
     fs::stat(dir)
+}
+
+/// Refuses attributes that no file can have, whose refusal by the kernel would read as a failure of the disk; what is left out
+/// anyway is not looked at. An attribute of a size that only this file system cannot keep is for that to say.
+pub(super) fn check_attributes(entry: &Entry) -> Result<(), Error> {
+    for (name, value) in entry.xattrs.iter().filter(|(name, _)| may_carry(name, entry.kind)) {
+        let wrong = match (name.len(), value.len()) {
+            (0, _) => "an empty name".to_owned(),
+            (length, _) if length > XATTR_NAME_MAX => {
+                format!("a name of {length} bytes; {XATTR_NAME_MAX} are possible")
+            }
+            (_, length) if length > XATTR_SIZE_MAX => {
+                format!("a value of {length} bytes; {XATTR_SIZE_MAX} are possible")
+            }
+            _ => continue,
+        };
+        return Err(names::invalid(&entry.path, &format!("has an attribute {} with {wrong}", names::quoted(name))));
+    }
+    Ok(())
 }
 
 /// Gives `target` what the entry says, but the times of a directory; returns the attributes that were left out.

@@ -166,6 +166,30 @@ fn root_overlays_own_attributes_never_enter_a_layer() {
 }
 
 #[test]
+fn root_attributes_that_no_file_can_have_are_invalid_input_by_path_and_name() {
+    require_root!();
+    let key = |length: usize| format!("SCHILY.xattr.user.{}", "n".repeat(length - "user.".len()));
+    let too_large = vec![b'v'; 65_537];
+    let push =
+        |key: &str, value: &[u8]| Stack::new().try_push(&LayerTar::new().pax(&[(key, value)], "odd", "x").finish());
+    push(&key(255), b"v").expect("the longest name");
+    let cases = [
+        (key(256), &b"v"[..], "256 bytes", "user.nnn"),
+        ("SCHILY.xattr.".to_owned(), b"v", "an empty name", "\"\""),
+        ("SCHILY.xattr.user.big".to_owned(), &too_large, "65537 bytes", "user.big"),
+    ];
+    for (key, value, wrong, name) in cases {
+        let error = push(&key, value).expect_err("no file can have it");
+        let words = error.to_string();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{words}");
+        assert!(words.contains("\"odd\"") && words.contains(wrong) && words.contains(name), "{words}");
+    }
+    // What is left out anyway is not looked at.
+    push(&format!("SCHILY.xattr.user.overlay.{}", "n".repeat(300)), b"v")
+        .expect("overlayfs's own never enters a layer");
+}
+
+#[test]
 fn root_capabilities_survive_the_owner() {
     require_root!();
     let capability = b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
