@@ -4,6 +4,7 @@
 //! images are written once, in the order they are first needed. Configs are written as they were received.
 
 mod docker;
+mod made;
 mod oci;
 mod received;
 mod sink;

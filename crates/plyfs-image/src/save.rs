@@ -20,7 +20,7 @@ use crate::members::temporary_file;
 /// are the bytes received. Into the OCI formats, layers whose blobs were kept go as those, held to their digests, and an
 /// image of which all layers were kept, or came plain, with the manifest it came with; unless a compression or a level is
 /// asked for. The same images, format and compression give the same bytes. After an error what was
-/// written is to be dropped. Durability is the caller's: nothing is synced.
+/// written to a writer is to be dropped; in the directory of a layout nothing is left but what was there. Durability is the caller's: nothing is synced.
 ///
 /// Compressed members are put together in the store's staging directory first, since an archive states sizes
 /// before content; in a store that may only be read they are compressed twice instead.

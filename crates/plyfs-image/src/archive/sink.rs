@@ -10,6 +10,7 @@ use plyfs_sys::fs;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::made::Made;
 use super::tar::TarWriter;
 use super::{KeptForm, OutgoingLayer, Packing, Scratch};
 use crate::compression::{Compression, Encoder};
@@ -21,15 +22,13 @@ use crate::members::Members;
 
 /// The mode of files in a layout.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
-/// The mode of its directories.
-const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
 
 /// Where members go.
 pub(super) enum Sink<'a> {
     /// Into a tar archive.
     Archive { tar: TarWriter<BufWriter<Box<dyn Write + Send + 'a>>>, scratch: &'a Scratch<'a> },
-    /// Below a directory; every file appears whole, by a rename.
-    Directory { root: OwnedFd, blobs: OwnedFd },
+    /// Below a directory; every file appears whole, by a rename, and goes again unless the layout is finished.
+    Directory { made: Made, blobs: OwnedFd },
 }
 
 impl<'a> Sink<'a> {
@@ -41,22 +40,21 @@ impl<'a> Sink<'a> {
     /// Makes or opens the directory of a layout.
     pub(super) fn directory(path: &Path) -> Result<Self> {
         let failed = |error| Error::call(format!("layout {}", path.display()), error);
-        match std::fs::create_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.map_err(|error| Error::io(format!("layout {}", path.display()), error))?,
-        }
-        let root = fs::open_dir(path).map_err(failed)?;
-        let names: Vec<_> = fs::read_dir(&root).map_err(failed)?.into_iter().map(|entry| entry.name).collect();
+        let mut made = Made::ensure(path)?;
+        let names: Vec<_> = fs::read_dir(made.root()).map_err(failed)?.into_iter().map(|entry| entry.name).collect();
         if !names.is_empty() && !names.iter().any(|name| name == OCI_LAYOUT) {
             let message = format!("layout {}: the directory holds something else", path.display());
             return Err(Error::new(ErrorKind::Exists, message));
         }
-        let mut blobs = root.try_clone().map_err(|error| Error::io("duplicate a descriptor", error))?;
-        for part in OCI_BLOBS.split('/') {
-            fs::ensure_dir_at(&blobs, part, DIRECTORY_MODE).map_err(failed)?;
+        let mut blobs = made.root().try_clone().map_err(|error| Error::io("duplicate a descriptor", error))?;
+        let mut end = 0;
+        for part in OCI_BLOBS.split_inclusive('/') {
+            end += part.len();
+            let part = part.trim_end_matches('/');
+            made.ensure_dir(&blobs, part, &OCI_BLOBS[..end]).map_err(failed)?;
             blobs = fs::open_dir_at(&blobs, part).map_err(failed)?;
         }
-        Ok(Self::Directory { root, blobs })
+        Ok(Self::Directory { made, blobs })
     }
 
     /// Says whether this is an archive, which docker may load.
@@ -68,8 +66,8 @@ impl<'a> Sink<'a> {
     pub(super) fn index(&self) -> Result<Option<Vec<u8>>> {
         match self {
             Self::Archive { .. } => Ok(None),
-            Self::Directory { root, .. } => {
-                let again = root.try_clone().map_err(|error| Error::io("duplicate a descriptor", error))?;
+            Self::Directory { made, .. } => {
+                let again = made.root().try_clone().map_err(|error| Error::io("duplicate a descriptor", error))?;
                 Members::of_directory(again).document(OCI_INDEX)
             }
         }
@@ -86,13 +84,15 @@ impl<'a> Sink<'a> {
     pub(super) fn document(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Archive { tar, .. } => tar.file(name, bytes.len() as u64, bytes),
-            Self::Directory { root, blobs } => {
-                let (directory, name) = match name.strip_prefix(OCI_BLOBS) {
-                    Some(blob) => (blobs, blob.trim_start_matches('/')),
-                    None => (root, name),
-                };
-                let written = |mut file: &File| file.write_all(bytes).map_err(|error| Error::io(name, error));
-                renamed(directory, |file| written(file).map(|()| name.to_owned())).map(drop)
+            Self::Directory { made, blobs } => {
+                let base = name.rsplit('/').next().unwrap_or(name);
+                let written = |mut file: &File| file.write_all(bytes).map_err(|error| Error::io(base, error));
+                let write = |file: &File| written(file).map(|()| name.to_owned());
+                if name.starts_with(OCI_BLOBS) {
+                    return renamed(blobs, made, write);
+                }
+                let root = made.root().try_clone().map_err(|error| Error::io("duplicate a descriptor", error))?;
+                renamed(&root, made, write)
             }
         }
     }
@@ -105,13 +105,12 @@ impl<'a> Sink<'a> {
         name: impl Fn(&Promise) -> String,
     ) -> Result<Promise> {
         match self {
-            Self::Directory { blobs, .. } => {
+            Self::Directory { made, blobs } => {
                 let mut packed = None;
-                let base = |promise: &Promise| name(promise).rsplit('/').next().map(str::to_owned).unwrap_or_default();
-                renamed(blobs, |file| {
+                renamed(blobs, made, |file| {
                     let promise = pack(layer, packing, file)?;
                     packed = Some(promise);
-                    Ok(base(&promise))
+                    Ok(name(&promise))
                 })?;
                 Ok(packed.expect("it was packed before it was renamed"))
             }
@@ -139,18 +138,21 @@ impl<'a> Sink<'a> {
     pub(super) fn kept(&mut self, name: &str, kept: &KeptForm<'_>) -> Result<()> {
         match self {
             Self::Archive { tar, .. } => tar.member(name, kept.promise.size, |output| (kept.write)(output)),
-            Self::Directory { blobs, .. } => renamed(blobs, |mut file| {
+            Self::Directory { made, blobs } => renamed(blobs, made, |mut file| {
                 (kept.write)(&mut file)?;
-                Ok(name.rsplit('/').next().map(str::to_owned).unwrap_or_default())
+                Ok(name.to_owned())
             }),
         }
     }
 
-    /// Writes what ends the archive.
+    /// Writes what ends the archive; what is in the directory stays.
     pub(super) fn finish(self) -> Result<()> {
         match self {
             Self::Archive { tar, .. } => tar.finish().map(drop),
-            Self::Directory { .. } => Ok(()),
+            Self::Directory { made, .. } => {
+                made.keep();
+                Ok(())
+            }
         }
     }
 }
@@ -194,11 +196,12 @@ fn pack(layer: &OutgoingLayer<'_>, packing: Packing, output: impl Write) -> Resu
     Ok(Promise { digest, size })
 }
 
-/// Lets `write` fill a new file and give it the name it returns; nothing is left when it fails.
+/// Lets `write` fill a new file in `directory` and give it the name it returns, a member's, whose last part is that of the file;
+/// nothing is left when it fails, and what replaced nothing is noted.
 ///
 /// Where the file system can, the file has no name until it is whole, so that nothing is left of a process that is killed
 /// either.
-fn renamed(directory: &OwnedFd, write: impl FnOnce(&File) -> Result<String>) -> Result<()> {
+fn renamed(directory: &OwnedFd, made: &mut Made, write: impl FnOnce(&File) -> Result<String>) -> Result<()> {
     let failed = |error| Error::call("layout", error);
     let mut random = [0; 8];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
@@ -212,16 +215,22 @@ fn renamed(directory: &OwnedFd, write: impl FnOnce(&File) -> Result<String>) -> 
         opened => (opened.map_err(failed)?, false),
     };
     let file = File::from(file);
-    let renamed = write(&file).and_then(|name| {
+    let renamed = write(&file).and_then(|member| {
+        let name = member.rsplit('/').next().unwrap_or(&member);
         if !is_named {
             // Linking cannot replace what is there, renaming can.
             let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
             rustix::fs::linkat(CWD, nameless, directory, &temporary, AtFlags::SYMLINK_FOLLOW)
                 .map_err(|errno| Error::new(ErrorKind::from_errno(errno), "layout: linkat").because(errno))?;
         }
+        let is_new = fs::stat_at(directory, name).is_err_and(|error| error.is_not_found());
         fs::chmod_at(directory, &temporary, FILE_MODE) // whatever the umask is
-            .and_then(|()| fs::rename_at(directory, &temporary, directory, &name))
-            .map_err(failed)
+            .and_then(|()| fs::rename_at(directory, &temporary, directory, name))
+            .map_err(failed)?;
+        if is_new {
+            made.note(member, &file);
+        }
+        Ok(())
     });
     if renamed.is_err() {
         let _ = fs::unlink_at(directory, &temporary); // best effort: the error matters more

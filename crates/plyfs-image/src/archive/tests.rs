@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
@@ -280,15 +281,44 @@ fn a_directory_that_holds_something_else_is_left_alone() {
     assert_eq!(std::fs::read_dir(temp.path()).expect("listed").count(), 1);
 }
 
+/// All names below a directory, sorted.
+fn names_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).expect("listed").map(|entry| entry.expect("an entry").path());
+    let mut all: Vec<_> = entries
+        .flat_map(|path| {
+            let below = if path.is_dir() { names_below(&path) } else { Vec::new() };
+            below.into_iter().chain([path])
+        })
+        .collect();
+    all.sort();
+    all
+}
+
 #[test]
-fn a_layer_that_fails_in_a_layout_leaves_no_file() {
+fn a_layout_that_fails_takes_back_what_it_made_and_nothing_that_was_there() {
     let temp = tempfile::tempdir().expect("a temporary directory");
-    let mut image = outgoing(&[1], &["a:1"], true);
-    image.layers[0].open = Box::new(|| Ok(Box::new(Rotten(1000))));
-    let error = write(&[image], Archive::layout(temp.path()), 2, &|| Ok(None)).expect_err("rotten");
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert_eq!(std::fs::read_dir(temp.path().join("blobs/sha256")).expect("listed").count(), 0);
-    assert!(!temp.path().join("index.json").exists(), "no index names what is not there");
+    let save = |to: &Path, last: Option<usize>| {
+        // The first layer, its blob, is whole before the second one fails.
+        let mut image = outgoing(&[1, 2], &["a:1"], true);
+        if let Some(bytes) = last {
+            image.layers[1].open = Box::new(move || Ok(Box::new(Rotten(bytes))));
+        }
+        write(&[image], Archive::layout(to), 2, &|| Ok(None)).map_err(|error| error.kind())
+    };
+    let (new, empty, kept) = (temp.path().join("new"), temp.path().join("empty"), temp.path().join("kept"));
+    assert_eq!(save(&new, Some(1000)), Err(ErrorKind::Corrupt));
+    assert!(!new.exists(), "it was made by this");
+    std::fs::create_dir(&empty).expect("made");
+    assert_eq!(save(&empty, Some(1000)), Err(ErrorKind::Corrupt));
+    assert_eq!(names_below(&empty), [] as [PathBuf; 0], "it was there, and empty");
+
+    write(&[outgoing(&[1], &["b:1"], true)], Archive::layout(&kept), 2, &|| Ok(None)).expect("written");
+    std::fs::write(kept.join("blobs/note"), "a stranger's").expect("written");
+    let before = names_below(&kept);
+    assert_eq!(save(&kept, Some(1000)), Err(ErrorKind::Corrupt));
+    assert_eq!(names_below(&kept), before, "what was there stays, a blob that was written again, too");
+    assert_eq!(save(&kept, None), Ok(()));
+    assert!(names_below(&kept).len() > before.len(), "what succeeds stays");
 }
 
 #[test]
