@@ -17,6 +17,7 @@ use crate::error::{Outcome, detached};
 use crate::file::writing;
 use crate::image::Image;
 use crate::mount::Mount;
+use crate::place::Place;
 use crate::store::Store;
 use crate::values::{self, Exported, MountSpec, Usage};
 use crate::view::View;
@@ -77,7 +78,7 @@ impl Container {
     fn mount(
         &self,
         py: Python<'_>,
-        at: Option<PathBuf>,
+        at: Option<Place>,
         read_only: Option<bool>,
         nosuid: bool,
         nodev: bool,
@@ -85,7 +86,7 @@ impl Container {
     ) -> PyResult<Mount> {
         let mut options = MountOptions::new().nosuid(nosuid).nodev(nodev).noexec(noexec);
         if let Some(at) = at {
-            options = options.at(at);
+            options = options.at(at.0);
         }
         if let Some(read_only) = read_only {
             options = options.read_only(read_only);

@@ -50,21 +50,18 @@ pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Outcome<T
     py.detach(work).map_err(|failure| failure.into_exception(py))
 }
 
-/// Makes the exception in Python, where its class is defined.
 fn exception(py: Python<'_>, error: &plyfs::Error) -> PyErr {
-    let make = || {
-        let of_kind = py.import("plyfs._errors")?.getattr("of_kind")?;
-        of_kind.call1((error.kind().name(), errno(error), plyfs::report(error)))
-    };
-    make().map_or_else(|raised| raised, PyErr::from_value)
+    of_kind(py, error.kind(), errno(error), &plyfs::report(error))
 }
 
 fn reader_failed(py: Python<'_>, error: &io::Error) -> PyErr {
     let kind = plyfs::kind_of(error).unwrap_or(ErrorKind::Io);
-    let make = || {
-        let of_kind = py.import("plyfs._errors")?.getattr("of_kind")?;
-        of_kind.call1((kind.name(), kind.errno().raw_os_error(), plyfs::report(error)))
-    };
+    of_kind(py, kind, kind.errno().raw_os_error(), &plyfs::report(error))
+}
+
+/// Makes the exception in Python, where its class is defined.
+pub(crate) fn of_kind(py: Python<'_>, kind: ErrorKind, number: i32, words: &str) -> PyErr {
+    let make = || py.import("plyfs._errors")?.getattr("of_kind")?.call1((kind.name(), number, words));
     make().map_or_else(|raised| raised, PyErr::from_value)
 }
 

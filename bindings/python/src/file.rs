@@ -7,6 +7,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::error::{Failure, Outcome};
+use crate::place::Place;
 use crate::watch::{Raised, watched, watched_aside};
 
 /// How much is asked of a file object, or given to it, at once.
@@ -28,7 +29,7 @@ impl<'py> FromPyObject<'_, 'py> for Input {
         if object.hasattr("read")? {
             return Ok(Self::File(object.to_owned().unbind()));
         }
-        object.extract().map(Self::Path)
+        object.extract().map(|Place(path)| Self::Path(path))
     }
 }
 

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use crate::error::{Failure, Outcome, detached};
 use crate::file::writing;
 use crate::mount::Mount;
+use crate::place::Place;
 use crate::values::{self, Exported, Usage};
 use crate::view::View;
 use crate::watch::watched;
@@ -90,8 +91,8 @@ impl Layer {
         Ok(users.into_iter().map(pair).collect())
     }
 
-    fn mount(&self, py: Python<'_>, at: PathBuf) -> PyResult<Mount> {
-        detached(py, || Ok(self.0.mount(at)?)).map(Mount::from)
+    fn mount(&self, py: Python<'_>, at: Place) -> PyResult<Mount> {
+        detached(py, || Ok(self.0.mount(at.0)?)).map(Mount::from)
     }
 
     fn write_archive(&self, py: Python<'_>, file: Py<PyAny>) -> PyResult<Exported> {

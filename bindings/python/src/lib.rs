@@ -12,6 +12,7 @@ mod image;
 mod layer;
 mod lease;
 mod mount;
+mod place;
 mod store;
 mod values;
 mod view;

@@ -18,6 +18,7 @@ use crate::file::{Input, writing};
 use crate::image::Image;
 use crate::layer::Layer;
 use crate::lease::{self, Lease, LeaseInfo};
+use crate::place::Place;
 use crate::values::{self, Finding, Info, Pruned, Rebuilt, Repaired, StoreUsage, Usage};
 use crate::watch::{watched, watched_aside};
 
@@ -43,7 +44,7 @@ impl Store {
     #[expect(clippy::too_many_arguments, reason = "one for each keyword of Python")]
     fn open(
         py: Python<'_>,
-        path: PathBuf,
+        path: Place,
         create: bool,
         read_only: bool,
         durability: &str,
@@ -59,7 +60,7 @@ impl Store {
         };
         let options = plyfs::Store::options().read_only(read_only).durability(durability).mapped(mapped);
         let options = threads.into_iter().fold(options.salvage(salvage), plyfs::StoreOptions::threads);
-        let open = || Ok(if create { options.ensure(path) } else { options.open(path) }?);
+        let open = || Ok(if create { options.ensure(path.0) } else { options.open(path.0) }?);
         detached(py, open).map(Store)
     }
 
@@ -134,7 +135,7 @@ impl Store {
         &self,
         py: Python<'_>,
         images: Vec<PyRef<'_, Image>>,
-        path: PathBuf,
+        path: Place,
         compression: Option<&str>,
         level: Option<u32>,
         progress: Option<Py<PyAny>>,
@@ -142,7 +143,7 @@ impl Store {
         let images: Vec<&plyfs::Image> = images.iter().map(|image| &image.0).collect();
         watched_aside(py, progress, |progress| {
             let compression = compression.map(str::parse::<Compression>).transpose()?;
-            Ok(self.0.save(&images, compressed(Archive::layout(path), compression, level), progress)?)
+            Ok(self.0.save(&images, compressed(Archive::layout(path.0), compression, level), progress)?)
         })
     }
 
@@ -358,25 +359,25 @@ impl Store {
     /// Checks the store at a path, which need not open.
     #[staticmethod]
     #[pyo3(signature = (path, *, data, progress))]
-    fn check_at(py: Python<'_>, path: PathBuf, data: bool, progress: Option<Py<PyAny>>) -> PyResult<Vec<Finding>> {
+    fn check_at(py: Python<'_>, path: Place, data: bool, progress: Option<Py<PyAny>>) -> PyResult<Vec<Finding>> {
         let check = |progress: plyfs::Progress<'_>| {
-            Ok(plyfs::Store::options().check(path.clone(), check_options(data), progress)?)
+            Ok(plyfs::Store::options().check(&path.0, check_options(data), progress)?)
         };
         Ok(watched_aside(py, progress, check)?.into_iter().map(values::finding).collect())
     }
 
     /// What was made anew, each with what was wrong.
     #[staticmethod]
-    fn restore_parts(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(Finding, String)>> {
-        let acts = detached(py, || Ok(plyfs::Store::options().restore_parts(path)?))?;
+    fn restore_parts(py: Python<'_>, path: Place) -> PyResult<Vec<(Finding, String)>> {
+        let acts = detached(py, || Ok(plyfs::Store::options().restore_parts(path.0)?))?;
         Ok(acts.into_iter().map(values::act).collect())
     }
 
     /// Makes the journal of the store at a path anew.
     #[staticmethod]
     #[pyo3(signature = (path, *, progress))]
-    fn rebuild(py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> PyResult<Rebuilt> {
-        let rebuild = |progress: plyfs::Progress<'_>| Ok(plyfs::Store::options().rebuild(path.clone(), progress)?);
+    fn rebuild(py: Python<'_>, path: Place, progress: Option<Py<PyAny>>) -> PyResult<Rebuilt> {
+        let rebuild = |progress: plyfs::Progress<'_>| Ok(plyfs::Store::options().rebuild(&path.0, progress)?);
         Ok(watched_aside(py, progress, rebuild)?.into())
     }
 

@@ -10,6 +10,7 @@ use plyfs::ViewEntry;
 use pyo3::prelude::*;
 
 use crate::error::{Outcome, detached};
+use crate::place::Place;
 
 /// What a container, an image or a layer shows.
 #[pyclass(frozen, module = "plyfs._native")]
@@ -38,17 +39,17 @@ impl View {
 #[pymethods]
 impl View {
     /// A descriptor of a regular file, which is the caller's to close.
-    fn open(&self, py: Python<'_>, path: PathBuf) -> PyResult<i32> {
-        detached(py, || Ok(self.entry(path, true)?.open()?.into_raw_fd()))
+    fn open(&self, py: Python<'_>, path: Place) -> PyResult<i32> {
+        detached(py, || Ok(self.entry(path.0, true)?.open()?.into_raw_fd()))
     }
 
-    fn listdir(&self, py: Python<'_>, path: PathBuf) -> PyResult<Vec<OsString>> {
-        detached(py, || Ok(self.entry(path, true)?.read_dir()?))
+    fn listdir(&self, py: Python<'_>, path: Place) -> PyResult<Vec<OsString>> {
+        detached(py, || Ok(self.entry(path.0, true)?.read_dir()?))
     }
 
-    fn stat(&self, py: Python<'_>, path: PathBuf, follow: bool) -> PyResult<FileStat> {
+    fn stat(&self, py: Python<'_>, path: Place, follow: bool) -> PyResult<FileStat> {
         detached(py, || {
-            let of = self.entry(path, follow)?.metadata()?;
+            let of = self.entry(path.0, follow)?.metadata()?;
             Ok(FileStat {
                 kind: of.kind.name(),
                 mode: of.mode,
@@ -63,16 +64,16 @@ impl View {
         })
     }
 
-    fn xattrs(&self, py: Python<'_>, path: PathBuf, follow: bool) -> PyResult<BTreeMap<OsString, Vec<u8>>> {
-        detached(py, || Ok(self.entry(path, follow)?.xattrs()?))
+    fn xattrs(&self, py: Python<'_>, path: Place, follow: bool) -> PyResult<BTreeMap<OsString, Vec<u8>>> {
+        detached(py, || Ok(self.entry(path.0, follow)?.xattrs()?))
     }
 
-    fn readlink(&self, py: Python<'_>, path: PathBuf) -> PyResult<OsString> {
-        detached(py, || Ok(self.0.read_link(path)?))
+    fn readlink(&self, py: Python<'_>, path: Place) -> PyResult<OsString> {
+        detached(py, || Ok(self.0.read_link(path.0)?))
     }
 
-    fn walk(&self, py: Python<'_>, path: PathBuf) -> PyResult<Walk> {
-        let walk = detached(py, || Ok(self.0.walk(self.0.resolve(path)?)?))?;
+    fn walk(&self, py: Python<'_>, path: Place) -> PyResult<Walk> {
+        let walk = detached(py, || Ok(self.0.walk(self.0.resolve(path.0)?)?))?;
         Ok(Walk(Mutex::new(walk)))
     }
 }

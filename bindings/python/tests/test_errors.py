@@ -90,6 +90,46 @@ def test_a_bad_name_is_a_value_error(store: plyfs.Store) -> None:
         assert isinstance(caught.value, plyfs.InvalidInput)
 
 
+def test_a_nul_in_a_path_is_invalid_input(store: plyfs.Store, scratch: Path, archive: Path) -> None:
+    [image] = store.load(archive)
+    calls: list[Callable[[], object]] = [
+        lambda: plyfs.Store("a\0b"),
+        lambda: plyfs.Store.check_at(b"a\0b"),
+        lambda: store.load("a\0b"),
+        lambda: store.save([image], scratch / "a\0b"),
+        lambda: store.save([image], scratch / "a\0b", format="oci"),
+        lambda: store.create(image).mount(at="a\0b"),
+        lambda: image.view().stat("a\0b"),
+    ]
+    for call in calls:
+        with pytest.raises(plyfs.InvalidInput, match="NUL") as caught:
+            call()
+        assert isinstance(caught.value, ValueError)
+
+
+class _BytesPath:
+    """What stands for a path by its bytes."""
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+
+    def __fspath__(self) -> bytes:
+        return self.path
+
+
+def test_paths_may_be_bytes(store: plyfs.Store, scratch: Path, archive: Path) -> None:
+    [image] = store.load(os.fsencode(archive))
+    out = os.fsencode(scratch) + b"/na\xefve"
+    for target in (out, _BytesPath(out + b".tar")):
+        store.save([image], target)
+        assert [one.id for one in store.load(target)] == [image.id]
+    store.save([image], _BytesPath(out + b".oci"), format="oci")
+    assert os.path.isfile(out + b".oci/index.json")
+    assert image.view().stat(b"/etc").kind == "directory"
+    again = plyfs.Store.open(_BytesPath(os.fsencode(store.path)))
+    assert again.path == store.path
+
+
 def test_arguments_of_other_types_are_type_errors(store: plyfs.Store) -> None:
     calls: list[Callable[[], object]] = [
         lambda: plyfs.Store(3),  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """What counts as a file: a path, or any binary file object."""
 
+import errno
 import io
 import os
 import stat
@@ -7,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol, TypeAlias
 
-StrPath: TypeAlias = str | os.PathLike[str]
+from ._errors import InvalidInput
+
+StrPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 class SupportsRead(Protocol):
@@ -29,8 +32,8 @@ def reading(source: StrPath | SupportsRead) -> Iterator[str | SupportsRead]:
     An ordinary file that is open at its beginning is read where it lies, by the name the kernel has for it, and is
     at its end afterwards; read through `read`, an archive would be copied into the store first.
     """
-    if isinstance(source, (str, os.PathLike)):
-        yield os.fspath(source)
+    if isinstance(source, (str, bytes, os.PathLike)):
+        yield os.fsdecode(source)
         return
     descriptor = _ordinary(source)
     if descriptor is None or source.tell() != 0:  # type: ignore[attr-defined]
@@ -58,8 +61,10 @@ def writing(target: StrPath | SupportsWrite) -> Iterator[SupportsWrite]:
     A path is created or emptied; when the work fails, an ordinary file there is removed, since what it holds is no
     archive.
     """
-    if isinstance(target, (str, os.PathLike)):
-        path = os.fspath(target)
+    if isinstance(target, (str, bytes, os.PathLike)):
+        path = os.fsdecode(target)
+        if "\0" in path:
+            raise InvalidInput(errno.EINVAL, f"a NUL byte is in {path!r}")
         with open(path, "wb", buffering=0) as raw:
             try:
                 with _whole(raw) as out:

@@ -14,7 +14,7 @@ VERSION: str
 
 _Progress: TypeAlias = Callable[[str, str, int, int | None], bool | None]
 _Usage: TypeAlias = tuple[int, int, int]
-_Path: TypeAlias = str | os.PathLike[str]
+_Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _Finding: TypeAlias = tuple[str, str, str, str]
 _Repaired: TypeAlias = tuple[list[tuple[_Finding, str]], list[_Finding]]
 
@@ -81,7 +81,7 @@ class _FileStat(TypedDict):
     layer: int
 
 def kinds() -> list[tuple[str, int, int]]: ...
-def describe_change(path: _Path, letter: str) -> str: ...
+def describe_change(path: str | os.PathLike[str], letter: str) -> str: ...
 
 @final
 class Store:

@@ -156,7 +156,7 @@ class Store:
         Layers of a docker-archive are plain unless asked otherwise, those of the OCI formats gzip; `level` is 1 to 9 for
         gzip, 1 to 19 for zstd. The format
         ``oci`` is a layout in a directory: it needs a path, and adds to the layout that is there. Nothing is
-        synced. When it fails, a file that was given by its path is removed.
+        synced. When it fails, a file that was given by its path is removed, and of a layout what was made.
         """
         natives = [self._found(image)._native for image in several(images, "images")]
         if format == "oci":
