@@ -68,12 +68,17 @@ impl Expected {
             self.copied.insert(target);
         }
         let Some(place) = place else { return Ok(()) };
+        let place = names::clean(place, &limits)?;
+        self.has_detours |= place != path;
+        if entry.kind == Kind::CharDevice && entry.device == (0, 0) {
+            // On disk this is a whiteout, and what comes later treats it as one.
+            self.whiteouts.insert(place);
+            return Ok(());
+        }
         let node = node.unwrap_or_else(|| {
             self.nodes.push(Facts::of(entry, crc));
             self.nodes.len() - 1
         });
-        let place = names::clean(place, &limits)?;
-        self.has_detours |= place != path;
         self.paths.insert(place, node);
         Ok(())
     }

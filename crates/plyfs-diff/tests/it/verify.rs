@@ -48,12 +48,16 @@ struct Layer {
 
 impl Layer {
     fn new() -> Self {
+        Self::over(LOWER).applied(&tar_text::build(LAYER).expect("a layer"))
+    }
+
+    /// A lower, and nothing over it yet.
+    fn over(lower: &str) -> Self {
         let layer = Self { temp: TempDir::new(), record: Vec::new() };
-        let lower = tar_text::build(LOWER).expect("a lower");
+        let lower = tar_text::build(lower).expect("a lower");
         let lower_dir = open_dir(layer.temp.dir("lower")).expect("opened");
         apply(&lower[..], &lower_dir, &Chain::empty(), &ApplyOptions::new(), None).expect("applied");
-        let archive = tar_text::build(LAYER).expect("a layer");
-        layer.applied(&archive)
+        layer
     }
 
     fn applied(mut self, archive: &[u8]) -> Self {
@@ -198,6 +202,27 @@ fn root_names_of_one_file_must_still_be_one_file() {
         },
         &["\"setuid\" is not one file with its other names"],
     );
+}
+
+#[test]
+fn root_a_device_without_a_number_is_the_whiteout_that_it_is_on_disk() {
+    require_root!();
+    let lower = "dir d\nfile d/x data=x\ndir foo\nfile foo/below data=x\n";
+    for (archive, marked) in [
+        ("dir d\nchar d/x device=0:0\n", "d/x"),
+        ("char foo device=0:0\n", "foo"),
+        ("dir d\nchar d/x device=0:0\nfile d/.wh..wh..opq\n", "d"),
+        ("char foo device=0:0\nfile foo/y data=y\n", "foo"),
+        ("char foo device=0:0\ndir foo\n", "foo"),
+    ] {
+        let layer = Layer::over(lower).applied(&tar_text::build(archive).expect("a layer"));
+        assert_eq!(layer.found(), [""; 0], "{archive}");
+        match layer.path(marked).is_dir() {
+            true => unset(&layer.path(marked), "trusted.overlay.opaque"),
+            false => fs::remove_file(layer.path(marked)).expect("removed"),
+        }
+        assert_eq!(layer.found(), [format!("{marked:?} does not hide what lower layers have")], "{archive}");
+    }
 }
 
 #[test]
