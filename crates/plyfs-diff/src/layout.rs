@@ -20,6 +20,9 @@ pub(crate) const XWHITEOUTS_VALUE: &[u8] = b"x";
 /// File capabilities (rule 22).
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 
+/// Under which names XFS shows access lists to the privileged once more, beside those of every file system.
+pub(crate) const XFS_ACCESS_LISTS: [&[u8]; 2] = [b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"];
+
 /// The PAX keyword prefix of an extended attribute.
 pub(crate) const PAX_XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
 

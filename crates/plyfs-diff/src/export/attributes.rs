@@ -7,7 +7,7 @@ use std::path::Path;
 use plyfs_sys::{fs, xattr};
 
 use super::header::Header;
-use crate::layout::CAPABILITY;
+use crate::layout::{CAPABILITY, XFS_ACCESS_LISTS};
 use crate::upper::{changed, failed};
 use crate::{Dialect, Result, SkipReason, Skipped};
 
@@ -89,7 +89,8 @@ fn fate(name: &[u8], dialect: Dialect) -> Fate {
         // A PAX keyword ends at its first equals sign (rule 24).
         return if name.contains(&b'=') { Fate::Missed } else { Fate::Carried };
     }
-    if name.starts_with(b"security.") { Fate::Stays } else { Fate::Missed }
+    let is_told_elsewhere = XFS_ACCESS_LISTS.contains(&name);
+    if is_told_elsewhere || name.starts_with(b"security.") { Fate::Stays } else { Fate::Missed }
 }
 
 #[cfg(test)]
@@ -108,6 +109,8 @@ mod tests {
             ("user.overlay.overlay.opaque", Fate::Stays, Fate::Missed),
             ("user.a=b", Fate::Missed, Fate::Missed),
             ("system.posix_acl_access", Fate::Missed, Fate::Missed),
+            ("trusted.SGI_ACL_FILE", Fate::Stays, Fate::Stays),
+            ("trusted.SGI_ACL_DEFAULT", Fate::Stays, Fate::Stays),
             ("trusted.other", Fate::Missed, Fate::Missed),
         ] {
             assert_eq!(fate(name.as_bytes(), Dialect::Trusted), trusted, "{name} in a trusted store");

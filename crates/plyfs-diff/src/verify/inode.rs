@@ -14,7 +14,7 @@ use super::expected::Facts;
 use crate::Dialect;
 use crate::apply::may_carry;
 use crate::archive::{Extent, Kind, Time};
-use crate::layout::{BUFFER, CAPABILITY};
+use crate::layout::{BUFFER, CAPABILITY, XFS_ACCESS_LISTS};
 use crate::tar_split::Crc64;
 
 /// What is under a name of a directory.
@@ -130,8 +130,9 @@ impl Inode<'_> {
     /// Compares the attributes that a layer carries, but for access lists, which the kernel writes in its own way.
     fn attributes(self, facts: &Facts, wrong: &mut Vec<String>) -> Result<(), CallError> {
         let is_compared = |name: &[u8]| {
-            let is_carried = name.starts_with(b"user.") || name.starts_with(b"trusted.") || name == CAPABILITY;
-            is_carried && !Dialect::owns(name) && (xattr::sees_trusted() || !name.starts_with(b"trusted."))
+            let is_trusted = name.starts_with(b"trusted.") && !XFS_ACCESS_LISTS.contains(&name);
+            let is_carried = name.starts_with(b"user.") || name == CAPABILITY || (is_trusted && xattr::sees_trusted());
+            is_carried && !Dialect::owns(name)
         };
         let names = match xattr::list_at(self.dir, self.name) {
             Err(error) if error.errno() == Errno::OPNOTSUPP => Vec::new(),

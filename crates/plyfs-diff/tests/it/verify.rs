@@ -6,12 +6,12 @@ use std::os::unix::fs::{FileExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use plyfs_diff::{ApplyOptions, Chain, Dialect, ErrorKind, Verified, apply, verify};
+use plyfs_diff::{ApplyOptions, Chain, Dialect, ErrorKind, ExportOptions, Verified, apply, export, verify};
 use plyfs_sys::fs::{FileType, make_node_at, open_dir};
 use plyfs_sys::xattr;
 use plyfs_testkit::process::output;
-use plyfs_testkit::temp::TempDir;
-use plyfs_testkit::{require_root, tar_text};
+use plyfs_testkit::temp::{Mounted, TempDir};
+use plyfs_testkit::{require_root, require_tool, tar_text};
 use rustix::fs::{Mode, makedev};
 
 const LOWER: &str = "
@@ -223,6 +223,50 @@ fn root_a_device_without_a_number_is_the_whiteout_that_it_is_on_disk() {
         }
         assert_eq!(layer.found(), [format!("{marked:?} does not hide what lower layers have")], "{archive}");
     }
+}
+
+#[test]
+fn root_access_lists_that_xfs_shows_twice_are_no_difference_and_reported_once() {
+    require_root!();
+    require_tool!("mkfs.xfs", "mount", "setfacl");
+    let temp = TempDir::new();
+    let (image, at) = (temp.join("image"), temp.dir("disk"));
+    File::create(&image).and_then(|file| file.set_len(300 << 20)).expect("an image file");
+    output(Command::new("mkfs.xfs").arg("-q").arg(&image));
+    output(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at));
+    let disk = Mounted::at(&at);
+    let tree = disk.path().join("tree");
+    fs::create_dir_all(tree.join("dir")).expect("made");
+    fs::write(tree.join("file"), "x").expect("written");
+    output(Command::new("setfacl").args(["-m", "u:1000:rwx"]).arg(tree.join("file")));
+    output(Command::new("setfacl").args(["-m", "u:1000:rwx,d:u:1000:rwx"]).arg(tree.join("dir")));
+    let names = xattr::list(File::open(tree.join("dir")).expect("opened")).expect("listed");
+    assert!(names.iter().any(|name| name == "trusted.SGI_ACL_DEFAULT"), "{names:?}");
+
+    let tree = open_dir(&tree).expect("opened");
+    let mut archive = Vec::new();
+    let exported = export(&tree, &Chain::empty(), &mut archive, &ExportOptions::new()).expect("exported");
+    assert_eq!(exported.skipped.len(), 3, "{:?}", exported.skipped);
+
+    let tar = temp.join("lists.tar");
+    let mut pack = Command::new("tar");
+    output(
+        pack.args(["--xattrs", "--xattrs-include=system.*", "--format=pax", "-cf"])
+            .arg(&tar)
+            .arg("-C")
+            .arg(disk.path().join("tree"))
+            .arg("."),
+    );
+    let layer = disk.path().join("layer");
+    fs::create_dir(&layer).expect("made");
+    let (dir, mut record) = (open_dir(&layer).expect("opened"), Vec::new());
+    let archive = fs::read(tar).expect("read");
+    apply(&archive[..], &dir, &Chain::empty(), &ApplyOptions::new(), Some(&mut record)).expect("applied");
+    assert!(
+        xattr::get(File::open(layer.join("file")).expect("opened"), "trusted.SGI_ACL_FILE").expect("read").is_some()
+    );
+    let verified = verify(record.as_slice(), dir, &Chain::empty(), io::sink()).expect("read to its end");
+    assert_eq!(verified.differences, []);
 }
 
 #[test]
