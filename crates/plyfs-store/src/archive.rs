@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::{DiffId, Digest, Error, ErrorKind, Layer, LayerId, Result};
 
-type Record = BufReader<zstd::Decoder<'static, BufReader<File>>>;
+pub(crate) type Record = BufReader<zstd::Decoder<'static, BufReader<File>>>;
 
 /// A layer's archive as a reader: the bytes as they came in.
 ///
@@ -48,18 +48,25 @@ impl Layer {
 
     /// Puts the archive together, as [`Layer::write_archive`] does, and compares the tree with what it says.
     ///
-    /// Where the tree of a layer below cannot be opened, the archive alone is compared, and `None` is returned.
-    pub(crate) fn verify(&self, out: impl Write) -> Result<Option<Verified>> {
+    /// `record` is its open tar-split record. Where a layer below has lost its tree or its record, the archive alone is
+    /// compared, and `None` is returned.
+    pub(crate) fn verify(&self, record: Record, out: impl Write) -> Result<Option<Verified>> {
         let _held = self.store.hold(self.id())?;
-        let Ok(below) = self.store.trees(self.parent()) else { return self.write_archive(out).map(|_| None) };
-        let verified = plyfs_diff::verify(self.tar_split()?, &self.store.tree(self.id())?, &below, out)
+        let below = match self.store.trees(self.parent()) {
+            Ok(below) => below,
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                return self.write_archive(out).map(|_| None);
+            }
+            Err(error) => return Err(error),
+        };
+        let verified = plyfs_diff::verify(record, &self.store.tree(self.id())?, &below, out)
             .map_err(|e| Error::diff(format!("layer {}", self.id()), e))?;
         verify(self.id(), self.diff_id(), verified.diff_id)?;
         Ok(Some(verified))
     }
 
     /// The open record its archive is rebuilt from.
-    fn tar_split(&self) -> Result<Record> {
+    pub(crate) fn tar_split(&self) -> Result<Record> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let file = fs::open_at(&self.store.0.tar_split, self.id().to_string(), flags, Mode::empty());
         let named = || format!("tar-split record of layer {}", self.id());

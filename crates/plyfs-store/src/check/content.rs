@@ -6,7 +6,7 @@ use super::finding::{FindingKind, Severity};
 use super::{Check, report};
 use crate::progress::Stage;
 use crate::record::LayerRecord;
-use crate::{Digest, ErrorKind, Result};
+use crate::{Digest, Error, ErrorKind, Result};
 
 impl Check<'_> {
     /// Rebuilds every layer's archive, compares digests, and holds each inode to what the archive says of it; a layer without a
@@ -22,21 +22,29 @@ impl Check<'_> {
     }
 
     fn archive(&mut self, record: &LayerRecord, diff_id: &Digest) -> Result<()> {
-        // A tree that is missing is a finding of its own.
-        if self.store.tree(record.id).is_err() {
-            return Ok(());
-        }
-        let layer = self.store.layer_of(record.clone());
-        let out = self.progress.reader(std::io::sink(), Stage::Check, diff_id.to_string(), record.archive_size);
-        match layer.verify(out) {
-            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-            // Its tar-split record is missing, which is a finding of its own: its size is all that can be checked.
-            Err(error) if error.kind() == ErrorKind::NotFound => self.size(record),
+        // From here on it is not removed.
+        let _held = match self.store.hold(record.id) {
+            Ok(held) => held,
+            // A tree that is missing, or no directory, is a finding of its own; one that was removed meanwhile is none.
+            Err(error) if is_found_otherwise(error.kind()) => return Ok(()),
             Err(error) => {
-                let (subject, problem) = (format!("layer {}", record.id), report(&error));
-                let problem = problem.strip_prefix(&format!("{subject}: ")).unwrap_or(&problem).to_owned();
-                self.find(Severity::Error, FindingKind::ContentWrong, subject, problem, None);
+                self.wrong(record, &error);
+                return Ok(());
             }
+        };
+        let layer = self.store.layer_of(record.clone());
+        let tar_split = match layer.tar_split() {
+            // A finding of its own too: its size is all that can be checked.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.size(record);
+                return Ok(());
+            }
+            result => result,
+        };
+        let out = self.progress.reader(std::io::sink(), Stage::Check, diff_id.to_string(), record.archive_size);
+        match tar_split.and_then(|tar_split| layer.verify(tar_split, out)) {
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            Err(error) => self.wrong(record, &error),
             Ok(verified) => {
                 if let Some(problem) = verified.as_ref().and_then(in_words) {
                     let subject = format!("layer {}", record.id);
@@ -45,6 +53,12 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    fn wrong(&mut self, record: &LayerRecord, error: &Error) {
+        let (subject, problem) = (format!("layer {}", record.id), report(error));
+        let problem = problem.strip_prefix(&format!("{subject}: ")).unwrap_or(&problem).to_owned();
+        self.find(Severity::Error, FindingKind::ContentWrong, subject, problem, None);
     }
 
     fn size(&mut self, record: &LayerRecord) {
@@ -63,6 +77,10 @@ impl Check<'_> {
             Err(error) => self.find(Severity::Error, FindingKind::ContentWrong, subject, report(&error), None),
         }
     }
+}
+
+fn is_found_otherwise(of_tree: ErrorKind) -> bool {
+    matches!(of_tree, ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::InvalidInput)
 }
 
 /// The first differences in words, and how many more there are.

@@ -21,7 +21,7 @@ use crate::Fixture;
 pub(crate) struct Broken {
     fixture: Fixture,
     pub(crate) base: Layer,
-    top: Layer,
+    pub(crate) top: Layer,
     image: Image,
     container: Container,
 }

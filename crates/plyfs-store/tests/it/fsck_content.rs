@@ -27,3 +27,18 @@ fn root_a_layer_without_its_tar_split_record_is_held_to_its_size() {
     let found: Vec<_> = it.found().iter().map(|finding| finding.kind).collect();
     assert_eq!(found, [FindingKind::TarSplitMissing, FindingKind::ContentWrong]);
 }
+
+#[test]
+fn root_a_layer_that_was_not_held_to_its_archive_is_not_passed_over() {
+    require_root!();
+    let it = Broken::new();
+    let (base, changed) = (it.base.path(), it.top.path().join("c"));
+    fs::set_permissions(changed, fs::Permissions::from_mode(0o777)).expect("tampered");
+    fs::rename(&base, base.with_file_name("elsewhere")).expect("renamed");
+    fs::write(&base, "no directory").expect("tampered");
+    let found = it.found();
+    let kinds: Vec<_> = found.iter().map(|finding| finding.kind).collect();
+    assert_eq!(kinds, [FindingKind::DirectoryMissing, FindingKind::ContentWrong], "{found:?}");
+    let (below, above) = (it.base.id().to_string(), it.top.id().to_string());
+    assert!(found[1].subject.contains(&above) && found[1].problem.contains(&below), "{found:?}");
+}
