@@ -26,6 +26,8 @@ use crate::synced::Marks;
 pub struct Salvage {
     table: Table,
     damage: Vec<Error>,
+    /// How many of the damaged places cost no entry.
+    harmless: usize,
 }
 
 impl Salvage {
@@ -34,7 +36,7 @@ impl Salvage {
     /// It is an error only where nothing can be read at all: there is no file of a journal, or it has a newer format.
     /// All entries are in memory on return. Writers may go on meanwhile; what they write may be there or not.
     pub fn read(disk: &Arc<dyn Disk>) -> Result<Self> {
-        let mut salvage = Self { table: Table::new(), damage: Vec::new() };
+        let mut salvage = Self { table: Table::new(), damage: Vec::new(), harmless: 0 };
         let files = Files::open(Arc::clone(disk), &Options::default().read_only(true).mapped(false))?;
         let head = head::read(disk).and_then(|bytes| Head::decode(&bytes));
         match head {
@@ -49,6 +51,12 @@ impl Salvage {
     #[must_use]
     pub fn damage(&self) -> &[Error] {
         &self.damage
+    }
+
+    /// Says whether every entry could be read; what is damaged, if anything, then only helps to find them.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.damage.len() == self.harmless
     }
 
     /// What is sound, to be read as any state of a journal.
@@ -128,9 +136,11 @@ impl Salvage {
         self.give_up_blocks(broken);
         for error in run.table_damage() {
             self.give_up(&error, "keys are found more slowly, and nothing is given up");
+            self.harmless += 1;
         }
         for error in run.misleading() {
             self.give_up(&error, "nothing is given up");
+            self.harmless += 1;
         }
     }
 

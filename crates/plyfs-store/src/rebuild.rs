@@ -89,10 +89,10 @@ impl StoreOptions {
     /// 3. The old journal is renamed into `aside/`, the new one into its place.
     /// 4. What is left is repaired as [`Store::repair`] does.
     ///
-    /// A journal that is sound is [`ErrorKind::InvalidInput`], since what is in it alone would be lost, and one of another version
-    /// [`ErrorKind::Unsupported`]; whoever wants to lose it moves `journal` away first. A `plyfs.toml` that is lost or damaged is written anew. A crash before the end of step 3 leaves a
-    /// store to be rebuilt once more. No other process may have the store open; one that is found building or removing is
-    /// [`ErrorKind::InUse`].
+    /// A journal that opens and of which every record can be read is [`ErrorKind::InvalidInput`], since what is in it alone would
+    /// be lost, and one of another version [`ErrorKind::Unsupported`]; whoever wants to lose it moves `journal` away first. A
+    /// `plyfs.toml` that is lost or damaged is written anew. A crash before the end of step 3 leaves a store to be rebuilt once
+    /// more. No other process may have the store open; one that is found building or removing is [`ErrorKind::InUse`].
     pub fn rebuild_with(
         self,
         path: impl AsRef<Path>,
@@ -138,7 +138,7 @@ fn lost_journal(path: &Path) -> Result<(Vec<Finding>, Option<Lock>)> {
         Err(error) => Err(error),
     };
     let alone = alone.map_err(|e| Error::call("the old journal", e))?;
-    let damage = check::journal::damage(&root)?;
+    let damage = check::journal::loss(&root)?;
     if damage.is_empty() {
         let sound = "its journal is sound, and names, labels and options are in it alone; \
             to have it made anew all the same, move its directory journal away";

@@ -1,10 +1,13 @@
 //! Where the records are read from: the journal, or what is sound of one that is damaged.
 
+use std::error::Error as _;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use plyfs_journal::{DirDisk, Disk, Journal, Options, Salvage, Snapshot};
+use plyfs_sys::CallError;
+use rustix::io::Errno;
 
 use crate::check::report;
 use crate::{Error, ErrorKind, Result};
@@ -57,10 +60,41 @@ impl Records {
     }
 }
 
-/// Each damaged place of the journal in a directory, a line each; none of a sound one.
-pub(crate) fn damage_in(directory: OwnedFd) -> Result<Vec<String>> {
+/// What is wrong with a journal.
+pub(crate) struct Damage {
+    /// Each damaged place, or why it does not open, a line each; none of a sound journal.
+    pub(crate) places: Vec<String>,
+    /// Whether it does not open or records of it cannot be read.
+    pub(crate) is_lost: bool,
+}
+
+/// Looks for damage in the journal of a directory.
+///
+/// Whether it opens is asked of whoever opens it: a journal whose places are all sound may still be refused, say for a
+/// head that is older than what was published. What stops this process alone, or this version, is an error and no damage.
+pub(crate) fn damage_in(directory: OwnedFd) -> Result<Damage> {
     let disk: Arc<dyn Disk> = Arc::new(DirDisk::new(directory));
-    Ok(told(&Salvage::read(&disk)?))
+    let opened = Journal::open(Arc::clone(&disk), Options::default().read_only(true).mapped(false));
+    let Err(refusal) = opened else {
+        let salvage = Salvage::read(&disk)?;
+        return Ok(Damage { places: told(&salvage), is_lost: !salvage.is_whole() });
+    };
+    if !is_damage(&refusal) {
+        return Err(refusal.into());
+    }
+    let mut places = Salvage::read(&disk).map_or_else(|error| vec![report(&error)], |salvage| told(&salvage));
+    if places.is_empty() {
+        places.push(report(&refusal));
+    }
+    Ok(Damage { places, is_lost: true })
+}
+
+/// Says whether an error is of the journal, and not of its version or of the process that asks.
+fn is_damage(error: &plyfs_journal::Error) -> bool {
+    let errno = error.source().and_then(|call| call.downcast_ref::<CallError>()).map(CallError::errno);
+    let is_scarce = matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM));
+    let kinds = [ErrorKind::Corrupt, ErrorKind::NotFound, ErrorKind::Io, ErrorKind::InvalidInput];
+    kinds.contains(&error.kind()) && !is_scarce
 }
 
 fn told(salvage: &Salvage) -> Vec<String> {

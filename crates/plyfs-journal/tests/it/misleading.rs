@@ -27,6 +27,7 @@ fn a_run_whose_table_is_wrong_is_told_by_whoever_asks_for_all_and_written_anew()
     let salvage = Salvage::read(&shared).expect("read");
     let damage: Vec<_> = salvage.damage().iter().map(ToString::to_string).collect();
     assert_eq!(damage, [format!("{}; nothing is given up", told[0])]);
+    assert!(salvage.is_whole(), "every entry could be read");
 
     journal.rewrite_runs().expect("written anew");
 

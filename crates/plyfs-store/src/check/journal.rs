@@ -6,19 +6,31 @@ use plyfs_journal::Snapshot;
 use plyfs_sys::fs;
 
 use super::{Finding, FindingKind, Severity, report};
-use crate::{Error, ErrorKind, Result, layout, records};
+use crate::records::{self, Damage};
+use crate::{Error, ErrorKind, Result, layout};
 
 /// Each damaged place of the journal of the store at `root`; one finding for all of it where nothing can be read.
 ///
 /// Of a sound journal there are none; one of another version is [`ErrorKind::Unsupported`]. It is read as a whole, by a reader that others do not wait for: what they write
 /// and merge meanwhile may look like damage, so this is asked only where something did not open or read.
 pub(crate) fn damage(root: &OwnedFd) -> Result<Vec<Finding>> {
-    let journal = fs::open_dir_at(root, layout::JOURNAL).map_err(|e| Error::call(layout::JOURNAL, e));
-    let places = match journal.and_then(records::damage_in) {
-        Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
-        places => places.unwrap_or_else(|error| vec![report(&error)]),
-    };
+    Ok(look(root)?.places.into_iter().map(finding).collect())
+}
+
+/// The same of a journal that does not open or of which records are lost; none of one that a repair puts right.
+pub(crate) fn loss(root: &OwnedFd) -> Result<Vec<Finding>> {
+    let damage = look(root)?;
+    let places = if damage.is_lost { damage.places } else { Vec::new() };
     Ok(places.into_iter().map(finding).collect())
+}
+
+fn look(root: &OwnedFd) -> Result<Damage> {
+    match fs::open_dir_at(root, layout::JOURNAL).map_err(|e| Error::call(layout::JOURNAL, e)) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
+            Ok(Damage { places: vec![report(&error)], is_lost: true })
+        }
+        journal => records::damage_in(journal?),
+    }
 }
 
 /// The damage of the journal as a finding.

@@ -10,6 +10,7 @@ use plyfs_testkit::journal::empty_table;
 use plyfs_testkit::require_root;
 
 use crate::Fixture;
+use crate::rebuild::{lines, no_layer};
 
 fn runs(store: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(store.join("journal")).expect("a journal");
@@ -18,7 +19,7 @@ fn runs(store: &Path) -> Vec<PathBuf> {
 }
 
 /// Has the journal put all that was written into a run.
-fn fill_run(store: &Path) {
+pub(crate) fn fill_run(store: &Path) {
     let directory = plyfs_sys::fs::open_dir(store.join("journal")).expect("the journal");
     let small = Options::default().log_limit(512);
     let journal = Journal::open(Arc::new(DirDisk::new(directory)), small).expect("opened");
@@ -56,6 +57,10 @@ fn root_a_run_that_does_not_find_its_keys_is_named_and_written_anew_by_a_repair(
         let name = run.file_name().expect("it has one").to_string_lossy();
         assert!(finding.problem.contains(&format!("{name}, offset ")), "{finding}");
     }
+
+    let rebuilt = Store::options().rebuild_with(&path, &lines, &no_layer, Progress::none());
+    let told = plyfs_sys::report(&rebuilt.expect_err("every record can be read, and names would be lost"));
+    assert!(told.contains("its journal is sound"), "{told}");
 
     let repaired = store.repair(&CheckOptions::data(), Progress::none()).expect("repaired");
     let told: Vec<_> = repaired.acts.iter().map(|act| (&act.finding, act.done.as_str())).collect();

@@ -17,14 +17,14 @@ use rustix::io::Errno;
 use crate::Fixture;
 
 /// Reads a config that is nothing but its DiffIDs, a line each.
-fn lines(bytes: &[u8]) -> Option<Document> {
+pub(crate) fn lines(bytes: &[u8]) -> Option<Document> {
     let text = std::str::from_utf8(bytes).ok()?.strip_prefix("config\n")?;
     let diff_ids = text.lines().map(|line| line.parse().ok()).collect::<Option<Vec<Digest>>>()?;
     Some(Document::Config { diff_ids, built: None, architecture: Some("amd64".to_owned()), os: None })
 }
 
 /// Says of no blob that it is a layer.
-fn no_layer(_: &mut (dyn io::Read + Send)) -> io::Result<Digest> {
+pub(crate) fn no_layer(_: &mut (dyn io::Read + Send)) -> io::Result<Digest> {
     Err(io::ErrorKind::InvalidData.into())
 }
 
@@ -170,6 +170,35 @@ fn root_a_damaged_journal_is_a_finding_and_kept_aside_by_the_rebuild() {
 
     let kept = before.path().join("aside/journal/head");
     assert_eq!(fs::read_to_string(kept).expect("kept"), "garbage");
+    Store::open(before.path()).expect("opened");
+}
+
+#[test]
+fn root_a_journal_whose_head_is_older_than_what_was_published_is_rebuilt() {
+    require_root!();
+    let before = Before::new();
+    let journal = before.path().join("journal");
+    let files = || fs::read_dir(&journal).expect("a journal").map(|entry| entry.expect("an entry").path());
+    let older: Vec<_> = files().map(|path| (fs::read(&path).expect("read"), path)).collect();
+    crate::misleading::fill_run(before.path());
+    for (bytes, path) in older.iter().filter(|(_, path)| !path.ends_with("synced")) {
+        fs::write(path, bytes).expect("as a backup has it");
+    }
+    assert_eq!(Store::open(before.path()).expect_err("it is refused").kind(), ErrorKind::Corrupt);
+
+    let found = Store::options().check(before.path(), CheckOptions::quick(), Progress::none()).expect("checked");
+    assert_eq!(found.len(), 1, "each place is sound: {found:?}");
+    assert_eq!((found[0].severity, found[0].kind), (Severity::Error, FindingKind::JournalDamaged));
+    assert!(found[0].problem.contains("head, offset 40: an older generation"), "{}", found[0]);
+    let salvaged = Store::options().salvage(true).open(before.path()).expect("what is sound");
+    assert!(
+        salvaged.check(CheckOptions::quick()).expect("checked").iter().any(|other| other.problem.contains("older"))
+    );
+    let rebuilt = rebuild(before.path());
+
+    assert!(rebuilt.repaired.acts[0].finding.problem.contains("an older generation"), "{rebuilt:?}");
+    assert_eq!((rebuilt.layers.len(), rebuilt.images.len(), rebuilt.containers.len()), (3, 1, 1), "{rebuilt:?}");
+    assert_eq!(rebuilt.repaired.left, []);
     Store::open(before.path()).expect("opened");
 }
 
