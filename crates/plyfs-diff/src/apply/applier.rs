@@ -273,7 +273,8 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// A directory over a directory describes it anew; over anything else it takes its place.
+    /// A directory over a directory describes it anew; over anything else it takes its place, and is opaque, since that hid
+    /// what the lowers have there (rules 7, 46).
     fn directory(&mut self, name: &OsStr, entry: &Entry) -> Result<Done> {
         let path = self.cursor.path_of(name);
         let mode = metadata::first_dir_mode(entry, self.creator);
@@ -285,7 +286,12 @@ impl<'a> Applier<'a> {
         let there = fs::stat_at(self.cursor.dir(), name).map_err(|error| failed("look at", &path, error))?;
         if FileType::from_raw_mode(there.st_mode) != FileType::Directory {
             self.vacate(name)?;
-            self.cursor.make_dir(name, mode, is_whiteout_device(&there))?;
+            if !is_whiteout_device(&there) {
+                // There may have been a directory before, about which the chain is asked what no longer matters.
+                self.cursor.rebuild_if_unknown();
+            }
+            let hid_lower = self.cursor.may_be_below(name)?;
+            self.cursor.make_dir(name, mode, hid_lower)?;
             return self.new_directory(entry, path);
         }
         self.lose(&path, None)?;

@@ -203,7 +203,7 @@ impl<'a> Cursor<'a> {
 
     /// Makes the directory `name` in the current one and goes there.
     ///
-    /// What was there is gone, but a whiteout: the new directory is opaque then, or what it hid would show (rule 7).
+    /// With `hid_lower` something was there that was no directory: the new one is opaque, or what that hid would show (rule 7).
     pub(super) fn make_dir(&mut self, name: &OsStr, mode: Mode, hid_lower: bool) -> Result<()> {
         match self.try_make_dir(name, mode, hid_lower)? {
             true => Ok(()),

@@ -177,12 +177,13 @@ impl Walk<'_> {
         Ok(self.expected.has_detours || !self.expected.copied.is_empty() || self.leads_elsewhere()?)
     }
 
-    /// Says whether the path of a mark or of a link's target leads through a symbolic link, so that what it means is elsewhere.
+    /// Says whether the path of a mark, of a link's target or of what was replaced leads through a symbolic link, so that what it means is elsewhere.
     fn leads_elsewhere(&self) -> Result<bool> {
         if let Some(&known) = self.leads_elsewhere.get() {
             return Ok(known);
         }
-        let dirs = self.expected.whiteouts.iter().chain(&self.expected.copied).map(|path| names::parent(path));
+        let paths = self.expected.whiteouts.iter().chain(&self.expected.copied).chain(&self.expected.replaced);
+        let dirs = paths.map(|path| names::parent(path));
         let mut before: &[u8] = &[];
         let mut leads = false;
         for dir in dirs.chain(self.expected.opaque.iter().map(Vec::as_slice)) {

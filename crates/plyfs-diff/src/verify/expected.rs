@@ -22,8 +22,9 @@ pub(super) struct Expected {
     pub(super) copied: BTreeSet<Vec<u8>>,
     /// An entry is elsewhere than its name says, so there may be directories on the way that nothing names.
     pub(super) has_detours: bool,
-    /// Where something other than a directory was replaced: what was marked there before and below went with it.
-    replaced: HashSet<Vec<u8>>,
+    /// Where something other than a directory was replaced: what was marked there before and below went with it, and a
+    /// directory in its place is opaque.
+    pub(super) replaced: HashSet<Vec<u8>>,
 }
 
 /// What an entry says of its inode.
@@ -99,7 +100,8 @@ impl Expected {
 
     /// Says whether the directory hides what lower layers have in it, if they have one.
     pub(super) fn hides(&self, path: &[u8]) -> bool {
-        self.opaque.contains(path) || self.whiteouts.contains(path) || self.is_hidden_from_root(path)
+        let is_marked = self.opaque.contains(path) || self.whiteouts.contains(path);
+        is_marked || self.replaced.contains(path) || self.is_hidden_from_root(path)
     }
 
     fn is_directory(&self, node: usize) -> bool {

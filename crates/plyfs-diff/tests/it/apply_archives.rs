@@ -11,6 +11,7 @@ use plyfs_sys::fs::open_dir;
 use plyfs_testkit::oci::{EntryType, LayerTar};
 use plyfs_testkit::require_root;
 use plyfs_testkit::temp::TempDir;
+use plyfs_testkit::tree::{Options, assert_same};
 use proptest::prelude::*;
 use tar::Header;
 
@@ -372,6 +373,32 @@ proptest! {
         let lower = build(&lower, &[]);
         let steps = possible(steps, &tail, |archive| Stack::new().with(&lower).try_push(archive).is_ok());
         prop_assert!(Stack::new().with(&lower).try_push(&build(&steps, &tail)).is_ok());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What one layer makes of its entries is what they make one after the other, each in a layer of its own. Marks come first,
+    /// since they hide no entry of their own layer; a link that is copied up is no link any more, so none is among them.
+    #[test]
+    fn root_entries_of_one_layer_replace_each_other_as_those_of_several_do(
+        lower in proptest::collection::vec(step(), 0..10),
+        steps in proptest::collection::vec(step(), 2..10),
+    ) {
+        if !plyfs_testkit::require::root(module_path!(), line!()) {
+            return Ok(());
+        }
+        let lower = build(&possible(lower, &[], |archive| Stack::new().try_push(archive).is_ok()), &[]);
+        let is_mark = |step: &Step| matches!(step, Step::Whiteout(_) | Step::Opaque(_));
+        let mut steps: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::Link(..))).collect();
+        steps.sort_by_key(|step| !is_mark(step));
+        let steps = possible(steps, &[], |archive| Stack::new().with(&lower).try_push(archive).is_ok());
+        let one = Stack::new().with(&lower).with(build(&steps, &[]));
+        let below = Stack::new().with(&lower);
+        let several = steps.iter().fold(below, |stack, step| stack.with(build(std::slice::from_ref(step), &[])));
+        let (one, several) = (one.mount(), several.mount());
+        assert_same(one.path(), several.path(), &Options::images());
     }
 }
 

@@ -151,6 +151,32 @@ fn root_a_directory_and_its_whiteout_in_one_layer_make_it_opaque_in_any_order() 
 }
 
 #[test]
+fn root_a_directory_in_the_place_of_what_hid_the_lowers_is_opaque() {
+    require_root!();
+    let file = || LayerTar::new().file("other", "");
+    let hiding = [
+        ("a file after a whiteout", file().whiteout("", "dir").file("dir", "")),
+        ("a link after a whiteout", file().whiteout("", "dir").link("dir", "other")),
+        ("a file", file().file("dir", "")),
+        ("a link", file().link("dir", "other")),
+        ("a symbolic link", file().symlink("dir", "nowhere")),
+        ("a pipe", file().entry(EntryType::Fifo, 0o644, "dir", "", "")),
+        ("a directory, then a file", file().file("dir/sub/x", "").file("dir", "")),
+    ];
+    for (what, archive) in hiding {
+        let stack = base().with(archive.dir("dir").file("dir/sub/new", "").finish());
+        assert!(is_opaque(&stack.top().join("dir")), "rules 7, 46: {what}");
+        assert_eq!(
+            (names(&stack, "dir"), names(&stack, "dir/sub")),
+            (vec!["sub".into()], vec!["new".into()]),
+            "{what}"
+        );
+    }
+    let nothing_below = base().with(LayerTar::new().file("new", "").dir("new").finish());
+    assert!(!is_opaque(&nothing_below.top().join("new")), "there is nothing to hide");
+}
+
+#[test]
 fn root_a_whiteout_below_a_hidden_directory_is_ignored() {
     require_root!();
     let stack = base().with(LayerTar::new().whiteout("", "dir").whiteout("dir", "a").opaque("dir/sub").finish());

@@ -159,6 +159,8 @@ fn root_rules_39_and_52_what_leads_through_the_lowers_is_applied_anew() {
         ("a whiteout where there is no directory", LayerTar::new().whiteout("none", "x")),
         ("an opaque root", LayerTar::new().opaque("").file("kept", "")),
         ("a directory in the place of a link", LayerTar::new().file("lib/x", "x").dir("lib")),
+        ("rule 46: a directory in the place of a file", LayerTar::new().file("d", "").dir("d")),
+        ("rule 46: and of a directory", LayerTar::new().file("d/s/x", "").file("d", "").dir("d").file("d/s/x", "")),
     ] {
         assert_eq!(bench.check(&archive.finish()), Some(true), "{name}");
         let names = Tree::of(bench.temp.join("settled"));
