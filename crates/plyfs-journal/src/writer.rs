@@ -81,11 +81,15 @@ impl Journal {
         let Loaded { view, is_sound, in_doubt } = View::load(&self.files, Some(&before), Role::Writer)?;
         let Ticket { log, generation, .. } = view.ticket();
         view.generation.head.require_writable()?;
-        self.group.moved(generation, view.generation.head.commits)?;
-        if is_sound && self.options.durable && !in_doubt.is_empty() {
-            // The same bytes at the same place: pages that an earlier sync failed to write are written by ours.
-            log.file.write_at(&in_doubt, view.durable * wide(BLOCK)).named(&log.name)?;
+        if is_sound {
+            self.group.moved(generation, view.generation.head.commits)?;
+            if self.options.durable && !in_doubt.is_empty() {
+                // The same bytes at the same place: pages that an earlier sync failed to write are written by ours.
+                log.file.write_at(&in_doubt, view.durable * wide(BLOCK)).named(&log.name)?;
+            }
         }
+        // Whoever gave the head its name may have ended before that was durable. Then who waits for this state waits for the
+        // generation that is made of it.
         Ok((view, !is_sound))
     }
 

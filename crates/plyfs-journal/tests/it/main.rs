@@ -12,6 +12,7 @@ mod long_scan;
 mod merging;
 mod misleading;
 mod model;
+mod moved;
 mod panics;
 mod power;
 mod random;
