@@ -72,7 +72,7 @@ const BOMBS: &[Bomb] = &[
         parts: 1,
         giant: 1,
         part: |_| "file a xattr:user.k={v*1048000}".into(),
-        refusal: Some("set the attributes"),
+        refusal: Some("a value of 1048000 bytes"),
     },
     Bomb {
         name: "records without end",
