@@ -3,7 +3,8 @@
 //! A commit is appended under the journal's lock and synced without it. Of the threads of one handle that have appended,
 //! one syncs for all that was until then; processes sync side by side. Threads that commit again and again would fall into
 //! two groups, one syncing while the other appends; so the one that syncs waits a little for those that were there lately,
-//! and then wakes all it has synced for itself: those that another had to wake first would come too late for the next.
+//! and then tells the threads of every batch it has synced by itself: those who heard it from the thread that closed their
+//! batch would come too late for the next.
 //! A successful sync proves what lies before it because of two things: the kernel reports a write that failed to every
 //! descriptor that was open at the time (Linux 4.13), and what was in doubt before this descriptor was opened has been
 //! written through it once more. So the first failure is the handle's last word: it is poisoned.
