@@ -24,7 +24,8 @@
 //
 //	cargo xtask install /usr/local
 //
-// puts them there, and ldconfig lets programs find the library; with another prefix, PKG_CONFIG_PATH names its lib/pkgconfig and LD_LIBRARY_PATH its lib.
+// puts them there, and ldconfig lets programs find the library; with another prefix, PKG_CONFIG_PATH names its lib/pkgconfig and
+// LD_LIBRARY_PATH its lib.
 //
 // # Errors
 //
