@@ -10,16 +10,25 @@ use plyfs_sys::lock::{Lock, Sharing};
 use crate::layout::InStaging;
 use crate::{Digest, Error, Result, Store, key, layout, record};
 
+/// A dead operation of which something cannot be taken back.
+#[derive(Debug)]
+pub(crate) struct Stuck {
+    pub(crate) operation: String,
+    pub(crate) error: Error,
+}
+
 impl Store {
     /// Takes back what dead operations put into place and finishes removals that were cut short.
     ///
     /// Nothing here waits but for one append: an operation whose lock is held is alive and left alone, and when another process
     /// is about to begin one, the next open looks again. Content is moved into `trash`, not yet deleted.
-    pub(crate) fn recover(&self) -> Result<()> {
+    ///
+    /// What cannot be taken back locks nobody out: its operation stays in `staging`, is in the answer, and the next open tries again.
+    pub(crate) fn recover(&self) -> Result<Vec<Stuck>> {
         // A record whose sync failed is decided by whoever writes next: best now, since all else goes by it. On a full
         // disk it may have to wait, and the store opens all the same.
         let _ = self.commit(|_| Ok(()));
-        self.recover_staging()?;
+        let stuck = self.recover_staging()?;
         // One removal that cannot be finished locks nobody out: `reap` tries it again and says why.
         for (layer, link) in self.pending_removals()? {
             let _ = self.discard(layer, link);
@@ -27,37 +36,45 @@ impl Store {
         for blob in self.pending_blob_removals()? {
             let _ = self.drop_unused_blob(&blob);
         }
-        Ok(())
+        Ok(stuck)
     }
 
-    fn recover_staging(&self) -> Result<()> {
+    fn recover_staging(&self) -> Result<Vec<Stuck>> {
         let failed = |e| Error::call("staging", e);
         if fs::read_dir(&self.0.staging).map_err(failed)?.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let own = fs::open_dir_at(&self.0.root, layout::STAGING).map_err(failed)?;
         // Held shared by whoever makes an operation's directory, until that directory is locked itself.
-        let Some(nobody_begins) = Lock::try_take(own, Sharing::Exclusive).map_err(failed)? else { return Ok(()) };
+        let Some(nobody_begins) = Lock::try_take(own, Sharing::Exclusive).map_err(failed)? else {
+            return Ok(Vec::new());
+        };
         let recovered = self.recover_alone();
         // Others pass by while it is held, also by a fork that is on its way to become another program.
         nobody_begins.release();
         recovered
     }
 
-    fn recover_alone(&self) -> Result<()> {
+    fn recover_alone(&self) -> Result<Vec<Stuck>> {
         let failed = |e| Error::call("staging", e);
-        let mut has_ended = false;
+        let (mut has_ended, mut stuck) = (false, Vec::new());
         for entry in fs::read_dir(&self.0.staging).map_err(failed)? {
             let Some(name) = entry.name.to_str() else { continue };
             match InStaging::of(&entry) {
                 Some(InStaging::Claims) => self.drop_claims()?,
                 Some(InStaging::Lease) => has_ended |= self.drop_lock_file(name)?,
-                Some(InStaging::Operation) => self.recover_operation(name)?,
+                Some(InStaging::Operation) => {
+                    let failed = self.recover_operation(name).err();
+                    stuck.extend(failed.map(|error| Stuck { operation: name.to_owned(), error }));
+                }
                 // Nobody knows what it is, so it stays, and locks nobody out: a check names it, a repair moves it aside.
                 None => {}
             }
         }
-        if has_ended { self.commit(|records| self.end_leases(records)) } else { Ok(()) }
+        if has_ended {
+            self.commit(|records| self.end_leases(records))?;
+        }
+        Ok(stuck)
     }
 
     /// Removes the lock file of a lease that nobody holds; says whether it did.
@@ -85,7 +102,8 @@ impl Store {
 
     /// Takes back everything the operation `name` put into place without publishing it.
     ///
-    /// The caller holds the operation's lock, so nobody else acts for it.
+    /// What cannot be taken back does not stop the rest; the first such thing is the error in the end, and the operation's
+    /// directory stays for the next try, since the names in it are what speaks of the thing. The caller holds the operation's lock, so nobody else acts for it.
     pub(crate) fn take_back(&self, operation: &OwnedFd, name: &str) -> Result<()> {
         let failed = |e| Error::call(format!("staging/{name}"), e);
         let names = fs::read_dir(operation).map_err(failed)?;
@@ -100,15 +118,16 @@ impl Store {
             }
             Ok(layers)
         })?;
+        let mut failure = None;
         for (layer, link) in unpublished {
-            self.discard(layer, link)?;
+            failure = failure.or(self.discard(layer, link).err());
         }
         for hex in names.iter().copied().filter_map(layout::parse_staged_blob) {
             if let Ok(blob) = format!("sha256:{hex}").parse() {
-                self.drop_unused_blob(&blob)?;
+                failure = failure.or(self.drop_unused_blob(&blob).err());
             }
         }
-        self.set_aside(&self.0.staging, name).map_err(failed)
+        failure.map_or_else(|| self.set_aside(&self.0.staging, name).map_err(failed), Err)
     }
 
     /// Removes a blob that no image's and no layer's record names; asked and done under the journal's lock, so that none

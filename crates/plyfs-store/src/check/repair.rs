@@ -65,8 +65,8 @@ pub(super) enum Fix {
     MoveAside { place: Place, name: OsString },
     /// Has the journal write its runs anew, as long as one of them is not right.
     RewriteRuns,
-    /// Does what opening does: takes back what dead operations staged.
-    Recover,
+    /// Does what opening does: takes back what dead operations staged; this one is what it is done for.
+    Recover(OsString),
     /// Notes where a container is mounted.
     Mark { container: Box<Container>, path: PathBuf },
 }
@@ -169,9 +169,9 @@ impl Fix {
                 }
                 Ok(Some("its runs were written anew".to_owned()))
             }
-            Self::Recover => {
-                store.recover()?;
-                Ok(Some("taken back".to_owned()))
+            Self::Recover(name) => {
+                let stuck = store.recover()?.into_iter().find(|stuck| *name == *stuck.operation);
+                stuck.map_or_else(|| Ok(Some("taken back".to_owned())), |stuck| Err(stuck.error))
             }
             Self::Mark { container, path } => {
                 let directory = container.directory()?;

@@ -187,7 +187,8 @@ impl Check<'_> {
         };
         if Lock::try_take(directory, Sharing::Shared).map_err(failed)?.is_some() {
             let problem = "its operation is dead; the next open for writing takes it back";
-            self.find(Severity::Warning, FindingKind::StagingStale, subject, problem, Some(Fix::Recover));
+            let fix = Some(Fix::Recover(name.to_owned()));
+            self.find(Severity::Warning, FindingKind::StagingStale, subject, problem, fix);
         }
         Ok(())
     }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use plyfs_store::{CheckOptions, ErrorKind, LayerId, LinkId, Store};
+use plyfs_store::{CheckOptions, ErrorKind, FindingKind, LayerId, LinkId, Progress, Store};
 use plyfs_testkit::require_root;
+use plyfs_testkit::temp::Mounted;
 
 use crate::{Fixture, archive};
 
@@ -74,6 +75,38 @@ fn root_what_a_dead_operation_put_into_place_is_taken_back_at_open() {
     assert_eq!(fixture.names(), before);
     store.layer(&kept.id().to_string()).expect("what was published stays");
     assert!(store.check(CheckOptions::data()).expect("checked").is_empty());
+}
+
+#[test]
+fn root_what_cannot_be_taken_back_locks_nobody_out_and_is_tried_again() {
+    require_root!();
+    let fixture = Fixture::new();
+    let before = fixture.names();
+    let path = fixture.store.path();
+    let dead: Vec<_> = (0..3).map(|_| half_published(&fixture.store)).collect();
+    let stuck = dead[1].0.to_string();
+    let home = path.join("overlay2").join(&stuck);
+    let mount = Mounted::tmpfs(&home);
+    let operations = || fs::read_dir(path.join("staging")).expect("listed").map(|entry| entry.expect("an entry"));
+
+    let store = Store::open(path).expect("the rest of the store is sound");
+
+    let left: Vec<_> = operations().collect();
+    assert_eq!(left.len(), 1, "the others are taken back: {left:?}");
+    let found = store.check(CheckOptions::quick()).expect("checked");
+    let subject = format!("staging/{}", left[0].file_name().display());
+    assert!(found.len() == 1 && found[0].subject == subject && found[0].kind == FindingKind::StagingStale, "{found:?}");
+    let blobs = fs::read_dir(path.join("blobs/sha256")).expect("listed").count();
+    assert_eq!(blobs, 0, "what comes behind the layer is taken back");
+    let repaired = store.repair(&CheckOptions::quick(), Progress::none()).expect("repaired");
+    let told = &repaired.acts[0].done;
+    assert!(told.contains("could not be repaired") && told.contains(&format!("layer {stuck}")), "{repaired:?}");
+    assert_eq!(repaired.left, found);
+
+    drop(mount);
+    Store::open(path).expect("opened").reap().expect("reaped");
+    assert_eq!(fixture.names(), before);
+    assert_eq!(store.check(CheckOptions::data()).expect("checked"), []);
 }
 
 #[test]
