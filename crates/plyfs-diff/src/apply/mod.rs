@@ -27,6 +27,7 @@ pub use owners::{IdRange, Owners};
 pub use settle::{Settled, settle};
 
 pub(crate) use metadata::may_carry;
+pub(crate) use record::{Key, key};
 pub(crate) use whiteouts::Name;
 
 use crate::archive::Limits;

@@ -28,7 +28,7 @@ const TAG_SEGMENT: u8 = 0;
 const TAG_FILE: u8 = 1;
 
 /// Half a SHA-256 of a path in the layer: short, and nobody finds two paths with one key.
-pub(super) type Key = [u8; 16];
+pub(crate) type Key = [u8; 16];
 
 /// What the archive was, written when it can be said where its contents are.
 pub(super) struct Record<'a> {
@@ -172,8 +172,9 @@ fn find(lost: &[Lost], key: Key, index: u64) -> Option<&Lost> {
     lost.get(at).filter(|lost| lost.key == key)
 }
 
-pub(super) fn key(path: &[u8]) -> Key {
-    *Sha256::digest(path).first_chunk().expect("a digest has 32 bytes")
+/// Stands for a path or another string of bytes.
+pub(crate) fn key(bytes: &[u8]) -> Key {
+    *Sha256::digest(bytes).first_chunk().expect("a digest has 32 bytes")
 }
 
 /// Contents that are in the layer no more.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::inode::is_compared;
 use crate::Result;
-use crate::apply::Name;
+use crate::apply::{Key, Name, key, may_carry};
 use crate::archive::{Entry, Extent, Kind, Limits, Time};
 use crate::names;
 
@@ -36,7 +37,8 @@ pub(super) struct Facts {
     pub(super) device: (u32, u32),
     pub(super) size: u64,
     pub(super) link: Vec<u8>,
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The names of the attributes that are compared, and a key of each value.
+    pub(super) xattrs: Vec<(Vec<u8>, Key)>,
     /// The stored stretches of a sparse file and the checksum of what is in them.
     pub(super) stored: Option<(Vec<Extent>, u64)>,
 }
@@ -132,6 +134,7 @@ impl Expected {
 impl Facts {
     /// What the entry says; nothing where it is a link to what is not known.
     fn of(entry: Entry, crc: u64) -> Option<Self> {
+        let xattrs = entry.xattrs.into_iter().filter(|(name, _)| is_compared(name) && may_carry(name, entry.kind));
         (entry.kind != Kind::HardLink).then(|| Self {
             kind: entry.kind,
             mode: entry.mode,
@@ -140,7 +143,7 @@ impl Facts {
             device: entry.device,
             size: entry.size,
             link: entry.link,
-            xattrs: entry.xattrs,
+            xattrs: xattrs.map(|(name, value)| (name, key(&value))).collect(),
             stored: entry.extents.map(|extents| (extents, crc)),
         })
     }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::expected::Facts;
 use crate::Dialect;
-use crate::apply::may_carry;
+use crate::apply::key;
 use crate::archive::{Extent, Kind, Time};
 use crate::layout::{BUFFER, CAPABILITY, XFS_ACCESS_LISTS};
 use crate::tar_split::Crc64;
@@ -127,24 +127,16 @@ impl Inode<'_> {
         Ok(Some(crc.value()))
     }
 
-    /// Compares the attributes that a layer carries, but for access lists, which the kernel writes in its own way.
+    /// Compares the attributes that a layer carries.
     fn attributes(self, facts: &Facts, wrong: &mut Vec<String>) -> Result<(), CallError> {
-        let is_compared = |name: &[u8]| {
-            let is_trusted = name.starts_with(b"trusted.") && !XFS_ACCESS_LISTS.contains(&name);
-            let is_carried = name.starts_with(b"user.") || name == CAPABILITY || (is_trusted && xattr::sees_trusted());
-            is_carried && !Dialect::owns(name)
-        };
-        let names = match xattr::list_at(self.dir, self.name) {
-            Err(error) if error.errno() == Errno::OPNOTSUPP => Vec::new(),
-            result => result?,
-        };
-        for (name, value) in facts.xattrs.iter().filter(|(name, _)| is_compared(name) && may_carry(name, facts.kind)) {
+        let names = xattr::list_at(self.dir, self.name)?;
+        for (name, value) in &facts.xattrs {
             let name = OsStr::from_bytes(name);
             let there =
                 if names.iter().any(|given| given == name) { xattr::get_at(self.dir, self.name, name)? } else { None };
             match there {
                 None => wrong.push(format!("lacks the attribute {name:?}")),
-                Some(there) if there != *value => wrong.push(format!("has another attribute {name:?}")),
+                Some(there) if key(&there) != *value => wrong.push(format!("has another attribute {name:?}")),
                 Some(_) => {}
             }
         }
@@ -156,6 +148,13 @@ impl Inode<'_> {
         }
         Ok(())
     }
+}
+
+/// Says whether an attribute is compared: access lists are not, which the kernel writes in its own way.
+pub(super) fn is_compared(name: &[u8]) -> bool {
+    let is_trusted = name.starts_with(b"trusted.") && !XFS_ACCESS_LISTS.contains(&name);
+    let is_carried = name.starts_with(b"user.") || name == CAPABILITY || (is_trusted && xattr::sees_trusted());
+    is_carried && !Dialect::owns(name)
 }
 
 /// What an entry is, in words.

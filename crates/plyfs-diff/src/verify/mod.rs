@@ -5,8 +5,11 @@
 //! entry and a hand that removed a whiteout all leave an archive that can be put together; here they are found.
 //!
 //! Nothing is a difference that an applied archive may leave: attributes and devices that were reported as left out, access
-//! times, access lists (the kernel rewrites them), times outside of what every file system can hold, whiteouts that hide
-//! nothing, directories that an entry implied. A name that an archive gave twice is held to what came last.
+//! times, times outside of what every file system can hold, whiteouts that hide nothing, directories that an entry implied. A
+//! name that an archive gave twice is held to what came last.
+//!
+//! Not compared are access lists (the kernel rewrites them), the owner, mode and attributes of directories that an entry
+//! implied, and where a file has holes.
 
 mod compare;
 mod expected;
@@ -68,7 +71,12 @@ impl fmt::Display for Difference {
 ///
 /// `chain` is what the layer was applied over; `out` gets the archive. A content that differs is
 /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) as there, and ends the work; everything else that differs is listed.
-/// Memory grows with the number of entries, by about 250 bytes and twice the length of its name each.
+///
+/// The layer must have been applied with options that change nothing of what the archive says: owners that were mapped and
+/// attributes that were tolerated to be missing are differences here, and what only wider limits let in is refused.
+///
+/// Memory grows with the number of entries, by about 250 bytes and twice the length of its name each; a link's target, the
+/// name of an attribute and 40 bytes, and 16 bytes for each stretch of a sparse file come on top.
 pub fn verify(record: impl BufRead, layer: impl AsFd, chain: &Chain, out: impl Write) -> Result<Verified> {
     let root = fs::open_dir_at(&layer, ".").map_err(|error| Error::call("open the layer", error))?;
     let mut archive = Archive::new(record, &layer)?;

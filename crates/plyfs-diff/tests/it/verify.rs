@@ -189,6 +189,17 @@ fn root_owner_mode_time_link_device_and_attributes_are_compared() {
     );
 }
 
+#[test]
+fn root_an_attribute_of_a_size_is_compared_to_its_last_byte() {
+    require_root!();
+    let value = "v".repeat(3000);
+    let archive = tar_text::build(&format!("file big data=x xattr:user.k={value}\n")).expect("a layer");
+    let layer = Layer::over(LOWER).applied(&archive);
+    assert_eq!(layer.found(), [""; 0]);
+    set(&layer.path("big"), "user.k", format!("{}w", &value[1..]).as_bytes());
+    assert_eq!(layer.found(), ["\"big\" has another attribute \"user.k\""]);
+}
+
 /// When everything in these archives was changed that says nothing else.
 const THEN: rustix::fs::Timespec = rustix::fs::Timespec { tv_sec: 1_704_067_200, tv_nsec: 0 };
 
