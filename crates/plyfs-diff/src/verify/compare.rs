@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::inode::Inode;
 use super::{Difference, Verified};
 use crate::chain::is_whiteout_device;
 use crate::layout::OPAQUE_VALUE;
-use crate::{Chain, Dialect, Error, Found, Result, beneath, names};
+use crate::{Chain, Dialect, Error, ErrorKind, Found, Result, beneath, names};
 
 /// Compares the directory of a layer over `chain` with what is expected of it: what differs, and how much more does.
 pub(super) fn compare(root: OwnedFd, chain: &Chain, expected: Expected) -> Result<(Vec<Difference>, u64)> {
@@ -37,7 +37,7 @@ pub(super) fn compare(root: OwnedFd, chain: &Chain, expected: Expected) -> Resul
         leads_elsewhere: OnceCell::new(),
     };
     walk.root(&root)?;
-    walk.directory(&root, b"")?;
+    walk.below(root)?;
     walk.finish()?;
     Ok((walk.differences, walk.more))
 }
@@ -65,6 +65,21 @@ struct Walk<'a> {
     more: u64,
 }
 
+/// A directory that the walk is in, and the names of it that are left.
+struct Level {
+    dir: OwnedFd,
+    path: Vec<u8>,
+    left: std::vec::IntoIter<fs::DirEntry>,
+}
+
+impl Level {
+    fn read(dir: OwnedFd, path: Vec<u8>) -> Result<Self> {
+        let mut entries = fs::read_dir(&dir).map_err(|error| looking(&path, error))?;
+        entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(Self { dir, path, left: entries.into_iter() })
+    }
+}
+
 impl Walk<'_> {
     fn differs(&mut self, path: &[u8], what: impl Into<String>) {
         if self.differences.len() == Verified::LISTED_MOST {
@@ -82,33 +97,47 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn directory(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<()> {
-        let mut entries = fs::read_dir(dir).map_err(|error| looking(path, error))?;
-        entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        for entry in entries {
-            let path = join(path, entry.name.as_bytes());
-            let stat = fs::stat_at(dir, &entry.name).map_err(|error| looking(&path, error))?;
-            let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-            if self.unmet.remove(&path) {
-                if !self.hold(dir, &entry.name, &path, &stat)? {
-                    continue;
-                }
-            } else if is_whiteout_device(&stat) {
-                self.whiteout(&path)?;
-            } else if !is_dir {
-                self.beside.push((path, (stat.st_dev, stat.st_ino)));
+    /// Walks everything below the root, the directories it is in on the heap: a layer may be deeper than a stack is long.
+    fn below(&mut self, root: OwnedFd) -> Result<()> {
+        let mut levels = vec![Level::read(root, Vec::new())?];
+        while let Some(level) = levels.last_mut() {
+            let Some(entry) = level.left.next() else {
+                levels.pop();
                 continue;
-            } else if !self.implied.contains(&path) && !self.may_be_implied()? {
-                self.differs(&path, "is not in the archive");
-                continue;
+            };
+            let path = join(&level.path, entry.name.as_bytes());
+            let Some(inner) = self.entry(&level.dir, &entry.name, &path)? else { continue };
+            if levels.len() > fs::MAX_DEPTH {
+                let limit = format!("the tree is more than {} directories deep", fs::MAX_DEPTH);
+                return Err(Error::new(ErrorKind::InvalidInput, limit));
             }
-            if is_dir {
-                let inner = fs::open_dir_at(dir, &entry.name).map_err(|error| looking(&path, error))?;
-                self.marks(&inner, &path)?;
-                self.directory(&inner, &path)?;
-            }
+            levels.push(Level::read(inner, path)?);
         }
         Ok(())
+    }
+
+    /// Judges one name of a directory; the directory it names, where that is to be walked.
+    fn entry(&mut self, dir: &OwnedFd, name: &OsStr, path: &[u8]) -> Result<Option<OwnedFd>> {
+        let stat = fs::stat_at(dir, name).map_err(|error| looking(path, error))?;
+        let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if self.unmet.remove(path) {
+            if !self.hold(dir, name, path, &stat)? {
+                return Ok(None);
+            }
+        } else if is_whiteout_device(&stat) {
+            self.whiteout(path)?;
+        } else if !is_dir {
+            self.beside.push((path.to_vec(), (stat.st_dev, stat.st_ino)));
+        } else if !self.implied.contains(path) && !self.may_be_implied()? {
+            self.differs(path, "is not in the archive");
+            return Ok(None);
+        }
+        if !is_dir {
+            return Ok(None);
+        }
+        let inner = fs::open_dir_at(dir, name).map_err(|error| looking(path, error))?;
+        self.marks(&inner, path)?;
+        Ok(Some(inner))
     }
 
     /// Holds what is at an expected path to what is expected there; says whether it is of the right type.
@@ -156,7 +185,7 @@ impl Walk<'_> {
     fn marks(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<()> {
         let reading = |error| looking(path, error);
         let opaque = self.chain.dialect().opaque();
-        for name in names_of(dir).map_err(reading)? {
+        for name in xattr::list(dir).map_err(reading)? {
             if !Dialect::owns(name.as_bytes()) {
                 continue;
             }
@@ -266,14 +295,6 @@ fn has_link(chain: &Chain, dir: &[u8]) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// The names of the attributes of an open file; none where the file system keeps none.
-fn names_of(file: impl AsFd) -> Result<Vec<OsString>, CallError> {
-    match xattr::list(file) {
-        Err(error) if error.errno() == Errno::OPNOTSUPP => Ok(Vec::new()),
-        result => result,
-    }
 }
 
 fn looking(path: &[u8], error: CallError) -> Error {

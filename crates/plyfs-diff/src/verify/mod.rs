@@ -152,3 +152,37 @@ impl<B: BufRead, W: Write> Read for Source<B, W> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use plyfs_testkit::temp::TempDir;
+    use plyfs_testkit::{require_root, tar_text};
+    use rustix::fs::Mode;
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    use super::*;
+    use crate::{ApplyOptions, Dialect, apply};
+
+    #[test]
+    fn root_a_tree_that_is_too_deep_is_refused_before_the_stack_ends() {
+        require_root!();
+        // Every directory that the walk is in takes a descriptor.
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("raised");
+        let temp = TempDir::new();
+        let (lower, layer) = (temp.dir("lower"), temp.dir("layer"));
+        std::fs::write(lower.join("file"), "x").expect("written");
+        let chain = Chain::new(vec![fs::open_dir(lower).expect("opened")], Dialect::Trusted);
+        // What is copied up may lie in directories that nothing names.
+        let archive = tar_text::build("hardlink name link=file\n").expect("a layer");
+        let (root, mut record) = (fs::open_dir(layer).expect("opened"), Vec::new());
+        apply(&archive[..], &root, &chain, &ApplyOptions::new(), Some(&mut record)).expect("applied");
+        let mut dir = fs::open_dir_at(&root, ".").expect("opened");
+        for _ in 0..=fs::MAX_DEPTH + 1 {
+            fs::make_dir_at(&dir, "d", Mode::RWXU).expect("made");
+            dir = fs::open_dir_at(&dir, "d").expect("opened");
+        }
+        let error = verify(record.as_slice(), root, &chain, io::sink()).expect_err("too deep");
+        assert_eq!(error.to_string(), "the tree is more than 4096 directories deep");
+    }
+}
