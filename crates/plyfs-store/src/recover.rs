@@ -103,7 +103,8 @@ impl Store {
     /// Takes back everything the operation `name` put into place without publishing it.
     ///
     /// What cannot be taken back does not stop the rest; the first such thing is the error in the end, and the operation's
-    /// directory stays for the next try, since the names in it are what speaks of the thing. The caller holds the operation's lock, so nobody else acts for it.
+    /// directory stays for the next try, since the names in it are what speaks of the thing. The caller holds the operation's
+    /// lock, so nobody else acts for it.
     pub(crate) fn take_back(&self, operation: &OwnedFd, name: &str) -> Result<()> {
         let failed = |e| Error::call(format!("staging/{name}"), e);
         let names = fs::read_dir(operation).map_err(failed)?;
