@@ -44,6 +44,16 @@ func TestAReaderOrWriterThatEndsItsGoroutineFailsTheCall(t *testing.T) {
 	is(t, g.Save(t.Context(), leaving, plyfs.SaveOptions{}, image), plyfs.ErrCancelled)
 }
 
+func TestAReportOfProgressThatEndsItsGoroutineCancelsTheWork(t *testing.T) {
+	g := newGround(t)
+	leaving := plyfs.WithProgress(t.Context(), func(plyfs.Step) { runtime.Goexit() })
+	_, err := g.Load(leaving, bytes.NewReader(service(t)))
+	is(t, err, plyfs.ErrCancelled)
+	g.service()
+	_, err = g.create("web-1").Export(leaving, io.Discard)
+	is(t, err, plyfs.ErrCancelled)
+}
+
 func TestANilReaderOrWriterIsInvalidInput(t *testing.T) {
 	g := newGround(t)
 	image := g.service()

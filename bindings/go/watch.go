@@ -24,8 +24,8 @@ type Step struct {
 
 type progressKey struct{}
 
-// WithProgress gives a context whose long work is told to report. Several threads may call report at once; a panic of it
-// cancels the work and goes on in the goroutine that asked for that.
+// WithProgress gives a context whose long work is told to report. Several goroutines may call report at once, none of them the
+// one that asked for the work; a panic of it cancels the work and goes on in the goroutine that did, runtime.Goexit just cancels.
 func WithProgress(ctx context.Context, report func(Step)) context.Context {
 	return context.WithValue(ctx, progressKey{}, report)
 }
@@ -120,19 +120,29 @@ func (w *watch) step() (C.plyfs_progress, unsafe.Pointer) {
 }
 
 //export plyfsGoStep
-func plyfsGoStep(told C.uintptr_t, step *C.plyfs_step) (answer C.int32_t) {
+func plyfsGoStep(told C.uintptr_t, step *C.plyfs_step) C.int32_t {
 	w := cgo.Handle(told).Value().(*watch)
-	defer func() {
-		if p := recover(); p != nil {
-			w.panics(p)
-			answer = 1
-		}
-	}()
-	w.report(Step{
+	at := Step{
 		Stage:    C.GoString(step.stage),
 		Item:     C.GoString(step.item),
 		Done:     uint64(step.done),
 		Expected: uint64(step.expected),
-	})
-	return 0
+	}
+	// In a goroutine of its own: one that ends by runtime.Goexit must not take frames of C with it.
+	answered := make(chan C.int32_t)
+	go w.tell(at, answered)
+	return <-answered
+}
+
+// tell reports a step and answers what C wants to know: 0 to go on, 1 when report panicked or ended its goroutine.
+func (w *watch) tell(step Step, answered chan<- C.int32_t) {
+	answer := C.int32_t(1)
+	defer func() {
+		if p := recover(); p != nil {
+			w.panics(p)
+		}
+		answered <- answer
+	}()
+	w.report(step)
+	answer = 0
 }
