@@ -92,7 +92,7 @@ type Finding struct {
 
 // CheckOptions say what a check looks at.
 type CheckOptions struct {
-	// Data compares every layer's content with its digest, too.
+	// Data compares every layer with the archive it came from, too: contents, owners, modes, times, links, attributes.
 	Data bool
 }
 

@@ -107,6 +107,20 @@ def test_a_nul_in_a_path_is_invalid_input(store: plyfs.Store, scratch: Path, arc
         assert isinstance(caught.value, ValueError)
 
 
+def test_an_archive_that_is_taken_for_a_path_is_not_repeated(store: plyfs.Store, archive: Path) -> None:
+    whole = archive.read_bytes()
+    [image] = store.load(io.BytesIO(whole))
+    nowhere = b"x" * 1000 + b"y" * 64 + b"\0" + whole
+    calls: list[Callable[[], object]] = [lambda: store.load(nowhere), lambda: store.save([image], nowhere)]
+    for call in calls:
+        with pytest.raises(plyfs.InvalidInput, match="NUL") as caught:
+            call()
+        assert "y" * 64 in str(caught.value)
+        assert "xy" not in str(caught.value) and len(str(caught.value)) < 200
+    with pytest.raises(plyfs.InvalidInput, match="NUL"):
+        store.load(whole)
+
+
 class _BytesPath:
     """What stands for a path by its bytes."""
 

@@ -63,8 +63,10 @@ def writing(target: StrPath | SupportsWrite) -> Iterator[SupportsWrite]:
     """
     if isinstance(target, (str, bytes, os.PathLike)):
         path = os.fsdecode(target)
-        if "\0" in path:
-            raise InvalidInput(errno.EINVAL, f"a NUL byte is in {path!r}")
+        before, nul, _ = path.partition("\0")
+        if nul:
+            # What was taken for a path may be a whole archive.
+            raise InvalidInput(errno.EINVAL, f"a NUL byte is in the path, behind {before[-64:]!r}")
         with open(path, "wb", buffering=0) as raw:
             try:
                 with _whole(raw) as out:

@@ -121,8 +121,8 @@ class Store:
     ) -> list[Image]:
         """Loads every image of a docker-archive, an OCI archive or an OCI layout, all or none.
 
-        `source` is a path or a binary file object. Durable on return; what the store has already is not stored
-        again. Where an index offers images for several platforms, that for `platform`, such as ``linux/arm64``, is
+        `source` is a path or a binary file object. Bytes are a path: an archive in memory is given as `io.BytesIO`.
+        Durable on return; what the store has already is not stored again. Where an index offers images for several platforms, that for `platform`, such as ``linux/arm64``, is
         taken, by default this machine's. With `keep_blobs` compressed layers are kept as they came, so that they are
         saved as the same blobs. A pipe or device that is given by its path, ``/dev/stdin`` for one, is given up with
         `TimedOut` when nothing comes for `timeout`; a file object waits by its own rules. Streams of zstd may have windows
@@ -390,7 +390,10 @@ class Store:
         return Usage(*self._native.reap())
 
     def check(self, *, data: bool = False, progress: Progress | None = None) -> list[Finding]:
-        """Compares the records with the directories; with `data`, every layer's content with its digest too."""
+        """Compares the records with the directories; with `data`, every layer with the archive it came from too.
+
+        That is its contents, owners, modes, times, links and attributes.
+        """
         return [Finding(*found) for found in self._native.check(data=data, progress=progress)]
 
     def repair(self, *, data: bool = False, progress: Progress | None = None) -> Repaired:
