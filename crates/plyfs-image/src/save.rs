@@ -16,11 +16,11 @@ use crate::members::temporary_file;
 
 /// Writes images with all their names, layers they share once.
 ///
-/// Every layer is the archive that came in, byte for byte, and held to its DiffId while it is written; configs
-/// are the bytes received. Into the OCI formats, layers whose blobs were kept go as those, held to their digests, and an
-/// image of which all layers were kept, or came plain, with the manifest it came with; unless a compression or a level is
-/// asked for. The same images, format and compression give the same bytes. After an error what was
-/// written to a writer is to be dropped; in the directory of a layout nothing is left but what was there. Durability is the caller's: nothing is synced.
+/// Every layer is the archive that came in, byte for byte, and held to its DiffId while it is written; configs are the bytes
+/// received. Into the OCI formats, layers whose blobs were kept go as those, held to their digests, and an image of which all
+/// layers were kept, or came plain, with the manifest it came with; unless a compression or a level is asked for. The same
+/// images, format and compression give the same bytes. After an error what was written to a writer is to be dropped; in the
+/// directory of a layout nothing is left but what was there. Durability is the caller's: nothing is synced.
 ///
 /// Compressed members are put together in the store's staging directory first, since an archive states sizes
 /// before content; in a store that may only be read they are compressed twice instead.

@@ -22,9 +22,9 @@
 //! | `y` layer id, digest of parent and cache key | empty: the layer is found by the key |
 //! | `b` digest | empty: the blob is to be removed unless an image needs it again |
 //!
-//! Ids are 32 raw bytes, those of leases 26 characters; names are text. Every relation stands under the thing it is asked of, so that each
-//! question is one look-up or one scan of just its answers. The names of an image lie behind its record, since they are read
-//! with it.
+//! Ids are 32 raw bytes, those of leases 26 characters; names are text. Every relation stands under the thing it is asked of,
+//! so that each question is one look-up or one scan of just its answers. The names of an image lie behind its record, since
+//! they are read with it.
 
 use plyfs_diff::Digest;
 use plyfs_link::LayerId;

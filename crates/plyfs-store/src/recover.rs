@@ -23,7 +23,8 @@ impl Store {
     /// Nothing here waits but for one append: an operation whose lock is held is alive and left alone, and when another process
     /// is about to begin one, the next open looks again. Content is moved into `trash`, not yet deleted.
     ///
-    /// What cannot be taken back locks nobody out: its operation stays in `staging`, is in the answer, and the next open tries again.
+    /// What cannot be taken back locks nobody out: its operation stays in `staging`, is in the answer, and the next open tries
+    /// again.
     pub(crate) fn recover(&self) -> Result<Vec<Stuck>> {
         // A record whose sync failed is decided by whoever writes next: best now, since all else goes by it. On a full
         // disk it may have to wait, and the store opens all the same.

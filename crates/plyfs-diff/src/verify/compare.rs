@@ -206,7 +206,8 @@ impl Walk<'_> {
         Ok(self.expected.has_detours || !self.expected.copied.is_empty() || self.leads_elsewhere()?)
     }
 
-    /// Says whether the path of a mark, of a link's target or of what was replaced leads through a symbolic link, so that what it means is elsewhere.
+    /// Says whether the path of a mark, of a link's target or of what was replaced leads through a symbolic link, so that what
+    /// it means is elsewhere.
     fn leads_elsewhere(&self) -> Result<bool> {
         if let Some(&known) = self.leads_elsewhere.get() {
             return Ok(known);

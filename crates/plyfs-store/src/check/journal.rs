@@ -11,8 +11,9 @@ use crate::{Error, ErrorKind, Result, layout};
 
 /// Each damaged place of the journal of the store at `root`; one finding for all of it where nothing can be read.
 ///
-/// Of a sound journal there are none; one of another version is [`ErrorKind::Unsupported`]. It is read as a whole, by a reader that others do not wait for: what they write
-/// and merge meanwhile may look like damage, so this is asked only where something did not open or read.
+/// Of a sound journal there are none; one of another version is [`ErrorKind::Unsupported`]. It is read as a whole, by a reader
+/// that others do not wait for: what they write and merge meanwhile may look like damage, so this is asked only where something
+/// did not open or read.
 pub(crate) fn damage(root: &OwnedFd) -> Result<Vec<Finding>> {
     Ok(look(root)?.places.into_iter().map(finding).collect())
 }
