@@ -103,7 +103,8 @@ impl Expected {
     /// Says whether the directory hides what lower layers have in it, if they have one.
     pub(super) fn hides(&self, path: &[u8]) -> bool {
         let is_marked = self.opaque.contains(path) || self.whiteouts.contains(path);
-        is_marked || self.replaced.contains(path) || self.is_hidden_from_root(path)
+        let is_replaced = self.replaced.contains(path) || self.copied.contains(path);
+        is_marked || is_replaced || self.is_hidden_from_root(path)
     }
 
     fn is_directory(&self, node: usize) -> bool {

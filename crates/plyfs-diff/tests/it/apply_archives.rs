@@ -380,7 +380,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// What one layer makes of its entries is what they make one after the other, each in a layer of its own. Marks come first,
-    /// since they hide no entry of their own layer; a link that is copied up is no link any more, so none is among them.
+    /// since they hide no entry of their own layer, nor a directory that another mark needs, which is why those above come first;
+    /// a link that is copied up is no link any more, so none is among them.
     #[test]
     fn root_entries_of_one_layer_replace_each_other_as_those_of_several_do(
         lower in proptest::collection::vec(step(), 0..10),
@@ -390,9 +391,14 @@ proptest! {
             return Ok(());
         }
         let lower = build(&possible(lower, &[], |archive| Stack::new().try_push(archive).is_ok()), &[]);
-        let is_mark = |step: &Step| matches!(step, Step::Whiteout(_) | Step::Opaque(_));
+        let depth = |name: &str| name.split('/').filter(|part| !matches!(*part, "" | ".")).count();
+        let place = |step: &Step| match step {
+            Step::Whiteout(name) => depth(name),
+            Step::Opaque(name) => depth(name) + 1,
+            _ => usize::MAX,
+        };
         let mut steps: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::Link(..))).collect();
-        steps.sort_by_key(|step| !is_mark(step));
+        steps.sort_by_key(place);
         let steps = possible(steps, &[], |archive| Stack::new().with(&lower).try_push(archive).is_ok());
         let one = Stack::new().with(&lower).with(build(&steps, &[]));
         let below = Stack::new().with(&lower);
