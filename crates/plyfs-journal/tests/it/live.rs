@@ -3,99 +3,41 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use plyfs_journal::{Access, CallError, DirDisk, Disk, DiskFile, DiskLock, Error, Journal, Live, Map, Options};
+use plyfs_journal::{Access, DirDisk, Disk, Error, Journal, Options};
 
-type Result<T> = std::result::Result<T, CallError>;
+use crate::watched::{Watch, Watched};
 
-/// A real directory that counts how often a file of it is read, and how often it is locked.
-#[derive(Debug)]
-pub(crate) struct Counted {
-    disk: DirDisk,
-    reads: Arc<AtomicUsize>,
+/// How often a file of a disk was read, and how often it was locked.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    reads: AtomicUsize,
     locks: AtomicUsize,
 }
 
-#[derive(Debug)]
-struct CountedFile {
-    file: Box<dyn DiskFile>,
-    reads: Arc<AtomicUsize>,
+impl Watch for Counts {
+    fn read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lock(&self) {
+        self.locks.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
-impl Counted {
-    pub(crate) fn new(path: &std::path::Path) -> Arc<Self> {
-        let dir = plyfs_sys::fs::open_dir(path).expect("the directory of the journal");
-        Arc::new(Self { disk: DirDisk::new(dir), reads: Arc::default(), locks: AtomicUsize::new(0) })
+impl Counts {
+    fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
     }
 
     pub(crate) fn locks(&self) -> usize {
         self.locks.load(Ordering::Relaxed)
     }
-
-    fn counted(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        Box::new(CountedFile { file, reads: Arc::clone(&self.reads) })
-    }
 }
 
-impl Disk for Counted {
-    fn open(&self, name: &str, access: Access) -> Result<Box<dyn DiskFile>> {
-        self.disk.open(name, access).map(|file| self.counted(file))
-    }
-
-    fn create(&self, name: &str) -> Result<Box<dyn DiskFile>> {
-        self.disk.create(name).map(|file| self.counted(file))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn list(&self) -> Result<Vec<String>> {
-        self.disk.list()
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.disk.sync()
-    }
-
-    fn lock(&self, name: &str) -> Result<Box<dyn DiskLock>> {
-        self.locks.fetch_add(1, Ordering::Relaxed);
-        self.disk.lock(name)
-    }
-
-    fn try_lock(&self, name: &str) -> Result<Option<Box<dyn DiskLock>>> {
-        self.disk.try_lock(name)
-    }
-}
-
-impl DiskFile for CountedFile {
-    fn size(&self) -> Result<u64> {
-        self.file.size()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.file.read_at(buffer, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file.write_at(bytes, offset)
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.file.sync()
-    }
-
-    fn map(&self) -> Result<Map> {
-        self.file.map()
-    }
-
-    fn live(&self) -> Option<Live> {
-        self.file.live()
-    }
+/// A real directory that counts.
+pub(crate) fn counting(path: &std::path::Path) -> Arc<Watched<DirDisk, Counts>> {
+    let dir = plyfs_sys::fs::open_dir(path).expect("the directory of the journal");
+    Arc::new(Watched::new(DirDisk::new(dir), Arc::default()))
 }
 
 fn put(journal: &Journal, key: &[u8]) {
@@ -110,16 +52,16 @@ fn put(journal: &Journal, key: &[u8]) {
 /// it saw what was new then.
 fn reads_of(options: Options) -> (usize, bool) {
     let temp = tempfile::tempdir().expect("a temporary directory");
-    let writer = Journal::create(Counted::new(temp.path()), Options::default()).expect("created");
+    let writer = Journal::create(counting(temp.path()), Options::default()).expect("created");
     put(&writer, b"first");
-    let disk = Counted::new(temp.path());
+    let disk = counting(temp.path());
     let reader = Journal::open(disk.clone(), options).expect("opened");
     assert!(reader.snapshot().expect("read").contains(b"first").expect("sound"));
-    let before = disk.reads.load(Ordering::Relaxed);
+    let before = disk.watch.reads();
     for _ in 0..100 {
         reader.snapshot().expect("read");
     }
-    let reads = disk.reads.load(Ordering::Relaxed) - before;
+    let reads = disk.watch.reads() - before;
     put(&writer, b"second");
     (reads, reader.snapshot().expect("read").contains(b"second").expect("sound"))
 }
@@ -138,10 +80,10 @@ fn a_reader_that_may_not_map_reads_each_time() {
 #[test]
 fn a_mixture_of_two_writes_is_not_believed() {
     let temp = tempfile::tempdir().expect("a temporary directory");
-    let disk = Counted::new(temp.path());
+    let disk = counting(temp.path());
     let writer = Journal::create(disk.clone(), Options::default()).expect("created");
     put(&writer, b"first");
-    let reader = Journal::open(Counted::new(temp.path()), Options::default()).expect("opened");
+    let reader = Journal::open(counting(temp.path()), Options::default()).expect("opened");
     let file = disk.open("synced", Access::Write).expect("it is there");
     let mut sound = [0; 64];
     file.read_at(&mut sound, 0).expect("read");

@@ -22,3 +22,4 @@ mod schedule;
 mod shared;
 mod threads;
 mod turns;
+mod watched;

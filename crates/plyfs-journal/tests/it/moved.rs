@@ -3,15 +3,14 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use plyfs_journal::{Access, CallError, Disk, DiskFile, DiskLock, Journal, Map};
+use plyfs_journal::{CallError, Disk, Journal};
 use rustix::io::Errno;
 
 use crate::batches::{created, put};
 use crate::fault_disk::{FaultDisk, Faults};
 use crate::interleaved::options;
 use crate::model;
-
-type Result<T> = std::result::Result<T, CallError>;
+use crate::watched::{Watch, Watched};
 
 /// What holds up the syncs of files while it is shut; all that it held up fail.
 #[derive(Debug, Default)]
@@ -31,92 +30,18 @@ impl Gate {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.changed.wait_while(state, |(_, waiting)| *waiting == 0));
     }
+}
 
-    /// Says whether it was shut.
-    fn pass(&self) -> bool {
+impl Watch for Gate {
+    fn sync(&self) -> Result<(), CallError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.0 {
-            return false;
+            return Ok(());
         }
         state.1 += 1;
         self.changed.notify_all();
         drop(self.changed.wait_while(state, |(is_shut, _)| *is_shut));
-        true
-    }
-}
-
-/// A disk as one process has it, behind a gate of its own.
-#[derive(Debug)]
-struct Gated {
-    disk: FaultDisk,
-    gate: Arc<Gate>,
-}
-
-impl Gated {
-    fn behind_it(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        Box::new(GatedFile { file, gate: Arc::clone(&self.gate) })
-    }
-}
-
-impl Disk for Gated {
-    fn open(&self, name: &str, access: Access) -> Result<Box<dyn DiskFile>> {
-        self.disk.open(name, access).map(|file| self.behind_it(file))
-    }
-
-    fn create(&self, name: &str) -> Result<Box<dyn DiskFile>> {
-        self.disk.create(name).map(|file| self.behind_it(file))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn list(&self) -> Result<Vec<String>> {
-        self.disk.list()
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.disk.sync()
-    }
-
-    fn lock(&self, name: &str) -> Result<Box<dyn DiskLock>> {
-        self.disk.lock(name)
-    }
-
-    fn try_lock(&self, name: &str) -> Result<Option<Box<dyn DiskLock>>> {
-        self.disk.try_lock(name)
-    }
-}
-
-#[derive(Debug)]
-struct GatedFile {
-    file: Box<dyn DiskFile>,
-    gate: Arc<Gate>,
-}
-
-impl DiskFile for GatedFile {
-    fn size(&self) -> Result<u64> {
-        self.file.size()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        self.file.read_at(buffer, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file.write_at(bytes, offset)
-    }
-
-    fn sync(&self) -> Result<()> {
-        if self.gate.pass() { Err(CallError::new("fdatasync", ".", Errno::IO)) } else { self.file.sync() }
-    }
-
-    fn map(&self) -> Result<Map> {
-        self.file.map()
+        Err(CallError::new("fdatasync", ".", Errno::IO))
     }
 }
 
@@ -126,7 +51,7 @@ fn nothing_told_is_lost(failing: u32) -> bool {
     let (disk, journal) = created(options());
     put(&journal, "filler").expect("written");
     let gate = Arc::new(Gate::default());
-    let gated = Gated { disk: disk.clone(), gate: Arc::clone(&gate) };
+    let gated = Watched::new(disk.clone(), Arc::clone(&gate));
     let ours = Journal::open(Arc::new(gated), options()).expect("opened");
     let is_written = |key: &[u8]| {
         disk.state().files().into_values().any(|content| content.windows(key.len()).any(|bytes| bytes == key))

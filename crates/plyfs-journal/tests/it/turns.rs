@@ -7,7 +7,7 @@ use std::thread;
 
 use plyfs_journal::{Error, ErrorKind, Journal, Options, Transaction};
 
-use crate::live::Counted;
+use crate::live::counting;
 
 /// Adds one to what is counted.
 fn add(changes: &mut Transaction<'_>) -> Result<(), Error> {
@@ -65,8 +65,8 @@ pub(crate) fn behind_one<T: Send>(
 fn locks(count: usize) -> usize {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let options = Options::default().durable(false);
-    drop(Journal::create(Counted::new(temp.path()), options).expect("created"));
-    let disk = Counted::new(temp.path());
+    drop(Journal::create(counting(temp.path()), options).expect("created"));
+    let disk = counting(temp.path());
     let journal = &Journal::open(disk.clone(), options).expect("opened");
     let each = |changes: &mut Transaction<'_>, turn: usize| {
         add(changes)?;
@@ -76,8 +76,8 @@ fn locks(count: usize) -> usize {
     let kept = results.iter().filter(|is_ok| **is_ok == Some(true)).count();
     assert_eq!(kept, 1 + (1..=count).filter(|turn| turn % 3 != 2).count());
     assert_eq!(counted(journal), Some(vec![u8::try_from(kept).expect("small")]), "a commit was built on an older one");
-    let locks = disk.locks();
-    let other = Journal::open(Counted::new(temp.path()), options).expect("opened");
+    let locks = disk.watch.locks();
+    let other = Journal::open(counting(temp.path()), options).expect("opened");
     other.write(add).expect("the lock is free");
     assert_eq!(counted(journal), Some(vec![u8::try_from(kept + 1).expect("small")]));
     locks
