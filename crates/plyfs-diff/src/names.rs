@@ -59,6 +59,11 @@ pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// The path of a name in a directory.
+pub(crate) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
+}
+
 /// A path in a message: quoted, on one line, cut where nobody would read on.
 pub(crate) fn quoted(name: &[u8]) -> String {
     const MOST: usize = 256;

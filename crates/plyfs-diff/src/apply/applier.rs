@@ -431,7 +431,7 @@ impl<'a> Applier<'a> {
         let inner = fs::open_dir_at(dir, name).map_err(reading)?;
         for entry in fs::read_dir(&inner).map_err(reading)? {
             let stat = fs::stat_at(&inner, &entry.name).map_err(reading)?;
-            let below = [path, b"/", entry.name.as_bytes()].concat();
+            let below = names::join(path, entry.name.as_bytes());
             self.lose_below(&inner, &entry.name, &below, &stat, depth + 1)?;
         }
         Ok(())

@@ -114,7 +114,7 @@ impl<'a> Cursor<'a> {
 
     /// The path of a name in the current directory.
     pub(super) fn path_of(&self, name: &OsStr) -> Vec<u8> {
-        join(&self.path, name.as_bytes())
+        names::join(&self.path, name.as_bytes())
     }
 
     /// The current directory.
@@ -459,7 +459,7 @@ impl<'a> Cursor<'a> {
         if let Some(at) = self.levels.len().checked_sub(HELD).filter(|&at| at > 0) {
             self.let_go(at)?;
         }
-        let path = join(&self.path, name.as_bytes());
+        let path = names::join(&self.path, name.as_bytes());
         if self.levels.len() > self.max_depth {
             return Err(names::too_deep(&path, self.max_depth));
         }
@@ -593,8 +593,4 @@ fn remove_whiteouts(dir: BorrowedFd<'_>, depth: usize) -> Result<bool, CallError
 fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = OsString> {
     let parts = path.split(|&byte| byte == b'/').filter(|part| !part.is_empty());
     parts.map(|part| OsString::from_vec(part.to_vec()))
-}
-
-fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
-    if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
 }

@@ -93,8 +93,9 @@ impl ApplyOptions {
     /// Says that the archive names each path once, as [`export`](crate::export()) writes it: its record is written while it is
     /// applied, and kept nowhere until then.
     ///
-    /// Where a record is asked for, a path that comes twice is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput); of
-    /// whiteouts that is believed.
+    /// Where a record is asked for, a path that comes twice, or a directory behind what lies in it, is
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput). A whiteout that comes twice is not noticed, and has two lines in
+    /// the record.
     #[must_use]
     pub fn names_once(mut self, once: bool) -> Self {
         self.names_once = once;

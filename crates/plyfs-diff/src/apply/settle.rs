@@ -246,7 +246,7 @@ impl Below {
             let found = self.levels[self.levels.len() - 1].lookup(OsStr::from_bytes(name))?;
             let Some(Found::Directory(merged)) = found else { return Ok(false) };
             self.levels.push(merged);
-            self.path = if self.path.is_empty() { name.clone() } else { [&self.path[..], b"/", name].concat() };
+            self.path = names::join(&self.path, name);
         }
         Ok(true)
     }

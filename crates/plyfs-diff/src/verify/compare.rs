@@ -11,7 +11,7 @@ use plyfs_sys::fs::{self, FileType, Stat};
 use plyfs_sys::{CallError, xattr};
 use rustix::io::Errno;
 
-use super::expected::{Expected, join};
+use super::expected::Expected;
 use super::inode::Inode;
 use super::{Difference, Verified};
 use crate::chain::is_whiteout_device;
@@ -105,7 +105,7 @@ impl Walk<'_> {
                 levels.pop();
                 continue;
             };
-            let path = join(&level.path, entry.name.as_bytes());
+            let path = names::join(&level.path, entry.name.as_bytes());
             let Some(inner) = self.entry(&level.dir, &entry.name, &path)? else { continue };
             if levels.len() > fs::MAX_DEPTH {
                 let limit = format!("the tree is more than {} directories deep", fs::MAX_DEPTH);
@@ -185,6 +185,8 @@ impl Walk<'_> {
     fn marks(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<()> {
         let reading = |error| looking(path, error);
         let opaque = self.chain.dialect().opaque();
+        // What a hard link copied up hides as well, until a directory takes its place.
+        let may_hide = self.expected.hides(path) || self.expected.copied.contains(path);
         for name in xattr::list(dir).map_err(reading)? {
             if !Dialect::owns(name.as_bytes()) {
                 continue;
@@ -194,7 +196,7 @@ impl Walk<'_> {
             if is_opaque {
                 self.marked.insert(path.to_vec());
             }
-            if !is_opaque || !(self.expected.hides(path) || self.leads_elsewhere()?) {
+            if !is_opaque || !(may_hide || self.leads_elsewhere()?) {
                 self.differs(path, format!("has the attribute {name:?}, which hides or moves what lower layers have"));
             }
         }

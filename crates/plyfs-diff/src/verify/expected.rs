@@ -57,7 +57,7 @@ impl Expected {
                 return Ok(());
             }
             Name::Whiteout(dir, name) => {
-                self.whiteouts.insert(join(dir, name));
+                self.whiteouts.insert(names::join(dir, name));
                 return Ok(());
             }
             Name::Root | Name::Plain(..) => {}
@@ -103,8 +103,7 @@ impl Expected {
     /// Says whether the directory hides what lower layers have in it, if they have one.
     pub(super) fn hides(&self, path: &[u8]) -> bool {
         let is_marked = self.opaque.contains(path) || self.whiteouts.contains(path);
-        let is_replaced = self.replaced.contains(path) || self.copied.contains(path);
-        is_marked || is_replaced || self.is_hidden_from_root(path)
+        is_marked || self.replaced.contains(path) || self.is_hidden_from_root(path)
     }
 
     fn is_directory(&self, node: usize) -> bool {
@@ -118,11 +117,11 @@ impl Expected {
 
     /// Says whether something above the path hides all that lower layers have there, be it a file in a directory's place, or did.
     pub(super) fn is_covered(&self, path: &[u8]) -> bool {
+        if self.replaced.contains(path) {
+            return true;
+        }
         let mut path = path;
         while !path.is_empty() {
-            if self.replaced.contains(path) {
-                return true;
-            }
             path = names::parent(path);
             if self.hides(path) || self.paths.get(path).is_some_and(|&node| !self.is_directory(node)) {
                 return true;
@@ -148,9 +147,4 @@ impl Facts {
             stored: entry.extents.map(|extents| (extents, crc)),
         })
     }
-}
-
-/// The path of a name in a directory.
-pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
-    if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
 }
