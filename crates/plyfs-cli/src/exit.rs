@@ -72,13 +72,8 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match (&self.cause, self.kind()) {
             (_, Some(kind)) => u8::try_from(kind.code()).unwrap_or(1),
-            (Cause::ReaderGone { cuts }, None) => {
-                if *cuts {
-                    CUT_SHORT
-                } else {
-                    0
-                }
-            }
+            (Cause::ReaderGone { cuts: true }, None) => CUT_SHORT,
+            (Cause::ReaderGone { cuts: false }, None) => 0,
             (_, None) => USAGE,
         }
     }

@@ -3,9 +3,9 @@
 //! Where files lie on the disk is decided when they are written back, by one thread of the kernel's that a sync wakes. At the
 //! end every processor but that one would rest meanwhile. So, every so many bytes that are unpacked, a thread of the store asks
 //! for a sync. The kernel's thread then waits where the disk takes no more; to hand long files to the disk one by one
-//! (`sync_file_range(2)`) makes whoever unpacks wait instead. Nothing is durable by it and nobody waits
-//! for it: who cancels an operation gets the answer at once. Only the last handle of the store waits for the thread, so that
-//! nothing of the store is left once that is gone.
+//! (`sync_file_range(2)`) makes whoever unpacks wait instead. Nothing is durable by it and nobody waits for it: who cancels an
+//! operation gets the answer at once. Only the last handle of the store waits for the thread, so that nothing of the store is
+//! left once that is gone.
 
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicU64, Ordering};

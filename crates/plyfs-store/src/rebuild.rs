@@ -14,6 +14,7 @@ mod images;
 mod layers;
 
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -105,7 +106,7 @@ impl StoreOptions {
         // The root is the lock, as when a store is made: a second rebuild would take away what the first is filling.
         let root = Lock::take(open_root(path)?, Sharing::Exclusive).map_err(|e| named(Error::call("its root", e)))?;
         let mut acts = Vec::new();
-        let rebuilt = lost_journal(path).and_then(|(damage, _alone)| {
+        let rebuilt = lost_journal(root.as_file(), path).and_then(|(damage, _alone)| {
             let mut rebuilt = Rebuilt::default();
             let filled = begin(path, &self, &mut acts).and_then(|store| {
                 fill(&store, read, layer, progress, &mut rebuilt)?;
@@ -128,17 +129,16 @@ impl StoreOptions {
 }
 
 /// What is wrong with the journal, whose writers are held off where there is one; one that is sound is refused.
-fn lost_journal(path: &Path) -> Result<(Vec<Finding>, Option<Lock>)> {
-    let root = open_root(path)?;
+fn lost_journal(root: &OwnedFd, path: &Path) -> Result<(Vec<Finding>, Option<Lock>)> {
     ground::require_root("rebuilding", path)?;
-    check::parts::refuse_unless_lost(&root)?;
-    let alone = match fs::open_dir_at(&root, layout::JOURNAL) {
+    check::parts::refuse_unless_lost(root)?;
+    let alone = match fs::open_dir_at(root, layout::JOURNAL) {
         Ok(old) => Lock::take_file(&old, layout::JOURNAL_LOCK, Sharing::Exclusive).map(Some),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     };
     let alone = alone.map_err(|e| Error::call("the old journal", e))?;
-    let damage = check::journal::loss(&root)?;
+    let damage = check::journal::loss(root)?;
     if damage.is_empty() {
         let sound = "its journal is sound, and names, labels and options are in it alone; \
             to have it made anew all the same, move its directory journal away";
