@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 
 use crate::digest;
 use crate::error::{Error, ErrorKind, Result, at_most, shown};
+use crate::json::fields::CONFIG;
 use crate::json::{or_default, parse, parse_stored};
 use crate::layout::{MAX_DOCUMENT, MAX_FACT, MAX_LAYERS};
 
@@ -42,7 +43,7 @@ pub(crate) fn facts(bytes: &[u8]) -> Result<Facts> {
 pub(crate) fn check(bytes: &[u8]) -> Result<()> {
     at_most(MAX_DOCUMENT, bytes.len() as u64, "config", "bytes")?;
     facts(bytes)?;
-    parse::<shape::Shape>(bytes, "config").map(drop)
+    parse::<shape::Shape>(bytes, "config", &CONFIG).map(drop)
 }
 
 #[derive(Deserialize)]
@@ -57,7 +58,7 @@ struct RootFs {
 ///
 /// A config for another operating system is [`ErrorKind::Unsupported`].
 pub(crate) fn diff_ids(bytes: &[u8], layers: usize) -> Result<Vec<Digest>> {
-    parse::<IgnoredAny>(bytes, "config")?;
+    parse::<IgnoredAny>(bytes, "config", &CONFIG)?;
     let diff_ids = all_diff_ids(bytes)?;
     if diff_ids.len() != layers {
         let message = format!("config: rootfs.diff_ids: {} DiffIds for {layers} layers", diff_ids.len());
@@ -119,17 +120,33 @@ mod tests {
             (r#"{"config":{"Labels":{"a":1}}}"#, "config: config.Labels.a"),
             (r#"{"config":{"Cmd":{}}}"#, "config: config.Cmd"),
             (r#"{"config":{"ExposedPorts":["80"]}}"#, "config: config.ExposedPorts"),
+            (r#"{"config":{"ExposedPorts":{"80/tcp":1}}}"#, "config: config.ExposedPorts.80/tcp"),
+            (r#"{"config":{"Volumes":{"/x":[]}}}"#, "config: config.Volumes./x"),
             (r#"{"config":{"User":0}}"#, "config: config.User"),
+            (r#"{"config":{"Tty":"yes"}}"#, "config: config.Tty"),
+            (r#"{"config":{"StopTimeout":1.5}}"#, "config: config.StopTimeout"),
+            (r#"{"config":{"Healthcheck":{"Interval":"30s"}}}"#, "config: config.Healthcheck.Interval"),
+            (r#"{"config":{"Healthcheck":{"Test":"x"}}}"#, "config: config.Healthcheck.Test"),
+            (r#"{"config":{"Env":["A=1"],"env":["A=2"]}}"#, r#"config: config: key "env", which others read as "Env""#),
+            (r#"{"container_config":{"Env":1}}"#, "config: container_config.Env"),
+            (r#"{"created":"yesterday"}"#, r#"config: created: "yesterday" is no time"#),
+            (r#"{"docker_version":20}"#, "config: docker_version"),
+            (r#"{"os.features":"x"}"#, "config: os.features"),
             (r#"{"history":{}}"#, "config: history"),
             (r#"{"history":[{"created_by":5}]}"#, "config: history[0].created_by"),
+            (r#"{"history":[{"created":"x"}]}"#, "config: history[0].created"),
             (r#"{"history":[{},{"empty_layer":"no"}]}"#, "config: history[1].empty_layer"),
+            (r#"{"os":"linux","OS":"windows"}"#, r#"config: key "OS", which others read as "os""#),
+            (r#"{"o\u017f":"windows"}"#, r#"config: key "#),
+            (r#"{"rootfs":{"diff_ids":[],"DIFF_IDS":[]}}"#, "config: rootfs: key"),
+            (r#"{"history":[["2020-01-01T00:00:00Z"]]}"#, "config: history[0]: no JSON object"),
         ] {
             let error = check(text.as_bytes()).expect_err(text);
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
             assert!(error.to_string().starts_with(field), "{text}: {error}");
         }
-        let sound = r#"{"author":null,"config":{"Env":null,"Cmd":"old","Entrypoint":["a"],"Volumes":{"/x":{}},"Other":[1]},
-            "history":[null,{"created":null,"empty_layer":true}],"container_config":7}"#;
+        let sound = r#"{"author":null,"config":{"Env":null,"Cmd":"old","Entrypoint":["a"],"Volumes":{"/x":{},"/X":null},"labels":{"a":"1","A":"2"},"Other":[1]},
+            "history":[null,{"created":null,"empty_layer":true}],"container_config":null,"other":7}"#;
         check(sound.as_bytes()).expect("as docker writes them");
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::config;
+use crate::json::fields::ENTRIES;
 use crate::json::parse_list;
 use crate::manifest::{DockerEntry, Index, Manifest};
 use crate::members::Members;
@@ -18,7 +19,7 @@ pub fn manifest(bytes: &[u8]) {
         assert!(Manifest::parse(bytes, "", "manifest").is_err(), "one document is not both");
         index.manifests.iter().for_each(|descriptor| drop(descriptor.promise("manifest")));
     }
-    let _ = parse_list::<DockerEntry>(bytes, "manifest.json");
+    let _ = parse_list::<DockerEntry>(bytes, "manifest.json", &ENTRIES);
 }
 
 /// Reads `bytes` as a config of up to three layers.

@@ -17,6 +17,7 @@ use plyfs_store::Reference;
 
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::fields::CONFIG;
 use crate::json::parse;
 use crate::layout;
 use crate::members::Members;
@@ -72,7 +73,7 @@ impl Wanted {
     /// Refuses an image whose config says it is for another platform than the one asked for.
     fn check(&self, config: &[u8]) -> Result<()> {
         let Some(asked) = &self.0 else { return Ok(()) };
-        let stated: Stated = parse(config, "config")?;
+        let stated: Stated = parse(config, "config", &CONFIG)?;
         if stated.is_empty() || asked.takes(&stated) {
             return Ok(());
         }

@@ -3,23 +3,28 @@
 //! What is wrong anywhere in a document is found when it comes in, also in fields that are not looked at: one that is kept as
 //! received goes out again to programs that do look.
 
+pub(crate) mod fields;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, ErrorKind, Result, bounded, shown};
 use crate::layout::MAX_ITEMS;
+use fields::Kind;
 
-/// Reads one JSON object; `what` names it in errors, which say the field too: `layers[0].size`.
+/// Reads one JSON object of this kind; `what` names it in errors, which say the field too: `layers[0].size`.
 ///
 /// Nesting is bounded by serde_json, size by who read the bytes, lists and objects by [`MAX_ITEMS`]. A key given twice in one object, a text that is not UTF-8 and
-/// a number that no program can hold are errors wherever they are.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
+/// a number that no program can hold are errors wherever they are; so is, in the place of a field of this kind, what others
+/// take for that field.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str, kind: &'static Kind) -> Result<T> {
     // serde would take the values of a struct in a row for one.
-    read(bytes, what, Outer::Object)
+    read(bytes, what, Outer::Object, kind)
 }
 
 /// Reads what is asked of a document that is in the store already: one that came in by other means, or with an earlier version,
@@ -29,13 +34,13 @@ pub(crate) fn parse_stored<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Res
 }
 
 /// Reads a list of JSON values, as [`parse`] does an object.
-pub(crate) fn parse_list<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<Vec<T>> {
-    read(bytes, what, Outer::List)
+pub(crate) fn parse_list<T: DeserializeOwned>(bytes: &[u8], what: &str, kind: &'static Kind) -> Result<Vec<T>> {
+    read(bytes, what, Outer::List, kind)
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8], what: &str, outer: Outer) -> Result<T> {
+fn read<T: DeserializeOwned>(bytes: &[u8], what: &str, outer: Outer, kind: &'static Kind) -> Result<T> {
     let malformed = |why: String| Error::new(ErrorKind::InvalidInput, format!("{what}: {why}"));
-    if one::<Sound>(bytes).map_err(malformed)?.0 != outer {
+    if walked(bytes, Sound(kind)).map_err(malformed)? != outer {
         return Err(malformed(format!("no JSON {outer}")));
     }
     one(bytes).map_err(malformed)
@@ -43,13 +48,20 @@ fn read<T: DeserializeOwned>(bytes: &[u8], what: &str, outer: Outer) -> Result<T
 
 /// Reads one value and nothing behind it.
 fn one<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> std::result::Result<T, String> {
+    walked(bytes, PhantomData)
+}
+
+/// The same, by a seed.
+fn walked<'a, S: DeserializeSeed<'a>>(bytes: &'a [u8], seed: S) -> std::result::Result<S::Value, String> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let field = match error.path().iter().next() {
-            Some(_) => format!("{}: ", bounded(&error.path().to_string())),
+    let mut track = serde_path_to_error::Track::new();
+    let value = seed.deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track)).map_err(|error| {
+        let path = track.path();
+        let field = match path.iter().next() {
+            Some(_) => format!("{}: ", bounded(&path.to_string())),
             None => String::new(),
         };
-        format!("{field}{}", bounded(&error.inner().to_string()))
+        format!("{field}{}", bounded(&error.to_string()))
     })?;
     json.end().map_err(|error| error.to_string())?;
     Ok(value)
@@ -73,12 +85,15 @@ impl fmt::Display for Outer {
     }
 }
 
-/// A value that was looked at to its end.
-struct Sound(Outer);
+/// Looks at a value of this kind to its end.
+#[derive(Clone, Copy)]
+struct Sound(&'static Kind);
 
-impl<'de> Deserialize<'de> for Sound {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
-        from.deserialize_any(Whole)
+impl<'de> DeserializeSeed<'de> for Sound {
+    type Value = Outer;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> std::result::Result<Outer, D::Error> {
+        from.deserialize_any(self)
     }
 }
 
@@ -108,59 +123,73 @@ impl<'de> Deserialize<'de> for Key<'de> {
     }
 }
 
-struct Whole;
-
-impl Whole {
+impl Sound {
     #[expect(clippy::unnecessary_wraps, reason = "what serde asks for")]
-    fn other<E>() -> std::result::Result<Sound, E> {
-        Ok(Sound(Outer::Other))
+    fn other<E>() -> std::result::Result<Outer, E> {
+        Ok(Outer::Other)
+    }
+
+    /// What the value of a key is, unless the key is one that others read as another; `had` are the fields before it.
+    fn below(self, key: &str, had: &mut Vec<usize>) -> std::result::Result<&'static Kind, String> {
+        let Some((field, name, kind)) = self.0.field(key) else { return Ok(&Kind::Any) };
+        let is_another = key != name && matches!(self.0, Kind::Object(_));
+        if is_another || had.contains(&field) {
+            return Err(format!("key {}, which others read as {}", shown(key), shown(name)));
+        }
+        had.push(field);
+        Ok(kind)
     }
 }
 
-impl<'de> Visitor<'de> for Whole {
-    type Value = Sound;
+impl<'de> Visitor<'de> for Sound {
+    type Value = Outer;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> std::result::Result<Sound, E> {
+    fn visit_unit<E>(self) -> std::result::Result<Outer, E> {
         Self::other()
     }
 
-    fn visit_bool<E>(self, _: bool) -> std::result::Result<Sound, E> {
+    fn visit_bool<E>(self, _: bool) -> std::result::Result<Outer, E> {
         Self::other()
     }
 
-    fn visit_i64<E>(self, _: i64) -> std::result::Result<Sound, E> {
+    fn visit_i64<E>(self, _: i64) -> std::result::Result<Outer, E> {
         Self::other()
     }
 
-    fn visit_u64<E>(self, _: u64) -> std::result::Result<Sound, E> {
+    fn visit_u64<E>(self, _: u64) -> std::result::Result<Outer, E> {
         Self::other()
     }
 
-    fn visit_f64<E>(self, _: f64) -> std::result::Result<Sound, E> {
+    fn visit_f64<E>(self, _: f64) -> std::result::Result<Outer, E> {
         Self::other()
     }
 
-    fn visit_str<E>(self, _: &str) -> std::result::Result<Sound, E> {
+    fn visit_str<E>(self, _: &str) -> std::result::Result<Outer, E> {
         Self::other()
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> std::result::Result<Sound, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> std::result::Result<Outer, A::Error> {
+        let item = match self.0 {
+            Kind::Any => self,
+            Kind::List(kind) => Self(kind),
+            Kind::Object(_) | Kind::ByHand(_) => return Err(A::Error::custom("no JSON object")),
+        };
         let mut count = 0;
-        while values.next_element::<Sound>()?.is_some() {
+        while values.next_element_seed(item)?.is_some() {
             count += 1;
             if count > MAX_ITEMS {
                 return Err(A::Error::custom(format!("more than {MAX_ITEMS} items in one list")));
             }
         }
-        Ok(Sound(Outer::List))
+        Ok(Outer::List)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Sound, A::Error> {
-        let mut keys = HashSet::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Outer, A::Error> {
+        let (mut keys, mut fields) = (HashSet::new(), Vec::new());
         while let Some(key) = entries.next_key::<Key<'de>>()? {
             if keys.len() == MAX_ITEMS {
                 return Err(A::Error::custom(format!("more than {MAX_ITEMS} keys in one object")));
@@ -168,10 +197,11 @@ impl<'de> Visitor<'de> for Whole {
             if keys.contains(&key) {
                 return Err(A::Error::custom(format!("duplicate key {}", shown(&*key.0))));
             }
+            let kind = self.below(&key.0, &mut fields).map_err(A::Error::custom)?;
             keys.insert(key);
-            entries.next_value::<Sound>()?;
+            entries.next_value_seed(Self(kind))?;
         }
-        Ok(Sound(Outer::Object))
+        Ok(Outer::Object)
     }
 }
 
@@ -187,7 +217,7 @@ mod tests {
     use super::*;
 
     fn object(text: &[u8]) -> std::result::Result<Map<String, Value>, String> {
-        parse(text, "it").map_err(|error| error.to_string())
+        parse(text, "it", &Kind::Any).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -209,8 +239,8 @@ mod tests {
             assert!(said.starts_with(why), "{}: {said}", text.escape_ascii());
         }
         assert_eq!(object(br#"{"a":{"x":1},"b":[{"x":1},{"x":null}],"c":0.5}"#).expect("sound").len(), 3);
-        assert!(parse_list::<Value>(br#"{"a":1}"#, "it").is_err(), "no list");
-        assert_eq!(parse_list::<Value>(b"[1, true]", "it").expect("a list").len(), 2);
+        assert!(parse_list::<Value>(br#"{"a":1}"#, "it", &Kind::Any).is_err(), "no list");
+        assert_eq!(parse_list::<Value>(b"[1, true]", "it", &Kind::Any).expect("a list").len(), 2);
     }
 
     #[test]
@@ -221,7 +251,7 @@ mod tests {
         }
         let text = format!(r#"{{"z":{}{},"a":1,"b":1,"b":2}}"#, "[".repeat(1000), "]".repeat(1000));
         assert_eq!(parse_stored::<Asked>(text.as_bytes(), "it").expect("read").a, 1);
-        assert!(parse::<Asked>(text.as_bytes(), "it").is_err(), "it would not come in");
+        assert!(parse::<Asked>(text.as_bytes(), "it", &Kind::Any).is_err(), "it would not come in");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{self, Promise};
 use crate::error::{Error, ErrorKind, Result, at_most, shown};
+use crate::json::fields::MANIFEST;
 use crate::json::{or_default, parse};
 use crate::layout::{self, MAX_DESCRIPTORS, MAX_LAYERS};
 use crate::platform::Stated;
@@ -67,7 +68,7 @@ pub(crate) struct Index {
 impl Index {
     /// Reads an index; a document that is also a manifest is refused (CVE-2021-41190).
     pub(crate) fn parse(bytes: &[u8], media_type: &str, what: &str) -> Result<Self> {
-        let index: Self = parse(bytes, what)?;
+        let index: Self = parse(bytes, what, &MANIFEST)?;
         if index.config.is_some() || index.layers.is_some() {
             return Err(Error::new(ErrorKind::InvalidInput, format!("{what}: both an index and a manifest")));
         }
@@ -96,7 +97,7 @@ pub(crate) struct Manifest {
 impl Manifest {
     /// Reads a manifest and refuses, by name, what is not an image: artifacts, other layers, schema 1.
     pub(crate) fn parse(bytes: &[u8], media_type: &str, what: &str) -> Result<(Self, Descriptor)> {
-        let mut manifest: Self = parse(bytes, what)?;
+        let mut manifest: Self = parse(bytes, what, &MANIFEST)?;
         if manifest.manifests.is_some() {
             return Err(Error::new(ErrorKind::InvalidInput, format!("{what}: both an index and a manifest")));
         }
@@ -132,7 +133,7 @@ pub(crate) fn stated_type(document: &[u8]) -> String {
     struct Document {
         media_type: Option<String>,
     }
-    parse::<Document>(document, "manifest").unwrap_or_default().media_type.unwrap_or_default()
+    parse::<Document>(document, "manifest", &MANIFEST).unwrap_or_default().media_type.unwrap_or_default()
 }
 
 /// Says whether a manifest is about another one, as signatures and the like are that registries attach to an image.
@@ -141,7 +142,7 @@ pub(crate) fn has_subject(manifest: &[u8]) -> bool {
     struct Document {
         subject: Option<IgnoredAny>,
     }
-    parse::<Document>(manifest, "manifest").is_ok_and(|document| document.subject.is_some())
+    parse::<Document>(manifest, "manifest", &MANIFEST).is_ok_and(|document| document.subject.is_some())
 }
 
 /// A media type stated inside a document is the one its descriptor states (CVE-2021-41190).
@@ -167,6 +168,7 @@ pub(crate) struct DockerEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::fields::ENTRIES;
     use crate::json::parse_list;
 
     const WHAT: &str = "manifest";
@@ -220,7 +222,18 @@ mod tests {
     #[test]
     fn garbage_is_refused_and_named() {
         let deep = "[".repeat(10_000);
-        for text in ["", "{", "[]", r#"{"schemaVersion":2,"schemaVersion":2}"#, r#"{"config":{"size":-1}}"#, &deep] {
+        let texts = [
+            "",
+            "{",
+            "[]",
+            r#"{"schemaVersion":2,"schemaVersion":2}"#,
+            r#"{"schemaVersion":2,"layers":[],"Layers":[]}"#,
+            r#"{"schemaVersion":2,"layers":[{"Digest":"x"}]}"#,
+            r#"{"schemaVersion":2,"layers":[["type","digest",1,{},null,[]]]}"#,
+            r#"{"config":{"size":-1}}"#,
+            &deep,
+        ];
+        for text in texts {
             let error = Manifest::parse(text.as_bytes(), "", WHAT).expect_err("refused");
             let short: String = text.chars().take(30).collect();
             assert_eq!((error.kind(), error.to_string().starts_with(WHAT)), (ErrorKind::InvalidInput, true), "{short}");
@@ -230,7 +243,8 @@ mod tests {
     #[test]
     fn docker_writes_null_where_it_has_no_tags() {
         let entries: Vec<DockerEntry> =
-            parse_list(br#"[{"Config":"c.json","RepoTags":null,"Layers":["a/layer.tar"]}]"#, WHAT).expect("entries");
+            parse_list(br#"[{"Config":"c.json","RepoTags":null,"Layers":["a/layer.tar"]}]"#, WHAT, &ENTRIES)
+                .expect("entries");
         assert_eq!((entries[0].repo_tags.len(), entries[0].layers.len()), (0, 1));
     }
 }

@@ -23,6 +23,7 @@ use super::sink::Sink;
 use super::{Outgoing, OutgoingLayer, Packing};
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result, at_most};
+use crate::json::fields::MANIFEST;
 use crate::json::parse;
 use crate::layout::{self, MAX_DESCRIPTORS, blob_path};
 
@@ -127,7 +128,7 @@ fn names_a_registry(name: &Reference) -> bool {
 /// The index with these descriptors; those that were there and whose names are not taken over stay as they are.
 fn index(before: Option<&[u8]>, descriptors: Vec<Value>) -> Result<Value> {
     let empty = || json!({ "schemaVersion": 2, "mediaType": layout::MEDIA_INDEX, "manifests": [] });
-    let mut index = before.map_or_else(|| Ok(empty()), |bytes| parse(bytes, layout::OCI_INDEX))?;
+    let mut index = before.map_or_else(|| Ok(empty()), |bytes| parse(bytes, layout::OCI_INDEX, &MANIFEST))?;
     let list = index.get_mut("manifests").and_then(Value::as_array_mut);
     let list = list.ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, format!("{} of the layout that is there lists nothing", layout::OCI_INDEX))

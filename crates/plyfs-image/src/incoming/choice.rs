@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Wanted;
 use super::oci::{config_of, name};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::fields::CONFIG;
 use crate::manifest::{Descriptor, Index};
 use crate::members::Members;
 use crate::platform::{Platform, Stated};
@@ -62,7 +63,7 @@ pub(super) fn of_index<'a>(members: &Members, index: &'a Index, wanted: &Wanted,
     for image in all {
         let says = match &image.platform {
             Some(platform) => Some(platform.clone()),
-            None => config_of(members, image)?.and_then(|config| crate::json::parse(&config, "config").ok()),
+            None => config_of(members, image)?.and_then(|config| crate::json::parse(&config, "config", &CONFIG).ok()),
         };
         stated.extend(says.map(|says| (image, says)));
     }

@@ -13,6 +13,7 @@ use super::images::Images;
 use super::{Incoming, IncomingLayer, missing};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, at_most, shown};
+use crate::json::fields::ENTRIES;
 use crate::json::parse_list;
 use crate::layout::{DOCKER_MANIFEST, MAX_DESCRIPTORS, MAX_NAMES};
 use crate::manifest::DockerEntry;
@@ -36,7 +37,7 @@ pub(super) fn read(members: &Members, images: &mut Images<'_>) -> Result<()> {
 /// The list, or nothing when there is none.
 fn entries(members: &Members) -> Result<Vec<DockerEntry>> {
     let Some(bytes) = members.document(DOCKER_MANIFEST)? else { return Ok(Vec::new()) };
-    let entries: Vec<DockerEntry> = parse_list(&bytes, DOCKER_MANIFEST)?;
+    let entries: Vec<DockerEntry> = parse_list(&bytes, DOCKER_MANIFEST, &ENTRIES)?;
     at_most(MAX_DESCRIPTORS, entries.len(), DOCKER_MANIFEST, "images").map(|()| entries)
 }
 

@@ -15,6 +15,7 @@ use super::images::Images;
 use super::{Incoming, IncomingLayer, Wanted, choice, docker, missing};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result, at_most, shown};
+use crate::json::fields::LAYOUT;
 use crate::json::parse;
 use crate::layout::{self, MAX_DOCUMENT, MAX_INDEX_DEPTH};
 use crate::manifest::{Descriptor, Index, Manifest, has_subject};
@@ -69,7 +70,7 @@ struct LayoutFile {
 /// Versions 1.x of the layout are read; a layout without the file is taken for one.
 fn check_version(members: &Members) -> Result<()> {
     let Some(bytes) = members.document(layout::OCI_LAYOUT)? else { return Ok(()) };
-    let file: LayoutFile = parse(&bytes, layout::OCI_LAYOUT)?;
+    let file: LayoutFile = parse(&bytes, layout::OCI_LAYOUT, &LAYOUT)?;
     if file.image_layout_version.starts_with("1.") {
         return Ok(());
     }
