@@ -1,7 +1,8 @@
 //! Configs of images that are made here: the parent's, grown by one layer.
 //!
-//! What the parent's config says is kept, known or not, in its order; only what describes the new layer is
-//! added: its DiffId, its history entry, the time and the author. Same input, same bytes, same image id.
+//! What the parent's config says is kept, known or not, in its order, but for what is true of the parent alone; only what
+//! describes the new layer is added: its DiffId, its history entry, the time and the author. Same input, same bytes, same
+//! image id.
 
 use jiff::Timestamp;
 use plyfs_diff::Digest;
@@ -14,6 +15,9 @@ use crate::platform::host_architecture;
 
 /// What a docker config says of the container its image was committed from; of the new image it is not true.
 const OF_THE_PARENT_ALONE: [&str; 4] = ["container", "container_config", "id", "parent"];
+
+/// What is done by the first build upon an image; what stands on that one does not do it again.
+const TRIGGERS: &str = "OnBuild";
 
 /// What is said of a new top layer.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +41,9 @@ pub(crate) fn on_image(parent: &[u8], made: &Made<'_>) -> Result<Vec<u8>> {
     let mut config: Map<String, Value> = parse_stored(parent, "the parent's config")?;
     for key in OF_THE_PARENT_ALONE {
         config.shift_remove(key);
+    }
+    if let Some(execution) = config.get_mut("config").and_then(Value::as_object_mut) {
+        execution.shift_remove(TRIGGERS);
     }
     grow(config, made)
 }
@@ -161,6 +168,18 @@ mod tests {
         assert_eq!(config["zeta"], json!({"x": [1.5, {"k": null}]}));
         assert_eq!(config["config"], json!({"Env": ["A=1"], "Cmd": ["sh"]}));
         assert_eq!(config["rootfs"]["diff_ids"][1], Digest::of("two").to_string());
+    }
+
+    #[test]
+    fn triggers_are_those_of_one_image_and_not_of_what_stands_on_it() {
+        let parent = json!({"config": {"OnBuild": ["RUN a"], "Env": []}, "rootfs": {"type": "layers", "diff_ids": []}});
+        let config = |changes: &[Instruction]| {
+            let made = Made { changes, ..made("two") };
+            value(&on_image(parent.to_string().as_bytes(), &made).expect("a config"))["config"].clone()
+        };
+        assert_eq!(config(&[]), json!({"Env": []}));
+        let own = ["ONBUILD RUN b".parse().expect("an instruction")];
+        assert_eq!(config(&own), json!({"Env": [], "OnBuild": ["RUN b"]}));
     }
 
     #[test]
