@@ -121,12 +121,27 @@ pub(crate) fn short(id: impl ToString) -> String {
     id.strip_prefix("sha256:").unwrap_or(&id).chars().take(12).collect()
 }
 
-/// Text from outside on one line: control characters, which could drive a terminal, are escaped.
+/// Text from outside on one line: what could drive a terminal is escaped.
 pub(crate) fn one_line(text: &str) -> String {
     let escape = |character: char| -> String {
-        if character.is_control() { character.escape_default().collect() } else { character.to_string() }
+        if drives(character) { character.escape_default().collect() } else { character.to_string() }
     };
     text.chars().map(escape).collect()
+}
+
+/// JSON that says the same and drives no terminal: outside its strings, where it has escapes, there is nothing that could.
+pub(crate) fn plain_json(text: &str) -> String {
+    let escape = |character: char| -> String {
+        let keeps = character == '\n' || !drives(character);
+        if keeps { character.to_string() } else { format!("\\u{:04x}", u32::from(character)) }
+    };
+    text.chars().map(escape).collect()
+}
+
+/// Says whether a terminal obeys a character instead of showing it: controls, and what turns the order of those around it.
+fn drives(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -178,7 +193,15 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
-        assert_eq!(one_line("a\nb\u{1b}\u{9b}é"), "a\\nb\\u{1b}\\u{9b}é");
+        assert_eq!(one_line("a\nb\u{1b}\u{9b}é\u{202e}"), "a\\nb\\u{1b}\\u{9b}é\\u{202e}");
+    }
+
+    #[test]
+    fn json_says_the_same_and_drives_no_terminal() {
+        let said = ["a\nb\u{1b}\u{7f}\u{9b}1mé\u{202e}\u{2066}"];
+        let json = plain_json(&serde_json::to_string_pretty(&said).expect("text"));
+        assert_eq!(json, "[\n  \"a\\nb\\u001b\\u007f\\u009b1mé\\u202e\\u2066\"\n]");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).expect("json"), said);
     }
 
     #[test]

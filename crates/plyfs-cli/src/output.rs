@@ -51,8 +51,8 @@ impl Output {
 
     /// Prints an object, or an array of them, in JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<()> {
-        serde_json::to_writer_pretty(&mut self.out, value).map_err(|error| self.failed(error.into()))?;
-        self.line("")
+        let text = serde_json::to_string_pretty(value).map_err(|error| self.failed(error.into()))?;
+        self.line(human::plain_json(&text))
     }
 
     /// Prints what a command answers: a line for people, or an object.
