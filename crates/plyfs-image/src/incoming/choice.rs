@@ -9,6 +9,7 @@ use super::Wanted;
 use super::oci::{config_of, name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::fields::CONFIG;
+use crate::layout::blob_path;
 use crate::manifest::{Descriptor, Index};
 use crate::members::Members;
 use crate::platform::{Platform, Stated};
@@ -51,9 +52,17 @@ struct Named<'a> {
 }
 
 /// The descriptor of an index that is taken; the only one, if nothing says what it is for.
+///
+/// What the archive does not hold is no choice, unless it holds none: who exports one platform of an image writes the index
+/// of all.
 pub(super) fn of_index<'a>(members: &Members, index: &'a Index, wanted: &Wanted, what: &str) -> Result<&'a Descriptor> {
     let platform = wanted.platform();
-    let all: Vec<_> = images(&index.manifests).collect();
+    let mut all: Vec<_> = images(&index.manifests).collect();
+    let there = all.iter().map(|image| is_there(members, image)).collect::<Result<Vec<_>>>()?;
+    if there.contains(&true) {
+        let mut there = there.into_iter();
+        all.retain(|_| there.next().unwrap_or(true));
+    }
     if let [only] = all[..]
         && only.platform.is_none()
     {
@@ -69,6 +78,11 @@ pub(super) fn of_index<'a>(members: &Members, index: &'a Index, wanted: &Wanted,
     }
     let best = stated.iter().filter_map(|(image, says)| Some((platform.rank(says)?, image))).min_by_key(|best| best.0);
     best.map(|(_, image)| *image).ok_or_else(|| none_for(what, &platform, stated.iter().map(|(_, says)| says)))
+}
+
+/// Says whether the archive holds what a descriptor points at; of one that points nowhere, that it is to be told when taken.
+fn is_there(members: &Members, descriptor: &Descriptor) -> Result<bool> {
+    descriptor.promise("manifest").map_or(Ok(true), |promise| members.has(&blob_path(&promise.digest)))
 }
 
 fn images(all: &[Descriptor]) -> impl Iterator<Item = &Descriptor> {

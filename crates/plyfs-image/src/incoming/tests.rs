@@ -302,6 +302,30 @@ fn an_index_that_does_not_say_what_its_images_are_for_is_chosen_from_by_their_co
 }
 
 #[test]
+fn of_an_index_whose_other_images_were_left_out_of_the_archive_what_is_there_is_the_choice() {
+    let mut build = Build::default();
+    let mut gone = Build::default();
+    let arm = |build: &mut Build, variant: &str| on(build.image(variant, Value::Null), &format!("arm/{variant}"));
+    let all = [arm(&mut build, "v5"), arm(&mut build, "v6"), arm(&mut gone, "v7")];
+    let index = json!({"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": all}).to_string();
+    let nested = build.blob(MEDIA_INDEX, index);
+    build.index(&[nested]);
+    let wanted = |platform: &str| Wanted(Some(platform.parse().expect("a platform")));
+    let images = build.read_for(&wanted("arm")).expect("an image");
+    assert_eq!(images[0].layers[0].diff_id, Digest::of("v6"), "the best of those that are there");
+    let error = build.read_for(&wanted("s390x")).expect_err("none");
+    let text = chain(&error);
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}");
+    assert!(text.ends_with("but for linux/arm/v5, linux/arm/v6"), "{text}");
+
+    let index = json!({"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": all[2..]}).to_string();
+    let nested = build.blob(MEDIA_INDEX, index);
+    build.index(&[nested]);
+    let error = build.read_for(&wanted("arm")).expect_err("none of it is there");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", chain(&error));
+}
+
+#[test]
 fn what_is_about_an_image_is_passed_over_beside_it_and_refused_by_name_alone() {
     let mut build = Build::default();
     let image = build.image("one", json!({ANNOTATION_REF_NAME: "one:1"}));
