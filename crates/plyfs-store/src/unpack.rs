@@ -33,7 +33,8 @@ pub struct UnpackedLayer {
 impl Operation {
     /// Unpacks a changeset into a new layer upon `parent`, which is published or staged in this operation.
     ///
-    /// The archive is read to its end. With `expected`, another digest is [`ErrorKind::Corrupt`]. Where the same
+    /// The archive is read to its end. With `expected`, another digest is [`ErrorKind::Corrupt`]; without, so is an archive that
+    /// stops within the last block of a file. Where the same
     /// changeset stands on the same chain already, that layer is the answer and what was unpacked is dropped. Upon a chain
     /// as deep as the kernel stacks, 500, it is [`ErrorKind::InvalidInput`].
     pub fn apply(
@@ -137,8 +138,8 @@ impl Operation {
             None => "new layer".to_owned(),
         };
         let store = &self.store().0;
-        let mut options =
-            ApplyOptions::default().start_writing(store.durability.is_durable() && !store.early_sync.is_wanted());
+        let starts_writing = store.durability.is_durable() && !store.early_sync.is_wanted();
+        let mut options = ApplyOptions::default().start_writing(starts_writing).vouched_by_nobody(expected.is_none());
         if let Some(filler) = filler {
             options = options.share_filling(filler).names_once(true);
         }

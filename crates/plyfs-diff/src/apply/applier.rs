@@ -24,7 +24,7 @@ use super::record::Record;
 use super::tally::Tally;
 use super::whiteouts::Name;
 use super::writeback::Writeback;
-use crate::archive::{Entry, Kind, Reader, Time};
+use crate::archive::{Entry, Kind, Reader, Time, truncated};
 use crate::chain::{copy_directory_attributes, is_whiteout_device};
 use crate::tar_split::Crc64;
 use crate::{Applied, Chain, Digested, Error, ErrorKind, Result, SkipReason, Skipped, Usage, names};
@@ -90,6 +90,9 @@ pub(super) fn apply<'a>(
     while let Some(mut entry) = applier.reader.next_entry()? {
         options.owners.apply(&mut entry)?;
         applier.entry(&entry)?;
+    }
+    if options.vouched_by_nobody && applier.reader.is_cut() {
+        return Err(truncated(applier.reader.position(), "the last block of a file"));
     }
     applier.finish()
 }

@@ -43,6 +43,7 @@ pub struct ApplyOptions {
     starts_writing: bool,
     filler: Option<Filler>,
     names_once: bool,
+    vouched_by_nobody: bool,
     owners: Owners,
 }
 
@@ -99,6 +100,14 @@ impl ApplyOptions {
     #[must_use]
     pub fn names_once(mut self, once: bool) -> Self {
         self.names_once = once;
+        self
+    }
+
+    /// Says that nobody knows the archive's digest: one that stops within the last block of a file, as one does whose sender
+    /// went away, is [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
+    #[must_use]
+    pub fn vouched_by_nobody(mut self, by_nobody: bool) -> Self {
+        self.vouched_by_nobody = by_nobody;
         self
     }
 

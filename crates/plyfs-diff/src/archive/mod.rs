@@ -27,3 +27,4 @@ mod sparse;
 
 pub use entry::{Entry, Extent, Kind, Limits, Time};
 pub use reader::Reader;
+pub(crate) use reader::truncated;

@@ -28,6 +28,7 @@ pub struct Reader<B> {
     /// What fills the last block of the current entry.
     padding: usize,
     has_ended: bool,
+    is_cut: bool,
 }
 
 /// The extension headers met on the way to an entry.
@@ -49,13 +50,21 @@ impl<R: Read> Reader<BufReader<R>> {
 impl<B: BufRead> Reader<B> {
     /// Reads an uncompressed archive from what has a buffer of its own; its content is handed out from there.
     pub fn buffered(source: B, limits: Limits) -> Self {
-        Self { input: Input::new(source), limits, raw: Vec::new(), left: 0, padding: 0, has_ended: false }
+        Self {
+            input: Input::new(source),
+            limits,
+            raw: Vec::new(),
+            left: 0,
+            padding: 0,
+            has_ended: false,
+            is_cut: false,
+        }
     }
 
     /// Goes to the next entry, over whatever is left of the current one's content; `None` at the end.
     ///
     /// An archive that stops where a header could start has ended, with or without its two blocks of zeros (rule 45).
-    /// One that stops anywhere else is [`ErrorKind::Corrupt`].
+    /// One that stops anywhere else is [`ErrorKind::Corrupt`], but for what fills the last block of a file: see [`Reader::is_cut`].
     pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         if self.has_ended {
             return Ok(None);
@@ -118,6 +127,13 @@ impl<B: BufRead> Reader<B> {
         self.input.position()
     }
 
+    /// Says whether the archive stopped before the last block of a file was full: it is whole for who knows its digest, and
+    /// the beginning of another for who does not.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     /// What the archive is read from, to be asked about itself.
     pub(crate) fn source(&mut self) -> &mut B {
         self.input.source()
@@ -127,6 +143,7 @@ impl<B: BufRead> Reader<B> {
     fn read_padding(&mut self) -> Result<()> {
         let wanted = std::mem::take(&mut self.padding);
         let length = self.input.peek(wanted)?.len().min(wanted);
+        self.is_cut = length < wanted;
         self.take_raw(length)
     }
 
@@ -392,6 +409,6 @@ fn wrong_field(position: u64, field: &str) -> Error {
     malformed(position, &format!("the {field} is not a number that fits"))
 }
 
-fn truncated(position: u64, inside: &str) -> Error {
+pub(crate) fn truncated(position: u64, inside: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("the archive ends at byte {position}, inside {inside}"))
 }

@@ -213,6 +213,19 @@ fn root_everything_after_the_end_is_kept_and_counted() {
 }
 
 #[test]
+fn root_what_nobody_vouches_for_may_not_stop_within_the_last_block_of_a_file() {
+    require_root!();
+    let plain = LayerTar::new().file("a", "x").file("b", "y").finish();
+    let temp = TempDir::new();
+    let options = ApplyOptions::new().vouched_by_nobody(true);
+    for (length, is_taken) in [(513, false), (700, false), (1023, false), (1024, true), (2000, false), (2048, true)] {
+        let layer = open_dir(temp.dir(length.to_string())).expect("open");
+        let applied = apply(&plain[..length], &layer, &Chain::empty(), &options, None);
+        assert_eq!(applied.map(drop).map_err(|error| error.kind()).err(), (!is_taken).then_some(ErrorKind::Corrupt));
+    }
+}
+
+#[test]
 fn root_an_archive_cut_anywhere_is_an_error_or_a_tree_and_never_a_panic() {
     require_root!();
     let archive = extension(b'x', &record("mtime", b"1.123456789"))

@@ -88,6 +88,10 @@ fn root_a_changeset_that_is_bad_becomes_nothing() {
     let error = plyfs_image::import(&place.store, source, ImportOptions::new(), Progress::none()).expect_err("cut off");
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", story(&error));
     assert!(story(&error).contains("gzip"), "{}", story(&error));
+    let plain = LayerTar::new().file("file", "x").file("lost", "y").finish();
+    let source = Source::reader(&plain[..700]);
+    let error = plyfs_image::import(&place.store, source, ImportOptions::new(), Progress::none()).expect_err("cut off");
+    assert!(story(&error).contains("ends at byte 700, inside the last block of a file"), "{}", story(&error));
     place.assert_untouched();
 }
 
