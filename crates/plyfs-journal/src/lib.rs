@@ -69,7 +69,7 @@
 //! - A key has at most 64 KiB, a commit 64 MiB. Values are read as a whole.
 //! - A medium that fails under a mapped run, or under the mapped file that tells what is new, is `SIGBUS`;
 //!   [`Options::mapped`] turns mapping off.
-//! - Writing a run takes about 50 bytes of memory for each of its entries.
+//! - Writing a run takes about 15 bytes of memory for each of its entries, and at most 16 more for one with a long key.
 //! - A last commit that the disk replaced by zeros is noticed through `synced` alone; if a power cut took the
 //!   newest state of that file as well, it is taken for one that was never written.
 //! - A commit whose write has not returned, or whose process was killed, is seen by a handle that is opened then and
