@@ -47,7 +47,8 @@
 //! - No name in an archive reaches outside the layer: each is resolved beneath held descriptors, component by component,
 //!   and an absolute symbolic link means the root of the merged chain.
 //! - Memory is bounded whatever an archive claims; the bounds are [`archive::Limits`], and a refusal names the one it met.
-//!   Only what a later entry of the same archive replaces is remembered, 32 bytes each; [`verify()`] alone remembers every entry.
+//!   Of the entries that went by, only those that others replace are remembered where a record is kept, and as many marks, 32
+//!   bytes each; [`verify()`] alone remembers every entry.
 //! - One tree has one archive: no clock, no user data base, no order of a directory enters.
 //! - What is lost is listed, never silent: [`Applied::skipped`], [`Exported::skipped`].
 //!

@@ -4,12 +4,17 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::archive::Limits;
+use crate::layout::WHITEOUT_PREFIX;
 use crate::{Error, ErrorKind, Result};
+
+/// How long the name of a file may be: `linux/limits.h`.
+const NAME_MAX: usize = 255;
 
 /// A path below the root: components joined by single slashes, none of them `.` or `..`; empty for the root itself.
 ///
 /// Leading slashes and `./` are dropped, `..` takes a component back as every reader of archives does; one that would
-/// leave the root is refused rather than cut off.
+/// leave the root is refused rather than cut off. So is a name that no file can have: of what the kernel never sees, such as
+/// whiteouts in a directory that is not there, paths would have no bound but that of the archive's headers.
 pub(crate) fn clean(name: &[u8], limits: &Limits) -> Result<Vec<u8>> {
     let mut path = Vec::with_capacity(name.len());
     let mut depth = 0;
@@ -26,6 +31,12 @@ pub(crate) fn clean(name: &[u8], limits: &Limits) -> Result<Vec<u8>> {
         }
         if depth == limits.depth {
             return Err(too_deep(name, limits.depth));
+        }
+        // What a whiteout hides may have a name of full length.
+        let most = NAME_MAX + if component.starts_with(WHITEOUT_PREFIX) { WHITEOUT_PREFIX.len() } else { 0 };
+        if component.len() > most {
+            let length = component.len();
+            return Err(invalid(name, &format!("has a file name too long, {length} bytes; {most} are possible")));
         }
         depth += 1;
         if !path.is_empty() {
@@ -104,6 +115,19 @@ mod tests {
         for (name, expected) in table {
             let path = clean(name.as_bytes(), &Limits::default()).ok();
             assert_eq!(path.as_deref(), expected.map(str::as_bytes), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_as_long_as_a_file_may_have_it_and_a_whiteout_of_it_longer() {
+        let longest = "n".repeat(NAME_MAX);
+        for (name, fits) in [
+            (format!("d/{longest}/f"), true),
+            (format!("d/{longest}n/f"), false),
+            (format!("d/.wh.{longest}"), true),
+            (format!("d/.wh.{longest}n"), false),
+        ] {
+            assert_eq!(clean(name.as_bytes(), &Limits::default()).is_ok(), fits, "{name}");
         }
     }
 }

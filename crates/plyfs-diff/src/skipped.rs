@@ -1,6 +1,6 @@
 //! What a changeset or a file system cannot hold: reported by path, never silently lost.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -32,6 +32,16 @@ impl Skipped {
     /// Reports that `path` was left out.
     pub(crate) fn new(path: impl Into<PathBuf>, reason: SkipReason) -> Self {
         Self { path: path.into(), reason }
+    }
+}
+
+impl SkipReason {
+    /// What it names beside the path.
+    pub(crate) fn name(&self) -> &OsStr {
+        match self {
+            Self::Attribute(name) => name,
+            Self::Socket | Self::Device | Self::Name => OsStr::new(""),
+        }
     }
 }
 

@@ -34,6 +34,8 @@ use crate::{Applied, Chain, Digested, Error, ErrorKind, Result, SkipReason, Skip
 pub(super) struct Losses {
     pub(super) listed: Vec<Skipped>,
     pub(super) more: u64,
+    /// How many bytes paths and names have in what is listed.
+    bytes: usize,
 }
 
 /// The state of one pass.
@@ -73,14 +75,14 @@ pub(super) fn apply<'a>(
     let owner = rustix::process::geteuid().is_root().then(|| options.owners.root()).flatten();
     let record = |out| match options.names_once {
         true => Ok(Record::direct(out)),
-        false => own().map(|layer| Record::new(out, layer)),
+        false => own().map(|layer| Record::new(out, layer, options.limits.replaced)),
     };
     let mut applier = Applier {
         reader: Reader::buffered(source, options.limits),
         cursor: Cursor::new(own()?, chain, owner, options.limits.depth)?,
         options,
         record: tar_split.map(record).transpose()?,
-        links: Links::new(own()?),
+        links: Links::new(own()?, options.limits.aufs),
         aside: options.filler.as_ref().and_then(|filler| Aside::new(filler, options.tolerates_attributes)),
         losses: Losses::default(),
         owner,
@@ -185,7 +187,7 @@ impl<'a> Applier<'a> {
             && let Some(aside) = &mut self.aside
         {
             let crc = read_into(aside.content(), &mut self.reader, self.record.is_some())?;
-            aside.set(file, path.clone(), entry.clone())?;
+            aside.set(file, path.clone(), entry.without_names())?;
             return Ok(if entry.stored > 0 { Done::At(path, crc) } else { Done::Empty(path) });
         }
         let crc = self.fill(&file, entry)?;
@@ -432,10 +434,10 @@ impl<'a> Applier<'a> {
             return Err(names::invalid(path, "is too deep to be replaced"));
         }
         let inner = fs::open_dir_at(dir, name).map_err(reading)?;
-        for entry in fs::read_dir(&inner).map_err(reading)? {
-            let stat = fs::stat_at(&inner, &entry.name).map_err(reading)?;
-            let below = names::join(path, entry.name.as_bytes());
-            self.lose_below(&inner, &entry.name, &below, &stat, depth + 1)?;
+        for name in fs::Listing::read_own(&inner).map_err(reading)?.names() {
+            let stat = fs::stat_at(&inner, name).map_err(reading)?;
+            let below = names::join(path, name.as_bytes());
+            self.lose_below(&inner, name, &below, &stat, depth + 1)?;
         }
         Ok(())
     }
@@ -454,11 +456,14 @@ impl<'a> Applier<'a> {
     }
 
     fn report_one(&mut self, path: &[u8], reason: SkipReason) {
-        if self.losses.listed.len() == Applied::SKIPPED_MOST {
-            self.losses.more += 1;
+        let losses = &mut self.losses;
+        losses.bytes += path.len() + reason.name().len();
+        let is_full = losses.listed.len() == Applied::SKIPPED_MOST || losses.bytes > Applied::SKIPPED_BYTES;
+        if is_full || losses.more > 0 {
+            losses.more += 1;
             return;
         }
-        self.losses.listed.push(Skipped::new(Path::new(OsStr::from_bytes(path)), reason));
+        losses.listed.push(Skipped::new(Path::new(OsStr::from_bytes(path)), reason));
     }
 
     fn finish(mut self) -> Result<(Applied, Option<Usage>)> {

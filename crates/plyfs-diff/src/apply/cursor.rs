@@ -571,17 +571,18 @@ fn remove_whiteouts(dir: BorrowedFd<'_>, depth: usize) -> Result<bool, CallError
         return Err(CallError::new("openat", ".", Errno::LOOP));
     }
     let mut has_removed = false;
-    for entry in fs::read_dir(dir)? {
+    let listing = fs::Listing::read_own(fs::open_dir_at(dir, ".")?)?;
+    for (index, name) in listing.names().enumerate() {
         let is_whiteout = |stat: Stat| is_whiteout_device(&stat);
-        match entry.kind {
+        match listing.kind(index) {
             FileType::Directory => {
-                let inner = fs::open_dir_at(dir, &entry.name)?;
+                let inner = fs::open_dir_at(dir, name)?;
                 let times = times_of(&fs::stat(&inner)?);
                 has_removed |= remove_whiteouts(inner.as_fd(), depth + 1)?;
                 metadata::set_times(&inner, &times)?;
             }
-            FileType::CharacterDevice | FileType::Unknown if is_whiteout(fs::stat_at(dir, &entry.name)?) => {
-                fs::unlink_at(dir, &entry.name)?;
+            FileType::CharacterDevice | FileType::Unknown if is_whiteout(fs::stat_at(dir, name)?) => {
+                fs::unlink_at(dir, name)?;
                 has_removed = true;
             }
             _ => {}

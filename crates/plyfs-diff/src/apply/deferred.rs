@@ -49,6 +49,11 @@ impl Deferred {
         self.items.is_empty() && !self.needs_rebuild
     }
 
+    /// How many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        self.items.capacity()
+    }
+
     pub(super) fn ask(&mut self, question: Question, path: &[u8]) {
         if self.needs_rebuild {
             return;

@@ -65,6 +65,7 @@ struct Batch {
 struct Empty {
     file: File,
     path: Vec<u8>,
+    /// What the archive says of it, but its names: as the archive has them they may be of any length.
     entry: Entry,
     /// Where in its batch the content is.
     content: Range<usize>,
@@ -156,7 +157,7 @@ impl Batch {
         let mut cost = Tally::default();
         for empty in self.files.drain(..) {
             let Empty { mut file, path, entry, content } = empty;
-            let writing = |error: io::Error| Error::io(format!("write {}", names::quoted(&entry.path)), error);
+            let writing = |error: io::Error| Error::io(format!("write {}", names::quoted(&path)), error);
             file.write_all(&self.content[content]).map_err(writing)?;
             let (_, made) = metadata::complete(&file, &entry, self.is_tolerant)
                 .map_err(|error| failed("set the attributes of", &path, error))?;

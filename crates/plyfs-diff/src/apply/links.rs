@@ -23,14 +23,17 @@ use crate::chain::times_of;
 use crate::layout::{CAPABILITY, WHITEOUT_META_PREFIX};
 use crate::{Dialect, Error, ErrorKind, Found, Result, beneath, chain, names};
 
-/// How many files of AUFS' store are remembered; images that have one have a handful.
-const AUFS_MOST: usize = 10_000;
+/// What a file of AUFS' store, and each attribute of one, takes to be remembered beside its bytes.
+const KEEPING: usize = 256;
 
 /// The files AUFS keeps aside because they have several names (rule 5).
 pub(super) struct Links {
     dir: OwnedFd,
     store: Option<File>,
     kept: HashMap<Vec<u8>, Kept>,
+    /// About how many bytes all that is kept takes, and how many it may.
+    weight: usize,
+    most: usize,
 }
 
 /// One file of AUFS' store: what its entry says, and where its content is in the scratch file.
@@ -40,9 +43,9 @@ struct Kept {
 }
 
 impl Links {
-    /// Keeps contents on the file system of `dir`.
-    pub(super) fn new(dir: OwnedFd) -> Self {
-        Self { dir, store: None, kept: HashMap::new() }
+    /// Keeps contents on the file system of `dir`, and in memory no more than `most` bytes of what is said of them.
+    pub(super) fn new(dir: OwnedFd, most: usize) -> Self {
+        Self { dir, store: None, kept: HashMap::new(), weight: 0, most }
     }
 
     /// Passes over AUFS' bookkeeping, keeping the files that links may name.
@@ -56,8 +59,11 @@ impl Links {
         if entry.kind != Kind::File || entry.extents.is_some() {
             return Ok(Done::Nowhere);
         }
-        if self.kept.len() == AUFS_MOST {
-            return Err(names::invalid(path, &format!("is one of more than {AUFS_MOST} files of AUFS")));
+        let attributes = entry.xattrs.iter().map(|(name, value)| KEEPING + name.len() + value.len());
+        self.weight += KEEPING + path.len() + attributes.sum::<usize>();
+        if self.weight > self.most {
+            let limit = format!("is one of files of AUFS that exceed Limits::aufs, {} bytes of names", self.most);
+            return Err(names::invalid(path, &limit));
         }
         let keeping = |error| Error::io(format!("keep the content of {}", names::quoted(path)), error);
         let store = match &mut self.store {
@@ -75,7 +81,7 @@ impl Links {
                 record.segment(piece)?;
             }
         }
-        self.kept.insert(path.to_vec(), Kept { entry: entry.clone(), offset });
+        self.kept.insert(path.to_vec(), Kept { entry: entry.without_names(), offset });
         Ok(Done::Nowhere)
     }
 }

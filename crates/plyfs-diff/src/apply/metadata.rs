@@ -110,11 +110,11 @@ pub(super) fn restore(target: Target<'_>, entry: &Entry, tolerant: bool) -> Resu
     let mut dropped = Vec::new();
     for (name, value) in &entry.xattrs {
         if !may_carry(name, entry.kind) {
-            dropped.push(OsString::from_vec(name.clone()));
+            dropped.push(told(name));
             continue;
         }
         match target.set_xattr(OsStr::from_bytes(name), value) {
-            Err(error) if tolerant && is_unsupported(&error) => dropped.push(OsString::from_vec(name.clone())),
+            Err(error) if tolerant && is_unsupported(&error) => dropped.push(told(name)),
             result => result?,
         }
     }
@@ -127,6 +127,11 @@ pub(super) fn restore(target: Target<'_>, entry: &Entry, tolerant: bool) -> Resu
         target.set_times(&times(entry))?;
     }
     Ok(dropped)
+}
+
+/// The name by which an attribute is reported that was left out: longer than any file can have it, it is cut.
+fn told(name: &[u8]) -> OsString {
+    OsString::from_vec(name[..name.len().min(XATTR_NAME_MAX)].to_vec())
 }
 
 /// Gives a new file, which holds all its content, what the entry says; returns the attributes that were left out, and its

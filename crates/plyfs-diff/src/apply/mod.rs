@@ -132,7 +132,8 @@ pub struct Applied {
     pub archive_size: u64,
     /// What the layer costs.
     pub usage: Usage,
-    /// What the archive has and the layer has not; at most [`Applied::SKIPPED_MOST`] are listed.
+    /// What the archive has and the layer has not; at most [`Applied::SKIPPED_MOST`] are listed, with
+    /// [`Applied::SKIPPED_BYTES`] of paths and names.
     pub skipped: Vec<Skipped>,
     /// How much more was left out than is listed.
     pub skipped_more: u64,
@@ -141,8 +142,29 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// How many losses are listed one by one; the memory an archive can make this cost is bounded by it.
+    /// How many losses are listed one by one.
     pub const SKIPPED_MOST: usize = 10_000;
+    /// How many bytes the paths and the names of attributes have that are listed.
+    pub const SKIPPED_BYTES: usize = 1 << 20;
+
+    /// About how many bytes of memory take what is listed and what waits for the parent.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let listed = |skipped: &Skipped| skipped.path.as_os_str().len() + skipped.reason.name().len();
+        size_of_val(&*self.skipped) + self.skipped.iter().map(listed).sum::<usize>() + self.deferred.weight()
+    }
+
+    /// Lets go of what [weighs](Self::weight): losses are counted and listed no more, and where anything waits for the parent
+    /// [`settle`](crate::settle()) applies the layer anew.
+    ///
+    /// For whoever holds many at once: each is bounded, and all of them are not.
+    pub fn lighten(&mut self) {
+        self.skipped_more += self.skipped.len() as u64;
+        self.skipped = Vec::new();
+        if !self.deferred.is_empty() {
+            self.deferred.rebuild();
+        }
+    }
 }
 
 /// Applies an uncompressed layer archive to `layer`, an empty directory over `chain`.

@@ -3,7 +3,8 @@
 //! A line that stands for a file is right only if the layer still holds the content in the end, and a later entry may
 //! replace any earlier one (rule 46). So the record is kept aside until the archive has ended: in memory while it is
 //! small, in a scratch file beyond. Content that is about to be removed from the layer is copied to a second scratch file,
-//! and its line becomes raw bytes when the record is written out. Memory is bounded by [`SPILL`] and by what was replaced.
+//! and its line becomes raw bytes when the record is written out. Memory is bounded by [`SPILL`], [`MARKS_MOST`] and
+//! [`Limits::replaced`](crate::archive::Limits::replaced).
 //!
 //! Of an archive that names each path once every line is right as soon as it is known, and is written then.
 
@@ -24,6 +25,10 @@ use crate::{Error, ErrorKind, Result, names};
 /// How much of the record is kept in memory.
 const SPILL: usize = 8 << 20;
 
+/// How many marks are remembered, lest one that comes twice has two lines. Beyond them a mark has none, and is raw bytes like
+/// all that has no content: whoever puts the archive together needs no line for it.
+const MARKS_MOST: usize = 1 << 18;
+
 const TAG_SEGMENT: u8 = 0;
 const TAG_FILE: u8 = 1;
 
@@ -43,6 +48,9 @@ struct Kept {
     /// How many file lines there are so far.
     files: u64,
     lost: Vec<Lost>,
+    /// How many of these were marks, and how many may be anything else.
+    marks: usize,
+    most: usize,
     attic: Attic,
 }
 
@@ -56,10 +64,11 @@ struct Lost {
 }
 
 impl<'a> Record<'a> {
-    /// Writes to `out` at the end, and keeps what does not fit in memory on the file system of `layer` until then.
-    pub(super) fn new(out: &'a mut dyn Write, layer: OwnedFd) -> Self {
+    /// Writes to `out` at the end, and keeps what does not fit in memory on the file system of `layer` until then; no more
+    /// than `most` paths may be lost.
+    pub(super) fn new(out: &'a mut dyn Write, layer: OwnedFd, most: usize) -> Self {
         let items = Spool { memory: Vec::new(), file: None, dir: layer };
-        let kept = Kept { items, files: 0, lost: Vec::new(), attic: Attic::default() };
+        let kept = Kept { items, files: 0, lost: Vec::new(), marks: 0, most, attic: Attic::default() };
         Self { out: Writer::new(out), kept: Some(kept) }
     }
 
@@ -99,9 +108,10 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Says that `path`, a mark without content, may have come before: what is kept gets one line for both.
-    pub(super) fn may_repeat(&mut self, path: &[u8]) -> Result<()> {
-        self.kept.as_mut().map_or(Ok(()), |kept| kept.lose(path, None))
+    /// Says that `path`, a mark without content, may have come before: what is kept gets one line for both. `false` where it is
+    /// to get none.
+    pub(super) fn may_repeat(&mut self, path: &[u8]) -> bool {
+        self.kept.as_mut().is_none_or(|kept| kept.repeat_mark(path))
     }
 
     /// Writes out what is not written yet.
@@ -136,12 +146,25 @@ impl Kept {
     }
 
     fn lose(&mut self, path: &[u8], file: Option<(&File, &Stat)>) -> Result<()> {
+        if self.lost.len() - self.marks == self.most {
+            let limit = format!("comes again, as more than Limits::replaced, {}, did before it", self.most);
+            return Err(names::invalid(path, &limit));
+        }
         let offset = match file {
             Some((file, stat)) => self.attic.keep(file, stat, &self.items.dir, path)?,
             None => 0,
         };
         self.lost.push(Lost { key: key(path), after: self.files, offset });
         Ok(())
+    }
+
+    fn repeat_mark(&mut self, path: &[u8]) -> bool {
+        if self.marks == MARKS_MOST {
+            return false;
+        }
+        self.marks += 1;
+        self.lost.push(Lost { key: key(path), after: self.files, offset: 0 });
+        true
     }
 
     fn write(mut self, writer: &mut Writer<&mut dyn Write>) -> Result<()> {
@@ -192,8 +215,12 @@ impl Attic {
     #[allow(clippy::useless_conversion, reason = "the widths differ between architectures")]
     fn keep(&mut self, source: &File, stat: &Stat, dir: &OwnedFd, path: &[u8]) -> Result<u64> {
         let inode = (stat.st_dev, stat.st_ino);
-        self.going.entry(inode).or_insert((0, stat.st_nlink.into())).0 += 1;
-        if let Some(&offset) = self.linked.get(&inode) {
+        let kept = self.linked.get(&inode).copied();
+        // One that was not kept before, and has no other name, is forgotten as it is.
+        if kept.is_some() || stat.st_nlink > 1 {
+            self.going.entry(inode).or_insert((0, stat.st_nlink.into())).0 += 1;
+        }
+        if let Some(offset) = kept {
             return Ok(offset);
         }
         let failed = |error| Error::io(format!("keep the content of {}", names::quoted(path)), error);
@@ -321,5 +348,33 @@ impl<R: Read> Items<R> {
         let mut array = [0; N];
         self.source.read_exact(&mut array)?;
         Ok(array)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plyfs_sys::fs;
+    use plyfs_testkit::temp::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_mark_has_one_line_or_beyond_those_that_are_remembered_none() {
+        let (temp, mut out) = (TempDir::new(), Vec::new());
+        let mut record = Record::new(&mut out, fs::open_dir(temp.path()).expect("opened"), 0);
+        record.kept.as_mut().expect("kept").marks = MARKS_MOST - 2;
+        for (mark, is_remembered) in [("a", true), ("a", true), ("b", false), ("a", false)] {
+            let path = format!("d/.wh.{mark}").into_bytes();
+            record.segment(mark.as_bytes()).expect("kept");
+            assert_eq!(record.may_repeat(&path), is_remembered, "{mark}");
+            if is_remembered {
+                record.file(&path, &path, 0, 0).expect("kept");
+            }
+        }
+        record.finish().expect("written");
+        let text = String::from_utf8(out).expect("JSON");
+        assert_eq!(text.matches("d/.wh.a").count(), 1, "{text}");
+        assert_eq!(text.matches("\"type\":2").count(), 4, "every raw byte is there: {text}");
+        assert!(!text.contains("d/.wh.b"), "{text}");
     }
 }

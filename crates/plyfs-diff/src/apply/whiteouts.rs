@@ -72,7 +72,7 @@ impl Applier<'_> {
                 None => self.cursor.make_opaque()?,
             }
         }
-        self.once(path)
+        Ok(self.once(path))
     }
 
     /// Hides one name of the lowers.
@@ -80,7 +80,7 @@ impl Applier<'_> {
     /// What this layer has under the name stays (rule 8), but a directory no longer shows what lay below it.
     pub(super) fn whiteout(&mut self, path: &[u8], dir: &[u8], name: &[u8], entry: &Entry) -> Result<Done> {
         self.hide(dir, OsStr::from_bytes(name), entry)?;
-        self.once(path)
+        Ok(self.once(path))
     }
 
     fn hide(&mut self, dir: &[u8], name: &OsStr, entry: &Entry) -> Result<()> {
@@ -125,11 +125,11 @@ impl Applier<'_> {
     }
 
     /// Says that a mark was handled; one that comes twice has one line in the record, as vbatts' reader demands.
-    fn once(&mut self, path: &[u8]) -> Result<Done> {
-        if let Some(record) = &mut self.record {
-            record.may_repeat(path)?;
+    fn once(&mut self, path: &[u8]) -> Done {
+        match self.record.as_mut().is_none_or(|record| record.may_repeat(path)) {
+            true => Done::Empty(path.to_vec()),
+            false => Done::Nowhere,
         }
-        Ok(Done::Empty(path.to_vec()))
     }
 }
 

@@ -78,18 +78,32 @@ pub struct Time {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of extension headers of one entry: long names, PAX records; 1 MiB by default.
+    /// Bytes of extension headers before one entry: long names, PAX records, and defaults for all entries with the blocks
+    /// they lie in; 1 MiB by default.
     pub metadata: u64,
     /// Stored stretches of one sparse file; 10,000 by default (rule 42).
     pub extents: usize,
     /// Directories a path may lead through, symbolic links followed; 512 by default, so that whoever walks the layer later
     /// needs no more descriptors than processes usually have.
     pub depth: usize,
+    /// Paths that a later entry replaces or describes anew, where a record is kept: each is remembered to the end, by 32 bytes
+    /// and by 24 more while it has another name; 250,000 by default (rule 46).
+    pub replaced: usize,
+    /// Bytes of names and attributes of the files of AUFS' store, which links may name until the end; 4 MiB by default
+    /// (rule 5).
+    pub aufs: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { metadata: 1 << 20, extents: 10_000, depth: 512 }
+        Self { metadata: 1 << 20, extents: 10_000, depth: 512, replaced: 250_000, aufs: 4 << 20 }
+    }
+}
+
+impl Entry {
+    /// The same without names and map, for when its metadata is all that is needed any more.
+    pub(crate) fn without_names(&self) -> Self {
+        Self { path: Vec::new(), link: Vec::new(), xattrs: self.xattrs.clone(), extents: None, ..*self }
     }
 }
 

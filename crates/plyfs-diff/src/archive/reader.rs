@@ -177,7 +177,9 @@ impl<B: BufRead> Reader<B> {
             return Err(wrong("an extension header belongs to no entry"));
         }
         let size = header.size().map_err(|field| wrong_field(position, field))?;
-        pending.size = pending.size.saturating_add(size);
+        // Any number of global headers may follow one another, empty ones too: of those everything that is kept counts.
+        let around = if flag == b'g' { BLOCK + padding(size) } else { 0 };
+        pending.size = pending.size.saturating_add(size).saturating_add(around as u64);
         if pending.size > self.limits.metadata {
             return Err(wrong(&format!("extension headers exceed Limits::metadata, {} bytes", self.limits.metadata)));
         }
@@ -191,7 +193,6 @@ impl<B: BufRead> Reader<B> {
             }
             _ => {
                 pax::check_global(&data).map_err(|what| wrong(&what))?;
-                pending.size = 0;
                 true
             }
         };

@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-use plyfs_diff::{ErrorKind, SkipReason};
+use plyfs_diff::{ApplyOptions, Chain, ErrorKind, SkipReason, apply};
+use plyfs_sys::fs::open_dir;
 use plyfs_testkit::oci::{EntryType, LayerTar};
 use plyfs_testkit::require_root;
+use plyfs_testkit::temp::TempDir;
 
 use crate::stack::{Stack, mode};
 
@@ -184,9 +186,14 @@ fn root_attributes_that_no_file_can_have_are_invalid_input_by_path_and_name() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{words}");
         assert!(words.contains("\"odd\"") && words.contains(wrong) && words.contains(name), "{words}");
     }
-    // What is left out anyway is not looked at.
-    push(&format!("SCHILY.xattr.user.overlay.{}", "n".repeat(300)), b"v")
-        .expect("overlayfs's own never enters a layer");
+    // What is left out anyway is not looked at; it is reported by as much of its name as a file could have.
+    let archive = LayerTar::new().pax(&[(&format!("SCHILY.xattr.user.overlay.{}", "n".repeat(300)), b"v")], "odd", "x");
+    let temp = TempDir::new();
+    let layer = open_dir(temp.path()).expect("open");
+    let applied = apply(&archive.finish()[..], layer, &Chain::empty(), &ApplyOptions::new(), None);
+    let skipped = applied.expect("overlayfs's own never enters a layer").skipped;
+    let name = format!("user.overlay.{}", "n".repeat(255 - "user.overlay.".len()));
+    assert_eq!(skipped[0].reason, SkipReason::Attribute(name.into()));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Read, Write};
 
+use plyfs_diff::archive::Limits;
 use plyfs_diff::{Applied, ApplyOptions, Chain, Error, ErrorKind, ExportOptions, apply, export};
 use plyfs_sys::fs::{FileType, make_node_at, open_dir};
 use plyfs_testkit::oci::LayerTar;
@@ -90,4 +91,23 @@ fn a_path_that_comes_twice_is_refused_where_each_is_to_come_once() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
         assert!(error.to_string().contains(&format!("\"{}\"", &path[..1])), "{error}");
     }
+}
+
+#[test]
+fn more_paths_that_come_again_than_the_limit_are_refused_where_a_record_is_kept() {
+    let archive = LayerTar::new().file("f", "1").file("f", "2").dir("d").dir("d").file("f", "3").finish();
+    let apply_within = |replaced, has_record: bool| {
+        let temp = TempDir::new();
+        let mut limits = Limits::default();
+        limits.replaced = replaced;
+        let mut record = Vec::new();
+        let layer = open_dir(temp.path()).expect("open");
+        let record = has_record.then_some(&mut record as &mut dyn Write);
+        apply(archive.as_slice(), layer, &Chain::empty(), &ApplyOptions::new().limits(limits), record)
+    };
+    apply_within(3, true).expect("as many as there are");
+    apply_within(0, false).expect("nothing is remembered without a record");
+    let error = apply_within(2, true).expect_err("one more");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().starts_with("\"f\" comes again, as more than Limits::replaced, 2,"), "{error}");
 }

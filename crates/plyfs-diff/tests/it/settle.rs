@@ -60,11 +60,17 @@ impl Bench {
     }
 
     fn settled(&self, archive: &[u8]) -> Result<Outcome, Error> {
+        self.settled_as(archive, |_| {})
+    }
+
+    /// The same of a layer with which something happens before it is settled.
+    fn settled_as(&self, archive: &[u8], happens: impl FnOnce(&mut Applied)) -> Result<Outcome, Error> {
         let path = self.dir("settled");
         let layer = open_dir(&path).expect("open");
         let (mut record, mut again) = (Vec::new(), Vec::new());
         let unknown = Chain::unknown(Dialect::Trusted);
-        let first = apply(archive, &layer, &unknown, &ApplyOptions::new(), Some(&mut record))?;
+        let mut first = apply(archive, &layer, &unknown, &ApplyOptions::new(), Some(&mut record))?;
+        happens(&mut first);
         let settled = settle(&layer, &self.chain(), &first, &ApplyOptions::new(), record.as_slice(), &mut again)?;
         assert_eq!(settled.is_rebuilt, !again.is_empty() || archive.is_empty(), "a record is written when it is new");
         let record = if settled.is_rebuilt { again } else { record };
@@ -145,6 +151,28 @@ fn root_rules_2_7_11_marks_that_hide_nothing_go_and_those_that_do_stay() {
         plyfs_sys::xattr::get(&dir, "trusted.overlay.opaque").expect("readable").is_some()
     };
     assert_eq!(["tmp", "new", "file", "fresh"].map(opaque), [true, false, true, false]);
+}
+
+#[test]
+fn root_what_was_let_go_of_to_save_memory_is_found_out_again() {
+    require_root!();
+    let bench = Bench::new(&[base()]);
+    let waits = LayerTar::new().file("tmp/x", "x").whiteout("d", "a").dir("tmp/l").finish();
+    let lost = plyfs_testkit::tar_text::build("file f xattr:security.selinux=x\n").expect("a text");
+    for (archive, is_rebuilt) in [(waits, true), (lost, true), (LayerTar::new().dir("./").finish(), false)] {
+        let direct = bench.direct(&archive).expect("applied");
+        let settled = bench.settled_as(&archive, |applied| {
+            let listed = applied.skipped.len() as u64;
+            assert!(applied.weight() > 0 || !is_rebuilt, "what waits weighs something: {applied:?}");
+            applied.lighten();
+            assert_eq!((applied.weight(), applied.skipped_more), (0, listed), "it is counted, and weighs nothing");
+        });
+        let settled = settled.expect("settled");
+        let differences = differences(&direct.tree, &settled.tree, &Options::new());
+        assert!(differences.is_empty(), "{differences:#?}");
+        assert_eq!(settled.is_rebuilt, is_rebuilt);
+        assert_eq!(settled.applied.skipped, direct.applied.skipped, "a layer that is applied anew lists again");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::process::Command;
 use std::time::Duration;
 
-use plyfs_diff::{ApplyOptions, Chain, ErrorKind, apply};
+use plyfs_diff::{ApplyOptions, Chain, ErrorKind, Filler, apply};
 use plyfs_sys::fs::open_dir;
 use plyfs_testkit::process::Process;
 use plyfs_testkit::require_root;
@@ -97,6 +97,65 @@ const BOMBS: &[Bomb] = &[
         refusal: Some("two extension headers"),
     },
     Bomb {
+        name: "global headers without end",
+        parts: 100,
+        giant: 1000,
+        part: |_| "global 1000000\\scomment={A*999983}\\n".into(),
+        refusal: Some("Limits::metadata"),
+    },
+    Bomb {
+        name: "global headers of nothing",
+        parts: 200_000,
+        giant: 2_000_000,
+        part: |_| "global".into(),
+        refusal: Some("Limits::metadata"),
+    },
+    Bomb {
+        name: "attributes of files of AUFS",
+        parts: 100,
+        giant: 10_000,
+        part: |n| (0..15).map(|a| format!(" xattr:user.{a}={{v*65000}}")).fold(plnk(n), |line, more| line + &more),
+        refusal: Some("Limits::aufs"),
+    },
+    Bomb {
+        name: "names of files of AUFS",
+        parts: 1000,
+        giant: 10_000,
+        part: |n| format!("file x pax:path=.wh..wh.plnk/{{{}/*500}}{n}", "n".repeat(200)),
+        refusal: Some("Limits::aufs"),
+    },
+    Bomb {
+        name: "whiteouts of names that none can have",
+        parts: 100,
+        giant: 1000,
+        part: |n| format!("file x pax:path=d/.wh.{{n*1000000}}{n}"),
+        refusal: Some("file name too long"),
+    },
+    Bomb {
+        name: "names of attributes that are left out",
+        parts: 60,
+        giant: 1000,
+        part: |n| format!("file f{n} xattr:security.selinux{{A*1000000}}=x"),
+        refusal: None,
+    },
+    Bomb {
+        name: "attributes that are left out far below",
+        parts: 20,
+        giant: 1000,
+        part: |n| {
+            let path = format!("file x pax:path={{{}/*500}}{n}", "n".repeat(200));
+            (0..100).map(|a| format!(" xattr:security.selinux{a}=x")).fold(path, |line, more| line + &more)
+        },
+        refusal: None,
+    },
+    Bomb {
+        name: "names of small files",
+        parts: 60,
+        giant: 1000,
+        part: |n| format!("file x pax:path={{/*1000000}}{n}"),
+        refusal: None,
+    },
+    Bomb {
         name: "sparse map",
         parts: 1,
         giant: 1,
@@ -118,6 +177,11 @@ const BOMBS: &[Bomb] = &[
         refusal: Some("the archive ends"),
     },
 ];
+
+/// A file of AUFS' store.
+fn plnk(n: u64) -> String {
+    format!("file .wh..wh.plnk/{n}")
+}
 
 /// An archive that is made part by part while it is read.
 struct Endless<'a> {
@@ -150,7 +214,8 @@ fn root_in_a_child_a_bomb_goes_off() {
     let temp = TempDir::new();
     let layer = open_dir(temp.dir("layer")).expect("open");
     let archive = Endless { bomb, parts, next: 0, rest: io::Cursor::default() };
-    let applied = apply(archive, layer, &Chain::empty(), &ApplyOptions::new(), Some(&mut io::sink()));
+    let options = ApplyOptions::new().share_filling(&Filler::new());
+    let applied = apply(archive, layer, &Chain::empty(), &options, Some(&mut io::sink()));
     match (bomb.refusal, applied) {
         (None, Ok(_)) => {}
         (None, Err(error)) => panic!("{name}: {}", whole(&error)),
