@@ -129,7 +129,7 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
         };
         stage_image(operation, &base, &top, &words)
     })?;
-    Ok(Built { image: published(store, &id)?, skipped })
+    Ok(Built { image: published(store, &id)?, skipped, skipped_more: 0 })
 }
 
 /// What the container stands on.

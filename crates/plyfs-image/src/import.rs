@@ -75,11 +75,11 @@ pub fn import_telling(
 ) -> Result<Built> {
     let from = source.name().to_owned();
     let run = || {
-        let mut skipped = Vec::new();
+        let (mut skipped, mut skipped_more) = (Vec::new(), 0);
         let id = publish(store, progress, |operation| {
             let parent = options.parent.as_ref();
             let mut top = stage(operation, source, parent.and_then(Image::top), progress)?;
-            skipped = std::mem::take(&mut top.skipped);
+            (skipped, skipped_more) = (std::mem::take(&mut top.skipped), top.skipped_more);
             let base = parent.map_or_else(|| Ok(Base::Layers(Vec::new())), Base::image)?;
             let comment = options.message.unwrap_or_else(|| format!("Imported from {from}"));
             let words = Words {
@@ -92,7 +92,7 @@ pub fn import_telling(
             };
             stage_image(operation, &base, &top, &words)
         })?;
-        Ok(Built { image: published(store, &id)?, skipped })
+        Ok(Built { image: published(store, &id)?, skipped, skipped_more })
     };
     run().map_err(|error| Error::wrap(format!("import {from}"), error))
 }

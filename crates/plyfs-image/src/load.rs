@@ -22,6 +22,9 @@ use crate::publish::{add_image, publish, published};
 use crate::source::Source;
 use crate::unpack::decompressed;
 
+/// How many bytes of words are said of what layers could not hold, of all images of one load together.
+const WORDS_MOST: usize = 4 << 20;
+
 /// What one image of an archive became.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -73,9 +76,9 @@ fn stage_all(
     let load = Load { members: &members, keeps_blobs, window, progress };
     let mut known = load.layers(operation, &images)?;
     let copied = load.copied(&images, &known);
-    let mut skipped = Vec::new();
+    let (mut skipped, mut room) = (Vec::new(), WORDS_MOST);
     for image in &images {
-        let staged = load.stage(operation, image, &mut known);
+        let staged = load.stage(operation, image, &mut known, &mut room);
         skipped.push(staged.map_err(|error| Error::wrap(image.label(), error))?);
     }
     if keeps_blobs {
@@ -97,6 +100,17 @@ pub(crate) fn chains(image: &Incoming) -> Vec<ChainId> {
         *below
     };
     image.layers.iter().scan(None, fold).collect()
+}
+
+/// The first losses in words, as many as there is room for; one that does not fit takes all of it.
+fn say<T: ToString>(lost: &[T], room: &mut usize) -> Vec<String> {
+    let fit = |lost: &T| {
+        let words = (*room > 0).then(|| lost.to_string())?;
+        let left = room.checked_sub(size_of::<String>() + words.len());
+        *room = left.unwrap_or_default();
+        left.map(|_| words)
+    };
+    lost.iter().map_while(fit).collect()
 }
 
 /// What is known of a chain before its image is staged.
@@ -173,15 +187,16 @@ impl Load<'_> {
         copy.map(Option::flatten).map_err(|error| Error::store("stage", error))
     }
 
-    /// Stages one image with what it lacks; says what its layers could not hold.
+    /// Stages one image with what it lacks; says what its layers could not hold, as far as there is room for words.
     fn stage(
         &self,
         operation: &mut Operation,
         image: &Incoming,
         known: &mut HashMap<ChainId, Known>,
+        room: &mut usize,
     ) -> Result<Vec<String>> {
         let staging = |error| Error::store("stage", error);
-        let mut skipped = image.notes.clone();
+        let (mut skipped, mut more) = (image.notes.clone(), 0);
         let mut below: Option<LayerId> = None;
         for (layer, chain) in image.layers.iter().zip(chains(image)) {
             let applied = match known.remove(&chain) {
@@ -196,12 +211,17 @@ impl Load<'_> {
                     })?
                 }
             };
-            skipped.extend(applied.skipped.iter().map(ToString::to_string));
+            let said = say(&applied.skipped, room);
+            more += applied.skipped_more + (applied.skipped.len() - said.len()) as u64;
+            skipped.extend(said);
             below = Some(applied.id);
             known.insert(chain, Known::There(applied));
         }
         let manifest = image.manifest.as_ref().map(|bytes| operation.blob(bytes)).transpose().map_err(staging)?;
         add_image(operation, &image.config, below, manifest, image.names.clone())?;
+        if more > 0 {
+            skipped.push(format!("{more} more that its layers cannot hold"));
+        }
         Ok(skipped)
     }
 
@@ -253,5 +273,19 @@ impl Load<'_> {
                 Error::new(ErrorKind::Corrupt, message).because(error)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_said_while_there_is_room_and_then_no_more() {
+        let mut room = 2 * (size_of::<String>() + 3);
+        assert_eq!(say(&["one", "two"], &mut room), ["one", "two"]);
+        let mut room = 2 * (size_of::<String>() + 3);
+        assert_eq!(say(&["one", "three", "two"], &mut room), ["one"], "in their order, without gaps");
+        assert!(say(&["x"], &mut room).is_empty() && room == 0, "what comes later finds no room either");
     }
 }

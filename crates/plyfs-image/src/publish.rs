@@ -17,6 +17,8 @@ pub struct Built {
     pub image: Image,
     /// What its layer does not hold of what it was made of.
     pub skipped: Vec<Skipped>,
+    /// How much more that is than is listed.
+    pub skipped_more: u64,
 }
 
 /// Publishes what `work` stages in a new operation; durable on return.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use plyfs_diff::{Chain, Dialect, Skipped};
@@ -55,6 +56,8 @@ pub struct AppliedLayer {
     pub chain_id: ChainId,
     /// What the archive held that a layer cannot.
     pub skipped: Vec<Skipped>,
+    /// How much more that was than is listed.
+    pub skipped_more: u64,
 }
 
 /// Something being put together in `staging/`: published whole, or dropped and gone.
@@ -72,6 +75,8 @@ pub struct Operation {
     pub(crate) cached: Vec<(CacheKey, LayerId)>,
     pub(crate) kept: Vec<(LayerId, KeptBlob)>,
     pub(crate) replaces_manifests: bool,
+    /// How many bytes the layers hold of what they could not keep, and of what waits for their parents.
+    pub(crate) held: AtomicUsize,
     claims: Option<Claims>,
     pub(crate) is_published: bool,
     is_abandoned: bool,
@@ -105,6 +110,7 @@ impl Store {
             cached: Vec::new(),
             kept: Vec::new(),
             replaces_manifests: false,
+            held: AtomicUsize::new(0),
             claims: None,
             is_published: false,
             is_abandoned: false,
@@ -172,7 +178,7 @@ impl Operation {
     /// A published one is kept from removal until the operation ends.
     pub fn reuse(&mut self, parent: Option<&ChainId>, diff_id: &DiffId) -> Result<Option<AppliedLayer>> {
         let chain_id = chain_id(parent, diff_id);
-        let found = |id| AppliedLayer { id, diff_id: *diff_id, chain_id, skipped: Vec::new() };
+        let found = |id| AppliedLayer { id, diff_id: *diff_id, chain_id, skipped: Vec::new(), skipped_more: 0 };
         Ok(self.reuse_chain(&chain_id)?.map(found))
     }
 

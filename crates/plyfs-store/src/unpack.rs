@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 
 use plyfs_diff::{Applied, ApplyOptions, Chain, Dialect, Digested, Filler, digested, settle};
 use plyfs_link::{LayerId, LinkId, MAX_LOWERS};
@@ -20,6 +21,10 @@ use crate::{DiffId, Error, ErrorKind, Result, chain_id, layout};
 
 /// The compression of tar-split records: they are hex and base64, and shrink well at the cheapest level.
 const TAR_SPLIT_LEVEL: i32 = 1;
+
+/// How many bytes the layers of one operation hold of what they could not keep, and of what waits for their parents: each has a
+/// bound of its own, but there may be thousands. A layer that would exceed it counts its losses and is applied anew later.
+const HELD_MOST: usize = 32 << 20;
 
 /// A layer that was unpacked before its parent was known, in the operation that made it.
 #[derive(Debug)]
@@ -94,7 +99,14 @@ impl Operation {
     pub fn put(&mut self, unpacked: UnpackedLayer, parent: Option<LayerId>) -> Result<AppliedLayer> {
         let below = parent.map(|id| self.base(id)).transpose()?;
         let UnpackedLayer { id, link, applied } = unpacked;
-        let applied = if applied.deferred.is_empty() { applied } else { self.settle(id, &applied, below.as_ref())? };
+        let applied = if applied.deferred.is_empty() {
+            applied
+        } else {
+            let mut settled = self.settle(id, &applied, below.as_ref())?;
+            self.held.fetch_sub(applied.weight(), Ordering::Relaxed);
+            self.hold(&mut settled);
+            settled
+        };
         self.add(UnpackedLayer { id, link, applied }, below.as_ref())
     }
 
@@ -144,7 +156,7 @@ impl Operation {
             options = options.share_filling(filler).names_once(true);
         }
         let mut archive = Counted::new(archive, self.store());
-        let applied = plyfs_diff::apply_digested(&mut archive, &diff, chain, &options, Some(&mut record))
+        let mut applied = plyfs_diff::apply_digested(&mut archive, &diff, chain, &options, Some(&mut record))
             .map_err(|e| self.store().explain_full(Error::diff(named(), e)))?;
         finish(record).map_err(|e| self.spoiled(id, e))?;
         match expected {
@@ -152,7 +164,19 @@ impl Operation {
                 ErrorKind::Corrupt,
                 format!("layer {expected}: its archive has the digest {}", applied.diff_id),
             )),
-            _ => Ok(UnpackedLayer { id, link, applied }),
+            _ => {
+                self.hold(&mut applied);
+                Ok(UnpackedLayer { id, link, applied })
+            }
+        }
+    }
+
+    /// Holds what is known of a layer beside its record, or lets go of it where too much is held already.
+    fn hold(&self, applied: &mut Applied) {
+        let weight = applied.weight();
+        if self.held.fetch_add(weight, Ordering::Relaxed) + weight > HELD_MOST {
+            self.held.fetch_sub(weight, Ordering::Relaxed);
+            applied.lighten();
         }
     }
 
@@ -179,11 +203,13 @@ impl Operation {
     fn add(&mut self, unpacked: UnpackedLayer, below: Option<&LayerRecord>) -> Result<AppliedLayer> {
         let UnpackedLayer { id, link, applied } = unpacked;
         let chain_id = chain_id(below.and_then(|below| below.chain_id.as_ref()), &applied.diff_id);
+        let Applied { skipped, skipped_more, .. } = applied;
+        let layer = AppliedLayer { id, diff_id: applied.diff_id, chain_id, skipped, skipped_more };
         // A parent without a chain id makes a chain that cannot be named either.
         let chain_id_known = below.is_none_or(|below| below.chain_id.is_some());
         if chain_id_known && let Some(found) = self.reuse_chain(&chain_id)? {
             self.discard_staged(id)?;
-            return Ok(AppliedLayer { id: found, diff_id: applied.diff_id, chain_id, skipped: applied.skipped });
+            return Ok(AppliedLayer { id: found, ..layer });
         }
         let record = LayerRecord {
             id,
@@ -203,7 +229,7 @@ impl Operation {
         self.describe(&record)?;
         self.store().reached("stage 2");
         self.layers.push(record);
-        Ok(AppliedLayer { id, diff_id: applied.diff_id, chain_id, skipped: applied.skipped })
+        Ok(layer)
     }
 
     fn spoiled(&self, id: LayerId, error: io::Error) -> Error {

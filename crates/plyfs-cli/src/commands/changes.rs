@@ -155,7 +155,7 @@ pub(crate) fn commit(session: &mut Session, args: CommitArgs) -> Result<()> {
     let container = session::container(&store, &args.name)?;
     let built = with_bar(session.out.is_quiet(), |progress| container.commit_telling(options, progress));
     let built = built.hint_on(ErrorKind::Conflict, WRITTEN)?;
-    say_skipped(&built.skipped, 0);
+    say_skipped(&built.skipped, built.skipped_more);
     let shape = ImageShape::of(&built.image)?;
     session.out.answer(&shape.id, &shape)
 }

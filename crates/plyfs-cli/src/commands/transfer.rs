@@ -76,7 +76,7 @@ pub(crate) fn import(session: &mut Session, args: &Import) -> Result<()> {
     let options = args.message.iter().fold(options, ImportOptions::message);
     let options = changes.into_iter().fold(options, ImportOptions::change);
     let built = with_bar(session.out.is_quiet(), |progress| store.import_telling(source, options, progress))?;
-    say_skipped(&built.skipped, 0);
+    say_skipped(&built.skipped, built.skipped_more);
     let shape = ImageShape::of(&built.image)?;
     session.out.answer(&shape.id, &shape)
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use plyfs_store::{
     ContainerOptions, Digest, ErrorKind, Image, Inspected, MountOptions, NewImage, Parent, Removal, Store, User,
 };
-use plyfs_testkit::require_root;
+use plyfs_testkit::{require_root, tar_text};
 
 use crate::{Fixture, archive};
 
@@ -95,6 +95,27 @@ fn root_a_chain_grows_to_what_the_kernel_stacks_and_a_layer_more_is_refused_befo
     let layer = fixture.store.layer(&top.to_string()).expect("there");
     let container = fixture.store.create(&layer, ContainerOptions::new()).expect("a container on all 500");
     container.mount(&MountOptions::new()).expect("the kernel stacks them").unmount().expect("unmounted");
+}
+
+#[test]
+fn root_the_layers_of_one_operation_list_what_fits_in_memory_of_what_they_lost_and_count_the_rest() {
+    require_root!();
+    let fixture = Fixture::new();
+    let mut operation = fixture.store.operation().expect("an operation");
+    let lost = 12;
+    let deep = format!("file x pax:path={{{}/*500}}f", "d".repeat(200));
+    let deep = (0..lost).map(|n| format!(" xattr:security.selinux{n}=x")).fold(deep, |line, more| line + &more);
+    let deep = tar_text::build(&(deep + "\nopen")).expect("a text");
+    let listed: Vec<usize> = (0..40)
+        .map(|number| {
+            let archive = [&deep[..], &tar_text::build(&format!("file {number}")).expect("a text")].concat();
+            let layer = operation.apply(&mut &archive[..], None, None).expect("applied");
+            assert_eq!(layer.skipped.len() as u64 + layer.skipped_more, lost, "none is lost silently");
+            layer.skipped.iter().map(|skipped| skipped.path.as_os_str().len()).sum()
+        })
+        .collect();
+    assert!(listed[0] > 0 && listed[39] == 0, "{listed:?}");
+    assert!(listed.iter().sum::<usize>() <= 32 << 20, "{listed:?}");
 }
 
 #[test]
