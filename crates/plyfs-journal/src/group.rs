@@ -67,8 +67,6 @@ pub(crate) struct Ticket {
     pub(crate) generation: u64,
     /// Blocks of the log that belong to it.
     pub(crate) end: u64,
-    /// Number of its last commit.
-    pub(crate) commit: u64,
 }
 
 impl Ticket {
@@ -138,30 +136,33 @@ impl Group {
         }
     }
 
-    /// Settles what this handle appended to an earlier log, now that a head says that `generation` begins behind commit
-    /// number `commits`. A generation is durable before its head is, and holds what its writer found.
-    pub(crate) fn moved(&self, generation: u64, commits: u64) -> Result<()> {
-        let mut state = guard(&self.state);
-        let unsettled = state.newest.take_if(|newest| newest.generation < generation);
-        if unsettled.is_some() {
-            state.pending = 0;
-            state.batches.clear();
-        }
-        let Some(ticket) = unsettled.filter(|ticket| ticket.place() > state.durable) else { return Ok(()) };
-        drop(state);
-        let result = if generation == ticket.generation + 1 {
-            if commits >= ticket.commit { Ok(()) } else { Err(poisoned()) }
-        } else {
-            // Whether each generation between took it over is not known; the old log still tells.
-            ticket.log.sync().named(&ticket.log.name)
+    /// Makes sure that nothing of what this handle appended or saw was lost, before it believes a state that it has read anew;
+    /// the caller holds the lock.
+    ///
+    /// A number does not tell one commit from another: where what was written could not be written back and is gone from
+    /// memory, others append at its place, under its number, and start generations of that. The log tells. Its descriptor here
+    /// is older than all this handle waits for, so while its syncs succeed none of that was ever lost, and whoever read the
+    /// log meanwhile has read it.
+    pub(crate) fn require_whole(&self) -> Result<()> {
+        let unsettled = {
+            let state = guard(&self.state);
+            state.newest.clone().filter(|newest| newest.place() > state.durable)
         };
+        let Some(ticket) = unsettled else { return Ok(()) };
+        ticket.log.sync().named(&ticket.log.name).inspect_err(|_| self.poison())
+    }
+
+    /// Settles what this handle appended to an earlier log, now that `generation` is durable: it holds what its writer found
+    /// there, which is all of it, or this handle's own state.
+    pub(crate) fn moved(&self, generation: u64) {
         let mut state = guard(&self.state);
-        match &result {
-            Ok(()) => state.durable = state.durable.max((generation, 0)),
-            Err(_) => state.is_poisoned = true,
+        if state.newest.take_if(|newest| newest.generation < generation).is_none() {
+            return;
         }
+        state.pending = 0;
+        state.batches.clear();
+        state.durable = state.durable.max((generation, 0));
         self.settled.notify_all();
-        result
     }
 
     /// Waits until the state of the ticket is durable and published: by this thread's sync or another's.

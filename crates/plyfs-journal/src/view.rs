@@ -4,7 +4,8 @@
 //! tells that nothing is new. Beyond that lies what is being written this moment, or what was acknowledged
 //! before a power cut took the newest `synced`. Both read alike, so a reader that opens a generation and finds
 //! complete commits there syncs the log itself and believes them after that; if that sync fails, or the file
-//! says that one failed, it does not.
+//! says that one failed, it does not. Where the file is of another generation than the head, whoever gave the head its
+//! name may not have synced that: so the reader syncs the directory before it says anything by that head.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,9 @@ const SAME_DAMAGE: u32 = 50;
 /// Blocks a writer looks at to see whether others have appended.
 const READ_ON: u64 = 8;
 
+/// Bytes of a block's checksum, which it begins with.
+const SEAL: usize = 4;
+
 /// A state of the journal and where in the log it ends.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
@@ -41,6 +45,8 @@ pub(crate) struct View {
     pub(crate) commits: u64,
     /// Blocks of the log known to be on the disk.
     pub(crate) durable: u64,
+    /// Checksum of the block before the end, by which a writer knows it again; none where nothing was read.
+    seal: Option<[u8; SEAL]>,
     /// What the `synced` file held when a reader had followed all it says.
     followed: Option<[u8; SYNCED_LEN]>,
 }
@@ -71,7 +77,7 @@ impl View {
     pub(crate) fn at_start(generation: Generation) -> Self {
         let commits = generation.head.commits;
         let snapshot = Snapshot { runs: Arc::clone(&generation.runs), tail: Arc::default() };
-        Self { generation: Arc::new(generation), snapshot, end: 0, commits, durable: 0, followed: None }
+        Self { generation: Arc::new(generation), snapshot, end: 0, commits, durable: 0, seal: None, followed: None }
     }
 
     /// Where the next commit goes.
@@ -202,33 +208,44 @@ impl View {
             .extend(changes.iter().map(|(key, value)| (Arc::clone(key), value.clone())));
     }
 
-    /// Notes that what it shows was written, up to block `end`.
-    pub(crate) fn wrote(&mut self, end: u64) {
+    /// Notes that what it shows was written by these bytes, up to block `end`.
+    pub(crate) fn wrote(&mut self, bytes: &[u8], end: u64) {
         self.end = end;
         self.commits += 1;
+        self.seal = seal(bytes);
     }
 
     /// What has to be synced for this state to be durable.
     pub(crate) fn ticket(&self) -> Ticket {
         let generation = &self.generation;
         let number = generation.head.generation;
-        Ticket { log: Arc::clone(&generation.log), generation: number, end: self.end, commit: self.commits }
+        Ticket { log: Arc::clone(&generation.log), generation: number, end: self.end }
     }
 
-    /// Takes what other writers appended; `false` when a torn commit follows. The caller holds the lock.
+    /// Takes what other writers appended; `false` when a torn commit follows, or when the log does not end with what it did
+    /// any more. The caller holds the lock.
     ///
-    /// A write goes from front to back, so while the machine runs nothing is behind the first blank block.
+    /// A write goes from front to back, so while the machine runs nothing is behind the first blank block. What was written
+    /// and could not be written back may be gone from memory, and others may have written at its place: whoever sees that
+    /// reads the log anew.
     pub(crate) fn read_on(&mut self) -> Result<bool> {
         let log = Arc::clone(&self.generation.log);
         let mut blocks = READ_ON;
         loop {
-            let bytes = log::read(&*log.file, self.end, Some(self.end + blocks)).named(&log.name)?;
-            let found = log::scan(&bytes, self.place());
+            let known = u64::from(self.seal.is_some());
+            let bytes = log::read(&*log.file, self.end - known, Some(self.end + blocks)).named(&log.name)?;
+            let (last, bytes) = bytes.split_at((narrow(known) * BLOCK).min(bytes.len()));
+            if seal(last) != self.seal {
+                return Ok(false);
+            }
+            let found = log::scan(bytes, self.place());
             if let Some((offset, what)) = found.damage {
                 return Err(Error::damage(&log.name, offset, what));
             }
             let is_all = wide(bytes.len()) < blocks * wide(BLOCK) || bytes.ends_with(&[0; BLOCK]);
+            let read = narrow(found.end - self.end) * BLOCK;
             self.take(&found, found.end)?;
+            self.seal = seal(&bytes[..read]).or(self.seal);
             if is_all {
                 return Ok(!found.is_torn);
             }
@@ -243,6 +260,11 @@ impl View {
         let bytes = log::read(&*log.file, self.end, Some(self.end + 1)).named(&log.name)?;
         Ok(Block::judge(&bytes, generation.head.generation, self.end) == Block::Blank)
     }
+}
+
+/// The checksum of the last of these blocks.
+fn seal(blocks: &[u8]) -> Option<[u8; SEAL]> {
+    blocks.chunks(BLOCK).next_back().and_then(|block| block.first_chunk()).copied()
 }
 
 /// What one attempt to read a journal from its head came to.
@@ -271,6 +293,9 @@ fn try_load(files: &Files, before: Option<&Generation>, role: Role) -> Result<At
         result => result?,
     };
     let synced = synced.filter(|synced| synced.generation == number);
+    if synced.is_none() && role != Role::Writer {
+        unless_read_only(files.disk.sync()).named(HEAD)?;
+    }
     let published = synced.map_or(0, |synced| synced.blocks);
     let marks = synced.map_or(Marks::empty(), |synced| synced.marks);
     let log = Arc::clone(&generation.log);
@@ -297,6 +322,7 @@ fn try_load(files: &Files, before: Option<&Generation>, role: Role) -> Result<At
         Role::Reader | Role::Follower => believable(&view, &found, published, marks),
     };
     view.take(&found, until)?;
+    view.seal = seal(&bytes[..narrow(until) * BLOCK]);
     if marks.difference(Marks::FAILED).is_empty() {
         view.durable = published;
     }
@@ -309,10 +335,13 @@ fn believable(view: &View, found: &Found, published: u64, marks: Marks) -> u64 {
     if marks.contains(Marks::FAILED) {
         return published;
     }
-    match view.generation.log.sync() {
-        Ok(()) => found.end,
-        // A file system that cannot be written to has nothing that is not on the disk.
-        Err(error) if matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::InvalidInput) => found.end,
-        Err(_) => published,
+    unless_read_only(view.generation.log.sync()).map_or(published, |()| found.end)
+}
+
+/// What a sync came to; a file system that cannot be written to has nothing that is not on the disk.
+fn unless_read_only(synced: plyfs_sys::Result<()>) -> plyfs_sys::Result<()> {
+    match synced {
+        Err(error) if matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::InvalidInput) => Ok(()),
+        synced => synced,
     }
 }

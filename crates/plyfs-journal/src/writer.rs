@@ -77,12 +77,13 @@ impl Journal {
 
     /// The state read anew, and whether it must move to a new log before anything is appended.
     fn loaded(&self) -> Result<(View, bool)> {
+        self.group.require_whole()?;
         let before = Arc::clone(&guard(&self.view).generation);
         let Loaded { view, is_sound, in_doubt } = View::load(&self.files, Some(&before), Role::Writer)?;
         let Ticket { log, generation, .. } = view.ticket();
         view.generation.head.require_writable()?;
         if is_sound {
-            self.group.moved(generation, view.generation.head.commits)?;
+            self.group.moved(generation);
             if self.options.durable && !in_doubt.is_empty() {
                 // The same bytes at the same place: pages that an earlier sync failed to write are written by ours.
                 log.file.write_at(&in_doubt, view.durable * wide(BLOCK)).named(&log.name)?;
@@ -103,7 +104,7 @@ impl Journal {
         };
         let published = checkpoint::publish(&self.files, &prepared, &view.generation);
         let view = published.inspect_err(|_| self.group.poison())?;
-        self.group.moved(view.place().generation, view.commits)?;
+        self.group.moved(view.place().generation);
         Ok(view)
     }
 
@@ -121,7 +122,7 @@ impl Journal {
             let published = Synced { generation: place.generation, blocks: end, marks: Marks::RELAXED, merges };
             checkpoint::mark(&self.files, &published)?;
         }
-        view.wrote(end);
+        view.wrote(commit.bytes(), end);
         Ok(())
     }
 

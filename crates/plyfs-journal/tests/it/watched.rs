@@ -17,6 +17,11 @@ pub(crate) trait Watch: Debug + Send + Sync + 'static {
     fn sync(&self) -> Result<()> {
         Ok(())
     }
+
+    /// The same of the directory.
+    fn sync_names(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -57,6 +62,7 @@ impl<D: Disk, W: Watch> Disk for Watched<D, W> {
     }
 
     fn sync(&self) -> Result<()> {
+        self.watch.sync_names()?;
         self.disk.sync()
     }
 
