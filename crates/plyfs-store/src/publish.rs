@@ -11,9 +11,6 @@ use crate::recover::{is_blob_known, is_blob_used};
 use crate::store::now;
 use crate::{Digest, Error, ErrorKind, Reference, Result, User, cache, kept, key, layout, lease, trash};
 
-/// How often a publication puts a blob into its place again that others take away.
-const MAX_LOSSES: u32 = 16;
-
 impl Operation {
     /// Makes everything staged visible at once; durable on return.
     ///
@@ -26,26 +23,15 @@ impl Operation {
     /// 5. The staging entry goes.
     ///
     /// An image that exists keeps its record and gains the names, and the manifest staged for it where manifests are to be
-    /// replaced. A name that meant another image is moved. A blob that was there, and that the removal of another image, or
-    /// of this one, took between 2 and 4, is put into its place again.
+    /// replaced. A name that meant another image is moved. A blob that others took or replaced between 2 and 4, by the removal
+    /// of another image or of this one, is put into its place again: then 2 and 3 are done once more under the journal's lock,
+    /// where nobody else takes anything.
     pub fn publish(mut self) -> Result<()> {
         self.sync_staged()?;
         self.store().reached("publish 1");
         self.place_layers()?;
-        let mut losses = 0;
-        loop {
-            self.place_blobs()?;
-            self.store().reached("publish 2");
-            self.store().sync(self.dir())?;
-            self.store().reached("publish 3");
-            match self.record()? {
-                None => break,
-                Some(_) if losses < MAX_LOSSES => losses += 1,
-                Some(blob) => {
-                    return Err(Error::new(ErrorKind::Conflict, format!("blob {blob} was removed meanwhile")));
-                }
-            }
-        }
+        self.place_blobs()?;
+        self.record()?;
         self.store().reached("publish 4");
         self.is_published = true;
         self.release();
@@ -58,11 +44,11 @@ impl Operation {
         Ok(())
     }
 
-    /// Writes the records, unless a blob is not in its place any more: then the answer is that one, and nothing is written.
-    fn record(&self) -> Result<Option<Digest>> {
+    /// Writes the records.
+    fn record(&self) -> Result<()> {
         self.store().commit(|records| {
-            if let Some(lost) = self.lost_blob()? {
-                return Ok(Some(lost));
+            if !self.has_its_blobs()? {
+                self.place_blobs()?;
             }
             for layer in &self.layers {
                 put_layer(records, layer)?;
@@ -86,7 +72,7 @@ impl Operation {
                     trash::retract_blob(records, blob);
                 }
             }
-            Ok(None)
+            Ok(())
         })
     }
 
@@ -110,34 +96,70 @@ impl Operation {
         Ok(())
     }
 
-    /// Moves blobs to their digests' names; one that is published already has the same bytes, unless its size is another: then
-    /// it is damaged, and goes. One that another operation has placed and not published goes too: what that one wrote may
-    /// have been lost before this one began, and would be told to that one alone.
+    /// Links blobs to their digests' names, and syncs what was put into its place.
     fn place_blobs(&self) -> Result<()> {
-        let known = self.store().snapshot()?;
         for digest in &self.blobs {
-            let is_published = is_blob_known(&known, digest)?;
-            let hex = digest.hex();
-            let (staged, blobs) = (layout::staged_blob(&hex), &self.store().0.blobs);
-            // Linked, not renamed: the staged name must go on saying what to take back.
-            let place = || match fs::link_at(self.dir(), &staged, blobs, &hex) {
-                Err(error) if error.kind() == ErrorKind::Exists => {
-                    let size = fs::stat_at(self.dir(), &staged)?.st_size;
-                    if is_published && fs::try_stat_at(blobs, &hex)?.is_some_and(|there| there.st_size == size) {
-                        return Ok(());
-                    }
-                    // What it replaces may be published by now: a cut must find the bytes of either.
-                    self.sync_blob(&staged)?;
-                    // Put into its place at once, whoever else replaces or removes it this moment.
-                    let second = LinkId::random();
-                    fs::link_at(self.dir(), &staged, self.dir(), second.as_str())?;
-                    fs::rename_at(self.dir(), second.as_str(), blobs, &hex)
-                }
-                placed => placed,
-            };
-            place().map_err(|error| self.failed(&format!("blob {digest}"), error))?;
+            self.place_blob(digest).map_err(|e| Error::new(e.kind(), format!("blob {digest}")).because(e))?;
         }
+        self.store().reached("publish 2");
+        self.store().sync(self.dir())?;
+        self.store().reached("publish 3");
         Ok(())
+    }
+
+    /// One that is published already has the same bytes, unless its size is another: then it is damaged, and goes. One that
+    /// another operation has placed and not published goes too: what that one wrote may have been lost before this one began,
+    /// and would be told to that one alone.
+    fn place_blob(&self, digest: &Digest) -> Result<()> {
+        let hex = digest.hex();
+        let (staged, blobs) = (layout::staged_blob(&hex), &self.store().0.blobs);
+        let failed = |e| self.failed("staging", e);
+        // Linked, not renamed: the staged name must go on saying what to take back.
+        match fs::link_at(self.dir(), &staged, blobs, &hex) {
+            Err(error) if error.kind() == ErrorKind::Exists => {}
+            placed => return placed.map_err(failed),
+        }
+        if self.is_in_place(&hex).map_err(failed)? || self.share_blob(digest, &staged)? {
+            return Ok(());
+        }
+        let replace = || {
+            // What it replaces may be published by now: a cut must find the bytes of either.
+            self.sync_blob(&staged)?;
+            // Put into its place at once, whoever else replaces or removes it this moment.
+            let second = LinkId::random();
+            fs::link_at(self.dir(), &staged, self.dir(), second.as_str())?;
+            fs::rename_at(self.dir(), second.as_str(), blobs, &hex)
+        };
+        replace().map_err(failed)
+    }
+
+    /// Takes the blob that is in its place for the staged one, if it is published and has its size.
+    ///
+    /// The staged name is the published file's from then on, so that it is known again: no other gets its number meanwhile.
+    fn share_blob(&self, digest: &Digest, staged: &str) -> Result<bool> {
+        let failed = |e| self.failed("staging", e);
+        let theirs = LinkId::random();
+        match fs::link_at(&self.store().0.blobs, digest.hex(), self.dir(), theirs.as_str()) {
+            Err(error) if error.is_not_found() => return Ok(false),
+            linked => linked.map_err(failed)?,
+        }
+        let size = |name: &str| fs::stat_at(self.dir(), name).map(|stat| stat.st_size);
+        // Asked once it is held: before, it could still be taken, and another's come into its place.
+        let is_sound = is_blob_known(&self.store().snapshot()?, digest)?
+            && size(staged).and_then(|ours| Ok(ours == size(theirs.as_str())?)).map_err(failed)?;
+        let done = if is_sound {
+            fs::rename_at(self.dir(), theirs.as_str(), self.dir(), staged)
+        } else {
+            fs::unlink_at(self.dir(), theirs.as_str())
+        };
+        done.map(|()| is_sound).map_err(failed)
+    }
+
+    /// Says whether the name of the blob is still that of the staged file.
+    fn is_in_place(&self, hex: &str) -> plyfs_sys::Result<bool> {
+        let there = fs::try_stat_at(&self.store().0.blobs, hex)?;
+        let staged = fs::stat_at(self.dir(), layout::staged_blob(hex))?;
+        Ok(there.is_some_and(|there| (there.st_dev, there.st_ino) == (staged.st_dev, staged.st_ino)))
     }
 
     /// Makes a staged blob durable by itself, unless nothing is to be.
@@ -159,16 +181,17 @@ impl Operation {
         lease::hold(records, lease, layers, self.images.iter().map(|image| image.id))
     }
 
-    /// Looks under the journal's lock for a blob that somebody took who shared it: a removal, or the recovery of a dead
-    /// operation.
-    fn lost_blob(&self) -> Result<Option<Digest>> {
+    /// Says under the journal's lock whether all blobs are those that were in their places when they were synced.
+    ///
+    /// Whoever shares one may lose it: to a removal, or to the recovery of a dead operation. Then another operation may put its
+    /// own into that place, of which nothing is durable yet.
+    fn has_its_blobs(&self) -> Result<bool> {
         for digest in &self.blobs {
-            let there = fs::try_stat_at(&self.store().0.blobs, digest.hex());
-            if there.map_err(|e| self.failed(&format!("blob {digest}"), e))?.is_none() {
-                return Ok(Some(*digest));
+            if !self.is_in_place(&digest.hex()).map_err(|e| self.failed(&format!("blob {digest}"), e))? {
+                return Ok(false);
             }
         }
-        Ok(None)
+        Ok(true)
     }
 }
 

@@ -22,6 +22,7 @@ mod mounts;
 mod rebuild;
 mod refusals;
 mod removal;
+mod replaced;
 mod salvage;
 mod small_disks;
 mod trash;
