@@ -54,7 +54,9 @@ impl Layer {
         plyfs_mount::plan(stack, &options, self.store.features()?)
             .and_then(|plan| plan.mount_on(&place.directory))
             .map_err(named)?;
-        let id = mark::mount_id_while_mounted(&place.path)?;
+        // Without a guard it would be a mount that nobody ends.
+        let id = mark::mount_id_while_mounted(&place.path)
+            .inspect_err(|_| drop(plyfs_mount::unmount(&place.path, Unmount::Detach)))?;
         Ok(Mount { path: place.path, made: true, of: Some(guard::Of::Layer { _held: held, id }) })
     }
 }

@@ -1,14 +1,15 @@
 //! Who mounts, who shares, who ends a mount.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use plyfs_store::{Container, ContainerOptions, ErrorKind, Mount, MountOptions, Removal, Unmount};
-use plyfs_testkit::require_root;
+use plyfs_store::{Container, ContainerOptions, ErrorKind, Mount, MountOptions, Removal, Store, Unmount};
 use plyfs_testkit::temp::{mounts_below, unmount_below};
+use plyfs_testkit::{require_root, require_tool};
 
-use crate::{Fixture, as_a_fork_has};
+use crate::{Fixture, as_a_fork_has, killed};
 
 /// Unmounts whatever a failing test left.
 pub(crate) struct Unmounted<'a>(pub(crate) &'a Fixture);
@@ -320,4 +321,29 @@ fn root_a_container_that_lost_what_was_written_to_it_is_named_and_not_remade() {
     container.remove(Removal::Unmounted).expect("what is left goes as ever");
     fixture.store.reap().expect("reaped");
     assert!(fixture.store.check(plyfs_store::CheckOptions::quick()).expect("checked").is_empty());
+}
+
+#[test]
+fn root_a_layer_that_was_mounted_and_cannot_be_guarded_is_mounted_no_more() {
+    const NAME: &str = "mounts::root_a_layer_that_was_mounted_and_cannot_be_guarded_is_mounted_no_more";
+    require_root!();
+    require_tool!("strace");
+    if let Some(path) = killed::role() {
+        let store = Store::open(&path).expect("opened");
+        let layer = store.layers().expect("listed").pop().expect("it is there");
+        let error = layer.mount(Path::new(&path).with_file_name("at")).expect_err("its id is not told");
+        assert_eq!(error.kind(), ErrorKind::Io, "{error:?}");
+        return;
+    }
+    let fixture = Fixture::new();
+    let _unmounted = Unmounted(&fixture);
+    fixture.layer(None, &[("a", "1")]);
+    let (at, log) = (fixture.dir.dir("at"), fixture.dir.join("trace").display().to_string());
+    let place = at.display().to_string();
+
+    let strace = ["strace", "-f", "-P", &place, "-o", &log, "-e", "trace=statx", "-e", "inject=statx:error=EIO"];
+    assert!(!killed::start(&strace, NAME, &fixture.store.path().display().to_string()).is_killed);
+
+    assert!(fs::read_to_string(&log).expect("a trace").contains("(INJECTED)"));
+    assert_eq!(fs::read_dir(&at).expect("listed").count(), 0, "what was mounted is mounted still");
 }
