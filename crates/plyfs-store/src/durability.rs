@@ -14,7 +14,8 @@ use crate::{Result, Store, layout};
 #[non_exhaustive]
 pub enum Durability {
     /// One `syncfs(2)` of the store's file system before the journal's own sync: what an operation returned
-    /// survives a power cut. Other programs' dirty data on the same file system is waited for too.
+    /// survives a power cut. Other programs' dirty data on the same file system is waited for too. Before Linux 5.8
+    /// `syncfs(2)` does not tell of writes that the disk lost.
     #[default]
     FileSystem,
     /// One `fsync(2)` for every file and directory an operation made, then the journal's own sync: what an operation

@@ -37,7 +37,7 @@
 //! - An operation that is not published leaves nothing: what a crash left, the next open takes back.
 //! - Layers are immutable once published, and stay while a layer, an image, a container, a reader or a living
 //!   operation needs them.
-//! - Readers take no lock and see one durable state. Writers hold the journal's lock for one append.
+//! - Look-ups take no lock and see one durable state. Writers hold the journal's lock for one append.
 //!
 //! # Limits
 //!

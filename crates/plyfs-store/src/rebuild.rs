@@ -93,7 +93,9 @@ impl StoreOptions {
     /// A journal that opens and of which every record can be read is [`ErrorKind::InvalidInput`], since what is in it alone would
     /// be lost, and one of another version [`ErrorKind::Unsupported`]; whoever wants to lose it moves `journal` away first. A
     /// `plyfs.toml` that is lost or damaged is written anew. A crash before the end of step 3 leaves a store to be rebuilt once
-    /// more. No other process may have the store open; one that is found building or removing is [`ErrorKind::InUse`].
+    /// more. No other process may have the store open: one that is found building in `staging` is [`ErrorKind::InUse`], and
+    /// nobody looks for one that removes, mounts or holds a lease. Whoever writes records waits meanwhile, through all that
+    /// `read`, `layer` and `progress` do.
     pub fn rebuild_with(
         self,
         path: impl AsRef<Path>,

@@ -121,9 +121,9 @@ pub(crate) fn open_root(path: &Path) -> Result<OwnedFd> {
 
 /// An open store: a cheap clone, shared by threads; other processes may have it open too.
 ///
-/// Readers see one durable state of the journal and take no lock. Writers hold the journal's file lock for
-/// one append and nothing else. The last handle waits for a sync that was begun early and still runs, which an operation that
-/// is cancelled does not.
+/// Look-ups see one durable state of the journal and take no lock; who reads content keeps it from removal. Writers hold the
+/// journal's file lock for one append, and longer only where `ARCHITECTURE.md` says so. The last handle waits for a sync that
+/// was begun early and still runs, which an operation that is cancelled does not.
 #[derive(Clone)]
 pub struct Store(pub(crate) Arc<Inner>, Option<LeaseId>);
 
