@@ -20,7 +20,7 @@ pub(crate) use apply::apply;
 /// The longest instruction that is read.
 const MAX_LENGTH: usize = 64 << 10;
 
-/// One change of an image's config, in the words of a Dockerfile.
+/// One change of an image's config, in the words of a Dockerfile; a `=` may stand behind the first one, as podman takes it.
 ///
 /// ```
 /// use plyfs_image::{ErrorKind, Instruction};
@@ -90,7 +90,8 @@ fn parse(text: &str) -> Parsed<Kind> {
     if text.contains(['\n', '\r']) {
         return Err("more than one line".into());
     }
-    let (word, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
+    // `CMD=/bin/sh` as podman(1) has it too.
+    let (word, rest) = text.split_once([' ', '\t', '=']).unwrap_or((text, ""));
     let rest = rest.trim();
     match word.to_ascii_uppercase().as_str() {
         "CMD" => command(rest).map(Kind::Cmd),
