@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use plyfs_sys::fs::{self, FileType};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result, at_most, shown};
 use crate::layout::{MAX_DOCUMENT, MAX_DOCUMENTS, MAX_LINKS};
@@ -187,7 +188,14 @@ fn open_below(directory: BorrowedFd<'_>, key: &[u8]) -> Result<Option<Member>> {
     let fd = match fs::open_beneath(directory, std::ffi::OsStr::from_bytes(key), flags, ResolveFlags::empty()) {
         Ok(fd) => fd,
         Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(Error::call(format!("open {}", named()), error)),
+        Err(error) => {
+            let malformed = |why| Error::new(ErrorKind::InvalidInput, format!("{}: {why}", named()));
+            return Err(match error.errno() {
+                Errno::XDEV => malformed("a link leads out of the directory"),
+                Errno::LOOP => malformed("too many links"),
+                _ => Error::call(format!("open {}", named()), error),
+            });
+        }
     };
     let stat = fs::stat(&fd).map_err(|error| Error::call(named(), error))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

@@ -149,12 +149,18 @@ fn a_directory_gives_its_files_and_nothing_outside() {
     std::fs::write(inside.join("blobs/b"), "blob").expect("written");
     std::os::unix::fs::symlink("../secret", inside.join("out")).expect("a link");
     std::os::unix::fs::symlink("blobs/b", inside.join("in")).expect("a link");
+    std::os::unix::fs::symlink(temp.path().join("secret"), inside.join("away")).expect("a link");
+    std::os::unix::fs::symlink("circle", inside.join("circle")).expect("a link");
     rustix::fs::mknodat(rustix::fs::CWD, inside.join("fifo"), FileType::Fifo, Mode::RUSR, 0).expect("a fifo");
     let members = Members::of_directory(fs::open_dir(&inside).expect("open"));
 
     assert_eq!(members.document("in").expect("readable").expect("there"), b"blob");
     assert!(!members.has("absent").expect("readable"));
-    assert!(members.document("out").is_err(), "a link out of the directory");
+    for (name, why) in [("out", "leads out of the directory"), ("away", "leads out"), ("circle", "too many links")] {
+        let error = members.document(name).expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}: {error}");
+        assert!(error.to_string().contains(name) && error.to_string().contains(why), "{error}");
+    }
     assert!(members.document("../secret").is_err(), "a name out of the directory");
     assert_eq!(members.document("fifo").expect_err("no file").kind(), ErrorKind::Unsupported);
     assert_eq!(members.document("blobs").expect_err("no file").kind(), ErrorKind::Unsupported);
