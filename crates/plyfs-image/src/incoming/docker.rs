@@ -81,9 +81,10 @@ fn tags(entry: &DockerEntry) -> Result<Vec<Reference>> {
     parsed.collect()
 }
 
-/// The digest a member is called by, if it is.
+/// The digest a member is called by, if it is; some write it with its algorithm.
 fn digest_in_name(member: &str) -> Option<Digest> {
     let stem = member.rsplit('/').next()?;
     let hex = stem.strip_suffix(".json").unwrap_or(stem);
+    let hex = hex.strip_prefix("sha256:").unwrap_or(hex);
     format!("sha256:{hex}").parse().ok()
 }

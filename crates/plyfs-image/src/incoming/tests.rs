@@ -110,8 +110,11 @@ fn a_docker_archive_that_is_wrong_is_refused_and_says_where() {
     docker("c.json", &good, &["a"], &["../l"]).refused(ErrorKind::InvalidInput, "../l");
     docker("../c.json", &good, &["a"], &["l"]).refused(ErrorKind::InvalidInput, "../c.json");
     docker("c.json", "[", &["a"], &["l"]).refused(ErrorKind::InvalidInput, "config");
-    let named = format!("{}.json", Digest::of("other").hex());
-    docker(&named, &good, &["a"], &["l"]).add("l", "one").refused(ErrorKind::Corrupt, &named);
+    let other = Digest::of("other");
+    // As docker, as go-containerregistry (kaniko, crane, ko) and as docker since 25 name it.
+    for named in [format!("{}.json", other.hex()), other.to_string(), blob_path(&other)] {
+        docker(&named, &good, &["a"], &["l"]).add("l", "one").refused(ErrorKind::Corrupt, &named);
+    }
     Build::default().add(DOCKER_MANIFEST, "[]").refused(ErrorKind::InvalidInput, "no image");
     Build::default().add(DOCKER_MANIFEST, "{}").refused(ErrorKind::InvalidInput, DOCKER_MANIFEST);
     Build::default().add(DOCKER_REPOSITORIES, "{}").refused(ErrorKind::Unsupported, "1.10");
