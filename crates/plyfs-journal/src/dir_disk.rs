@@ -1,4 +1,9 @@
 //! The real disk: a directory descriptor.
+//!
+//! On btrfs, whoever uses the directory syncs in turn with all others, in every process. There a sync of a file may come back
+//! before the file is safe (seen on Linux 6.18): while a transaction is written out, the first sync of the next one has
+//! entered the file into the log and waits; a second sync finds it entered into log number 0, and 0 is also the number of the
+//! last log that was synced when none was.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -14,17 +19,22 @@ use crate::{Live, Map, map};
 /// Readable by whoever may enter the directory; who may is decided there.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::ROTH);
 
+/// `BTRFS_SUPER_MAGIC` of statfs(2).
+const BTRFS: u64 = 0x9123_683e;
+
 /// The files of one directory, by descriptor; symbolic links in it are refused.
 #[derive(Debug)]
 pub struct DirDisk {
-    dir: Arc<OwnedFd>,
+    dir: Arc<Directory>,
 }
 
 impl DirDisk {
     /// Takes the open directory.
     #[must_use]
     pub fn new(dir: OwnedFd) -> Self {
-        Self { dir: Arc::new(dir) }
+        // In turn is slower and never wrong.
+        let syncs_in_turn = fs::filesystem_magic(&dir).map_or(true, |magic| magic == BTRFS);
+        Self { dir: Arc::new(Directory { fd: dir, syncs_in_turn }) }
     }
 }
 
@@ -34,37 +44,38 @@ impl Disk for DirDisk {
             Access::Read => OFlags::RDONLY,
             Access::Write => OFlags::RDWR,
         };
-        self.boxed(name, fs::open_at(&self.dir, name, flags, Mode::empty())?)
+        self.boxed(name, fs::open_at(&self.dir.fd, name, flags, Mode::empty())?)
     }
 
     fn create(&self, name: &str) -> Result<Box<dyn DiskFile>> {
-        self.boxed(name, fs::create_file_at(&self.dir, name, FILE_MODE)?)
+        self.boxed(name, fs::create_file_at(&self.dir.fd, name, FILE_MODE)?)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
-        fs::rename_at(&self.dir, from, &self.dir, to)
+        fs::rename_at(&self.dir.fd, from, &self.dir.fd, to)
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        fs::unlink_at(&self.dir, name)
+        fs::unlink_at(&self.dir.fd, name)
     }
 
     fn list(&self) -> Result<Vec<String>> {
-        let entries = fs::read_dir(&self.dir)?;
+        let entries = fs::read_dir(&self.dir.fd)?;
         Ok(entries.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect())
     }
 
     fn sync(&self) -> Result<()> {
-        fs::sync(&self.dir)
+        let _turn = self.dir.turn()?;
+        fs::sync(&self.dir.fd)
     }
 
     fn lock(&self, name: &str) -> Result<Box<dyn DiskLock>> {
-        let lock = Lock::take_file(&self.dir, name, Sharing::Exclusive)?;
+        let lock = Lock::take_file(&self.dir.fd, name, Sharing::Exclusive)?;
         Ok(Box::new(self.held(name, lock)))
     }
 
     fn try_lock(&self, name: &str) -> Result<Option<Box<dyn DiskLock>>> {
-        let fd = fs::open_at(&self.dir, name, OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(0o600))?;
+        let fd = fs::open_at(&self.dir.fd, name, OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(0o600))?;
         let Some(lock) = Lock::try_take(fd, Sharing::Exclusive)? else { return Ok(None) };
         let lock = self.held(name, lock);
         // One whose file was replaced meanwhile is as good as held: there will be another chance.
@@ -83,21 +94,37 @@ impl DirDisk {
 }
 
 #[derive(Debug)]
+struct Directory {
+    fd: OwnedFd,
+    syncs_in_turn: bool,
+}
+
+impl Directory {
+    /// Waits until nobody else syncs, where only one may at a time; also threads of one process, which share no descriptor here.
+    fn turn(&self) -> Result<Option<Lock>> {
+        if !self.syncs_in_turn {
+            return Ok(None);
+        }
+        Lock::take(fs::open_dir_at(&self.fd, ".")?, Sharing::Exclusive).map(Some)
+    }
+}
+
+#[derive(Debug)]
 struct DirLock {
-    dir: Arc<OwnedFd>,
+    dir: Arc<Directory>,
     name: Box<str>,
     lock: Lock,
 }
 
 impl DiskLock for DirLock {
     fn counts(&self) -> Result<bool> {
-        self.lock.is_linked_as(&self.dir, &*self.name)
+        self.lock.is_linked_as(&self.dir.fd, &*self.name)
     }
 }
 
 #[derive(Debug)]
 struct DirFile {
-    dir: Arc<OwnedFd>,
+    dir: Arc<Directory>,
     name: Box<str>,
     fd: OwnedFd,
 }
@@ -141,6 +168,7 @@ impl DiskFile for DirFile {
     }
 
     fn sync(&self) -> Result<()> {
+        let _turn = self.dir.turn()?;
         // EINTR is not retried: whether what was being written is on the disk is then unknown, as after any
         // other failed sync.
         rustix::fs::fdatasync(&self.fd).map_err(|errno| self.error("fdatasync", errno))
@@ -151,7 +179,7 @@ impl DiskFile for DirFile {
     }
 
     fn has_its_name(&self) -> Option<bool> {
-        fs::is_named(&self.fd, &self.dir, &*self.name).ok()
+        fs::is_named(&self.fd, &self.dir.fd, &*self.name).ok()
     }
 
     fn live(&self) -> Option<Live> {

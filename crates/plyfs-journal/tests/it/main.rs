@@ -1,6 +1,7 @@
 //! The journal from outside: as a map, on a disk that loses power, damaged, and shared.
 
 mod batches;
+mod btrfs;
 mod damage;
 mod fault_disk;
 mod faults;
