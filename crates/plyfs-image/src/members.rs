@@ -32,7 +32,9 @@ enum Node {
     },
     /// A hard or symbolic link, its target normalised like a member's name.
     Link(Vec<u8>),
-    /// A sparse file, device or other thing that no image keeps its parts in.
+    /// A sparse file, whose content is not in one piece.
+    Sparse,
+    /// A device or other thing that no image keeps its parts in.
     Other,
 }
 
@@ -139,6 +141,10 @@ impl Archived {
                     return Ok(Some(Member { file: Arc::clone(&self.file), at: offset, left: size, size }));
                 }
                 Some(Node::Link(target)) => key.clone_from(target),
+                Some(Node::Sparse) => {
+                    let message = format!("{}: sparse, as tar writes it when asked to by -S", shown(&key));
+                    return Err(Error::new(ErrorKind::Unsupported, message));
+                }
                 Some(Node::Other) => {
                     return Err(Error::new(ErrorKind::Unsupported, format!("{} is no plain file", shown(&key))));
                 }

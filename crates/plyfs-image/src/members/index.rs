@@ -104,6 +104,7 @@ fn build(input: &mut impl Input) -> Result<Index> {
                 buffer.clear();
                 continue;
             }
+            _ if !plain => Node::Sparse,
             _ => Node::Other,
         };
         buffer.clear();

@@ -59,6 +59,26 @@ fn links_inside_the_archive_are_followed_and_circles_end() {
 }
 
 #[test]
+fn a_sparse_member_is_named_as_one_and_keeps_nobody_from_the_others() {
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    let hole = File::create(temp.path().join("hole")).expect("made");
+    hole.write_all_at(b"end", 1 << 20).expect("written");
+    std::fs::write(temp.path().join("whole"), "whole").expect("written");
+    for format in ["gnu", "posix"] {
+        let mut tar = std::process::Command::new("tar");
+        tar.args(["-cS", "--format", format, "hole", "whole"]).current_dir(temp.path());
+        let bytes = tar.output().expect("tar runs").stdout;
+        for members in both_ways(&bytes) {
+            let members = members.expect("an archive");
+            let error = members.open("hole").expect_err("sparse");
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().starts_with("\"hole\": sparse"), "{format}: {error}");
+            assert_eq!(members.document("whole").expect("readable").expect("there"), b"whole", "{format}");
+        }
+    }
+}
+
+#[test]
 fn a_member_that_climbs_is_refused_and_named() {
     for members in both_ways(&tar(&[("ok", b""), ("../evil", b"")])) {
         let error = members.expect_err("refused");
