@@ -236,12 +236,19 @@ pub(crate) struct Load {
     /// Take the image for this platform where there are several [default: this machine's]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
-    /// Give up when standard input, or what FILE is if no file, gives nothing for this long: 30s, 5m
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) timeout: Option<String>,
     /// Keep compressed layers as they came, so that they are saved as the same blobs; takes the space of both
     #[arg(long)]
     pub(crate) keep_blobs: bool,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+}
+
+/// How an archive is read.
+#[derive(Debug, Args)]
+pub(crate) struct Reading {
+    /// Give up when standard input, or what FILE is if no file, gives nothing for this long: 30s, 5m
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) timeout: Option<String>,
     /// Read zstd streams whose window is up to 2 to the power of N bytes, which decoding holds in memory
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(10..=31))]
     pub(crate) zstd_window: u32,
@@ -319,6 +326,8 @@ pub(crate) struct Import {
     /// Change the image's config by this Dockerfile instruction; may be given several times
     #[arg(short, long = "change", value_name = "INSTRUCTION")]
     pub(crate) changes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use plyfs::prelude::*;
 use plyfs::{Archive, Compression, Format, Image, ImportOptions, Instruction, Loaded, Reference, Source, Store};
 use serde::Serialize;
 
-use crate::cli::{Import, Load, Save};
+use crate::cli::{Import, Load, Reading, Save};
 use crate::commands::shapes::ImageShape;
 use crate::commands::whole::say_skipped;
 use crate::exit::{Failure, Hinted, Result};
@@ -43,11 +43,8 @@ impl LoadedShape {
 pub(crate) fn load(session: &mut Session, args: &Load) -> Result<()> {
     // Opened first: a file that is not there makes no store.
     let platform = args.platform.as_deref().map(str::parse).transpose()?;
-    let timeout = args.timeout.as_deref().map(timeout).transpose()?;
-    let source = source(args.input.as_ref().unwrap_or(&args.source))?;
+    let source = source(args.input.as_ref().unwrap_or(&args.source), &args.reading)?;
     let source = platform.into_iter().fold(source, Source::platform).keep_blobs(args.keep_blobs);
-    let source = source.zstd_window(args.zstd_window);
-    let source = timeout.into_iter().fold(source, Source::timeout);
     let store = session.ensure()?;
     let loaded = with_bar(session.out.is_quiet(), |progress| store.load(source, progress))?;
     let shapes = loaded.iter().map(LoadedShape::of).collect::<Result<Vec<_>>>()?;
@@ -69,7 +66,7 @@ pub(crate) fn import(session: &mut Session, args: &Import) -> Result<()> {
     let name: Reference = args.image.parse()?;
     let changes: Vec<Instruction> =
         args.changes.iter().map(|change| change.parse()).collect::<plyfs::Result<_, _>>()?;
-    let source = source(&args.source)?;
+    let source = source(&args.source, &args.reading)?;
     let store = session.ensure()?;
     let parent = args.parent.as_deref().map(|parent| session::image(&store, parent)).transpose()?;
     let options = ImportOptions::new().name(name).parent(parent.as_ref());
@@ -81,12 +78,14 @@ pub(crate) fn import(session: &mut Session, args: &Import) -> Result<()> {
     session.out.answer(&shape.id, &shape)
 }
 
-/// A file, a directory or standard input.
-fn source(path: &Path) -> Result<Source<'static>> {
-    if !is_dash(path) {
-        return Ok(Source::path(path)?);
-    }
-    Ok(Source::descriptor(standard_input()?, "standard input")?)
+/// A file, a directory or standard input, and how it is read.
+fn source(path: &Path, reading: &Reading) -> Result<Source<'static>> {
+    let timeout = reading.timeout.as_deref().map(timeout).transpose()?;
+    let source = match is_dash(path) {
+        true => Source::descriptor(standard_input()?, "standard input")?,
+        false => Source::path(path)?,
+    };
+    Ok(timeout.into_iter().fold(source.zstd_window(reading.zstd_window), Source::timeout))
 }
 
 /// Standard input, which brings an archive.

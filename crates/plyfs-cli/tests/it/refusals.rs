@@ -343,6 +343,12 @@ fn root_standard_input_that_is_closed_empty_or_stalls_is_refused_in_one_line_and
         ),
         (2, "PLYFS load --timeout 0 app.tar", "no duration"),
         (2, "PLYFS load --timeout soon app.tar", "no duration"),
+        (
+            15,
+            "mkfifo i; exec 3<>i; head -c 100 app.tar >&3; PLYFS import --timeout 300ms - new:1 <&3",
+            "standard input stalls: nothing came for 300ms",
+        ),
+        (2, "PLYFS import --timeout soon app.tar new:1", "no duration"),
     ] {
         let ran = shell(script).code(code);
         let said = ran.words();
