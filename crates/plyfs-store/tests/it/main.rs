@@ -14,6 +14,7 @@ mod kernel;
 mod killed;
 mod lease;
 mod life;
+mod locks;
 mod lost_writes;
 mod meanwhile;
 mod misleading;
