@@ -1,12 +1,12 @@
 //! What a container changed becomes the top layer of a new image.
 
 use jiff::Timestamp;
-use plyfs_diff::{ExportOptions, Filler};
+use plyfs_diff::ExportOptions;
 use plyfs_store::{Container, Digest, Image, Progress, Reference, Store};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::{UNEVEN, pump_filling};
 use crate::instruction::Instruction;
+use crate::publish::as_layer::{Out, as_layer};
 use crate::publish::{Base, Built, Words, publish, published, stage_image};
 
 /// What is said of an image that a container becomes.
@@ -100,22 +100,15 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
     let base = base(store, container)?;
     let mut skipped = Vec::new();
     let id = publish(store, progress, |operation| {
-        let filler = Filler::new();
-        let top = pump_filling(
-            UNEVEN,
-            &filler,
-            |inlet| {
-                let exported = container.export_buffers(inlet, &options.export, progress);
-                let made = exported.map_err(|error| Error::store("export", error))?;
-                skipped = made.skipped;
-                Ok((made.diff_id, made.size))
-            },
-            |outlet| {
-                let _exporting = store.workers(1);
-                let applied = operation.apply_sharing(outlet, container.parent(), &filler);
-                applied.map_err(|error| Error::store("unpack", error))
-            },
-        )?;
+        let top = as_layer(operation, container.parent(), |out| {
+            let exported = match out {
+                Out::Piped(inlet) => container.export_buffers(inlet, &options.export, progress),
+                Out::Kept(file) => container.export_with(file, &options.export, progress),
+            };
+            let made = exported.map_err(|error| Error::store("export", error))?;
+            skipped = made.skipped;
+            Ok((made.diff_id, made.size))
+        })?;
         if let Some(key) = &options.cache_key {
             operation.cache(container.parent(), key, top.id);
         }

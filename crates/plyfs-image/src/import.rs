@@ -2,12 +2,12 @@
 
 use std::io::Read;
 
-use plyfs_diff::{Chain, ExportOptions, Filler};
+use plyfs_diff::{Chain, ExportOptions};
 use plyfs_store::{AppliedLayer, Image, Layer, LayerId, Operation, Progress, Reference, Stage, Store};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::{UNEVEN, pump_filling};
 use crate::instruction::Instruction;
+use crate::publish::as_layer::as_layer;
 use crate::publish::{Base, Built, Words, publish, published, stage_image};
 use crate::source::{Source, Tree};
 use crate::unpack::unpack;
@@ -146,22 +146,13 @@ fn stage<'a>(
                 return Err(Error::new(ErrorKind::InvalidInput, message));
             }
             let mut skipped = Vec::new();
-            let filler = Filler::new();
-            let mut applied = pump_filling(
-                UNEVEN,
-                &filler,
-                |inlet| {
-                    let out = progress.reader(inlet, Stage::Export, name, None);
-                    let exported = plyfs_diff::export(&directory, &Chain::empty(), out, &ExportOptions::default());
-                    let exported = exported.map_err(|error| Error::diff("read the directory", error))?;
-                    skipped = exported.skipped;
-                    Ok((exported.diff_id, exported.size))
-                },
-                |outlet| {
-                    let applied = operation.apply_sharing(outlet, parent, &filler);
-                    applied.map_err(|error| Error::store("unpack", error))
-                },
-            )?;
+            let mut applied = as_layer(operation, parent, |out| {
+                let out = progress.reader(out.writer(), Stage::Export, name, None);
+                let exported = plyfs_diff::export(&directory, &Chain::empty(), out, &ExportOptions::default());
+                let exported = exported.map_err(|error| Error::diff("read the directory", error))?;
+                skipped = exported.skipped;
+                Ok((exported.diff_id, exported.size))
+            })?;
             applied.skipped.extend(skipped);
             Ok(applied)
         }

@@ -9,6 +9,8 @@ use crate::create::{self, Made};
 use crate::error::{Error, ErrorKind, Result};
 use crate::instruction::Instruction;
 
+pub(crate) mod as_layer;
+
 /// An image that was made of a container, a tree or a changeset.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -47,7 +47,8 @@ impl StoreOptions {
 
     /// Sets how many threads all operations of this open store may have together, beside those of their callers;
     /// the default is one for each core. One more may wait for a sync that is begun early. With none everything happens on the
-    /// caller's thread.
+    /// caller's thread, and a commit or an import of a directory keeps its changeset in a file of the store meanwhile; but
+    /// zstd compresses on one thread of its own in any case, for its bytes must not depend on how many there are.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self

@@ -21,7 +21,7 @@ pub(crate) enum Encoder<W: Write> {
 }
 
 impl<W: Write> Encoder<W> {
-    /// Starts a stream into `output`, compressed by up to `threads` threads beside the caller's.
+    /// Starts a stream into `output`, compressed by up to `threads` threads beside the caller's; zstd has one at least.
     pub(crate) fn new(compression: Compression, level: Level, threads: usize, output: W) -> io::Result<Self> {
         Ok(match compression {
             Compression::None => Self::Plain(output),

@@ -1,5 +1,6 @@
 //! Images in and out of real stores, judged by other people's tools.
 
+mod alone;
 mod at_once;
 mod build;
 mod containers;
