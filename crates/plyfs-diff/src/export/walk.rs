@@ -1,15 +1,16 @@
 //! The walk over an upper: what each entry becomes in the archive.
 //!
 //! Beside the upper goes the chain: for every directory the walk knows what the chain shows at the same path, which is
-//! what an opaque directory hides and what a whiteout can mean.
+//! what an opaque directory hides and what a whiteout can mean. The directories that the walk is in are on the heap: a tree may
+//! be deeper than a stack is long.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use plyfs_sys::fs::{self, FileType, Stat};
+use plyfs_sys::fs::{self, FileType, Listing, Stat};
 
 use super::header::{Header, Kind};
 use super::links::Links;
@@ -37,7 +38,14 @@ pub(super) struct Walk<'a, S: BufferSink> {
 struct Level {
     dir: Directory,
     lower: Option<Merged>,
-    depth: usize,
+}
+
+/// A directory that the walk is in, and the names of it that are left.
+enum Open {
+    /// One of the upper.
+    Upper { level: Level, names: Listing, next: usize },
+    /// One with everything a mount shows in it, wherever in the chain it lies.
+    Whole { merged: Merged, names: std::vec::IntoIter<OsString>, stat: Stat },
 }
 
 impl<'a, S: BufferSink> Walk<'a, S> {
@@ -49,12 +57,39 @@ impl<'a, S: BufferSink> Walk<'a, S> {
     /// Archives everything below `upper`, and the root itself where it says something.
     pub(super) fn tree(&mut self, upper: BorrowedFd<'_>) -> Result<()> {
         let dir = Directory::root(upper, self.dialect)?;
-        let root = Level { dir, lower: Some(self.chain.root()?), depth: 0 };
+        let root = Level { dir, lower: Some(self.chain.root()?) };
         let header = self.directory_header(ROOT.to_vec(), root.dir.fd.as_fd(), &root.dir.path, &root.dir.stat)?;
         if self.root_differs(&root, &header)? {
             self.archive.header(&header)?;
         }
-        self.inside(&root)
+        let mut open = vec![self.inside(root)?];
+        while let Some(dir) = open.last_mut() {
+            let inner = match dir {
+                Open::Upper { level, names, next } if *next < names.len() => {
+                    *next += 1;
+                    self.entry(level, names.name(*next - 1))?
+                }
+                Open::Upper { level, .. } => {
+                    level.dir.ensure_unchanged()?;
+                    open.pop();
+                    continue;
+                }
+                Open::Whole { merged, names, stat } => match names.next() {
+                    Some(name) => self.shown(merged, &name)?,
+                    None => {
+                        let fd = merged.uppermost().expect("a directory that was found");
+                        upper::ensure_unchanged(fd, merged.path(), stat)?;
+                        open.pop();
+                        continue;
+                    }
+                },
+            };
+            if let Some(inner) = inner {
+                ensure_depth(open.len())?;
+                open.push(inner);
+            }
+        }
+        Ok(())
     }
 
     /// Ends the archive.
@@ -63,33 +98,30 @@ impl<'a, S: BufferSink> Walk<'a, S> {
         Ok(Exported { diff_id, size, skipped: self.skipped })
     }
 
-    /// Archives that a directory is opaque, if it is, and what is in it; fails if it changed meanwhile.
-    fn inside(&mut self, level: &Level) -> Result<()> {
-        ensure_depth(level.depth)?;
-        if level.dir.marks.is_opaque && self.hides_something(level)? {
+    /// Archives that a directory is opaque, if it is; what is in it comes next.
+    fn inside(&mut self, level: Level) -> Result<Open> {
+        if level.dir.marks.is_opaque && self.hides_something(&level)? {
             self.mark(&level.dir.path, OPAQUE_MARKER)?;
         }
-        for name in level.dir.read_dir()?.names() {
-            self.entry(level, name)?;
-        }
-        level.dir.ensure_unchanged()
+        let names = level.dir.read_dir()?;
+        Ok(Open::Upper { level, names, next: 0 })
     }
 
-    /// Archives one name of a directory. Whether it is a whiteout is asked before anything else, and nothing is opened that
+    /// Archives one name of a directory; what is in it, if it is a directory itself, comes next. Whether it is a whiteout is asked before anything else, and nothing is opened that
     /// was not just seen to be a file or a directory: to open a device does something.
-    fn entry(&mut self, level: &Level, name: &OsStr) -> Result<()> {
+    fn entry(&mut self, level: &Level, name: &OsStr) -> Result<Option<Open>> {
         let stat = level.dir.stat_at(name)?;
         if level.dir.is_whiteout(name, &stat, self.dialect)? {
-            return self.whiteout(level, name);
+            return self.whiteout(level, name).map(|()| None);
         }
         let path = level.dir.path.join(name);
         if name.as_bytes().starts_with(WHITEOUT_PREFIX) {
             self.skip(path, SkipReason::Name);
-            return Ok(());
+            return Ok(None);
         }
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => self.subdirectory(level, name, stat),
-            _ => self.leaf(level.dir.fd.as_fd(), &path, &stat),
+            FileType::Directory => self.subdirectory(level, name, stat).map(Some),
+            _ => self.leaf(level.dir.fd.as_fd(), &path, &stat).map(|()| None),
         }
     }
 
@@ -107,28 +139,27 @@ impl<'a, S: BufferSink> Walk<'a, S> {
         self.archive.header(&Header::new(Kind::File, path.as_os_str().as_bytes().to_vec()))
     }
 
-    fn subdirectory(&mut self, parent: &Level, name: &OsStr, stat: Stat) -> Result<()> {
+    fn subdirectory(&mut self, parent: &Level, name: &OsStr, stat: Stat) -> Result<Open> {
         let dir = parent.dir.subdirectory(name, stat, self.dialect)?;
         let lower = parent.lower_of(name)?;
         if dir.is_redirected() {
             let merged = self.union.directory(&dir.path)?;
             // A directory that came back to its old name hides nothing and misses nothing.
             if !merged.is_same_below_uppermost(lower.as_ref())? {
-                return self.whole(&merged, lower.as_ref(), parent.depth + 1);
+                return self.whole(merged, lower.as_ref());
             }
         }
-        let level = Level { dir, lower, depth: parent.depth + 1 };
+        let level = Level { dir, lower };
         let name = [level.dir.path.as_os_str().as_bytes(), b"/"].concat();
         let header = self.directory_header(name, level.dir.fd.as_fd(), &level.dir.path, &level.dir.stat)?;
         self.archive.header(&header)?;
-        self.inside(&level)
+        self.inside(level)
     }
 
-    /// Archives a directory with everything a mount shows in it, wherever in the chain it lies (rule 25).
+    /// Archives a directory; everything a mount shows in it, wherever in the chain it lies, comes next (rule 25).
     ///
     /// Nothing of `covered`, which the chain shows under the same path, shows through.
-    fn whole(&mut self, merged: &Merged, covered: Option<&Merged>, depth: usize) -> Result<()> {
-        ensure_depth(depth)?;
+    fn whole(&mut self, merged: Merged, covered: Option<&Merged>) -> Result<Open> {
         let path = merged.path();
         let fd = merged.uppermost().expect("a directory that was found");
         let stat = fs::stat(fd).map_err(|error| failed(path, error))?;
@@ -137,18 +168,21 @@ impl<'a, S: BufferSink> Walk<'a, S> {
         if covered.map_or(Ok(false), |lower| lower.read_dir().map(|names| !names.is_empty()))? {
             self.mark(path, OPAQUE_MARKER)?;
         }
-        for name in merged.read_dir()? {
-            let path = path.join(&name);
-            if name.as_bytes().starts_with(WHITEOUT_PREFIX) {
-                self.skip(path, SkipReason::Name);
-                continue;
-            }
-            match merged.lookup(&name)?.ok_or_else(|| changed(&path))? {
-                Found::Directory(inner) => self.whole(&inner, None, depth + 1)?,
-                Found::Symlink(entry) | Found::Other(entry) => self.leaf(entry.dir(), &path, entry.stat())?,
-            }
+        let names = merged.read_dir()?.into_iter();
+        Ok(Open::Whole { merged, names, stat })
+    }
+
+    /// Archives one name of a directory of which everything is shown.
+    fn shown(&mut self, merged: &Merged, name: &OsStr) -> Result<Option<Open>> {
+        let path = merged.path().join(name);
+        if name.as_bytes().starts_with(WHITEOUT_PREFIX) {
+            self.skip(path, SkipReason::Name);
+            return Ok(None);
         }
-        upper::ensure_unchanged(fd, path, &stat)
+        match merged.lookup(name)?.ok_or_else(|| changed(&path))? {
+            Found::Directory(inner) => self.whole(inner, None).map(Some),
+            Found::Symlink(entry) | Found::Other(entry) => self.leaf(entry.dir(), &path, entry.stat()).map(|()| None),
+        }
     }
 
     /// Archives anything but a directory: its content, or a link to the name its inode was archived under before.

@@ -23,6 +23,7 @@ mod canary;
 mod case;
 mod corpus;
 mod cves;
+mod deep;
 mod peers;
 mod races;
 mod record;
