@@ -85,10 +85,6 @@ impl Tally {
         self.size += bytes.len() as u64;
     }
 
-    pub(crate) fn size(&self) -> u64 {
-        self.size
-    }
-
     pub(crate) fn digest(self) -> Digest {
         Digest(self.hash.finalize().into())
     }
@@ -163,7 +159,8 @@ impl<W: Write> DigestWriter<W> {
     }
 
     /// The digest and the number of the bytes written so far.
-    pub(crate) fn tally(&self) -> (Digest, u64) {
+    #[must_use]
+    pub fn tally(&self) -> (Digest, u64) {
         (self.tally.clone().digest(), self.tally.size)
     }
 

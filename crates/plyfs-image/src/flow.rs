@@ -5,11 +5,13 @@
 //! read error, never a shorter stream. What is made goes from thread to thread in the chunks it was made in.
 
 use std::io::{self, BufRead, Read, Write};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
 use std::thread::ScopedJoinHandle;
 
 use plyfs_diff::{BufferSink, Digest, Digested, Filler};
 
+use crate::digesting::{Digesting, give_back};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::CHUNK;
 
@@ -62,8 +64,16 @@ pub(crate) fn pump_filling<M: Send, T>(
 pub(crate) fn channels<M>(depth: usize) -> (Inlet<M>, Outlet<M>) {
     let (full, arriving) = sync_channel(depth);
     let (empty, returning) = channel();
-    let outlet = Outlet { arriving, empty, chunk: Vec::new(), at: 0, end: None, filler: Filler::new() };
-    (Inlet { full, returning, spare: Vec::new(), chunk: Vec::new(), filler: Filler::new() }, outlet)
+    let (filler, digesting) = (Filler::new(), Digesting::new(Sender::clone(&empty)));
+    let inlet = Inlet {
+        full,
+        returning,
+        spare: Vec::new(),
+        chunk: Vec::new(),
+        filler: filler.clone(),
+        digesting: digesting.clone(),
+    };
+    (inlet, Outlet { arriving, empty, chunk: Arc::default(), at: 0, end: None, filler, digesting })
 }
 
 /// What a maker returned; its panic goes on here.
@@ -88,7 +98,7 @@ pub(crate) fn unknown() -> io::Error {
 /// What goes from the maker to the taker.
 #[derive(Debug)]
 enum Message<M> {
-    Chunk(Vec<u8>),
+    Chunk(Arc<Vec<u8>>),
     /// There are no more, and the maker has succeeded.
     End(M),
 }
@@ -103,6 +113,7 @@ pub(crate) struct Inlet<M> {
     chunk: Vec<u8>,
     /// What there is to do while there is no room.
     filler: Filler,
+    digesting: Digesting,
 }
 
 impl<M> Inlet<M> {
@@ -122,7 +133,7 @@ impl<M> Inlet<M> {
             }
             chunk.truncate(filled);
             if filled > 0 {
-                self.send(Message::Chunk(chunk))?;
+                self.send(Message::Chunk(Arc::new(chunk)))?;
             }
             if filled < CHUNK {
                 return Ok(());
@@ -144,7 +155,7 @@ impl<M> Inlet<M> {
                 Err(TrySendError::Full(back)) => back,
                 Err(TrySendError::Disconnected(_)) => return Err(unwanted()),
             };
-            if !self.filler.fill_some() {
+            if !self.filler.fill_some() && !self.digesting.digest_some() {
                 return self.full.send(message).map_err(|_| unwanted());
             }
         }
@@ -174,7 +185,7 @@ impl<M> Write for Inlet<M> {
 
     fn flush(&mut self) -> io::Result<()> {
         let chunk = std::mem::take(&mut self.chunk);
-        if chunk.is_empty() { Ok(()) } else { self.send(Message::Chunk(chunk)) }
+        if chunk.is_empty() { Ok(()) } else { self.send(Message::Chunk(Arc::new(chunk))) }
     }
 }
 
@@ -183,11 +194,15 @@ impl<M> BufferSink for Inlet<M> {
         if filled.is_empty() {
             return Ok(filled);
         }
-        self.send(Message::Chunk(filled)).map(|()| self.fresh_chunk())
+        let chunk = Arc::new(filled);
+        self.digesting.add(Arc::clone(&chunk));
+        self.send(Message::Chunk(chunk))?;
+        self.digesting.catch_up();
+        Ok(self.fresh_chunk())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Write::flush(self)
+    fn finish(&mut self) -> io::Result<(Digest, u64)> {
+        Ok(self.digesting.finish())
     }
 }
 
@@ -196,12 +211,13 @@ impl<M> BufferSink for Inlet<M> {
 pub(crate) struct Outlet<M> {
     arriving: Receiver<Message<M>>,
     empty: Sender<Vec<u8>>,
-    chunk: Vec<u8>,
+    chunk: Arc<Vec<u8>>,
     at: usize,
     /// What was made, once its end was met.
     end: Option<M>,
     /// What there is to do while nothing has arrived.
     filler: Filler,
+    digesting: Digesting,
 }
 
 impl<M> Outlet<M> {
@@ -220,17 +236,14 @@ impl<M> Outlet<M> {
         loop {
             match self.arriving.try_recv() {
                 Ok(message) => return Ok(message),
-                Err(TryRecvError::Empty) if self.filler.fill_some() => {}
+                Err(TryRecvError::Empty) if self.filler.fill_some() || self.digesting.digest_some() => {}
                 Err(_) => return self.arriving.recv(),
             }
         }
     }
 
     fn next_chunk(&mut self) -> io::Result<()> {
-        let used = std::mem::take(&mut self.chunk);
-        if used.capacity() > 0 {
-            self.empty.send(used).ok(); // a maker that is gone needs no chunks
-        }
+        give_back(std::mem::take(&mut self.chunk), &self.empty);
         self.at = 0;
         match self.receive() {
             Ok(Message::Chunk(chunk)) => self.chunk = chunk,

@@ -61,6 +61,7 @@ mod compression;
 mod config;
 mod create;
 mod digest;
+mod digesting;
 mod error;
 mod flow;
 #[doc(hidden)]

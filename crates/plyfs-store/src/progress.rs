@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use plyfs_diff::BufferSink;
+use plyfs_diff::{BufferSink, Digest};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -138,8 +138,8 @@ impl<S: BufferSink> BufferSink for Reported<'_, S> {
         self.advance(count).map(|_| empty)
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.inner.flush()
+    fn finish(&mut self) -> std::io::Result<(Digest, u64)> {
+        self.inner.finish()
     }
 }
 

@@ -89,7 +89,7 @@ pub fn compare(
 ///
 /// With [`Style::Containerd`] the bytes are those that containerd's differ writes for mounts of the two.
 pub fn export_between(lower: &Chain, upper: &Chain, out: impl Write, options: &ExportOptions) -> Result<Exported> {
-    between(lower, upper, Copied(out), options)
+    between(lower, upper, Copied::new(out), options)
 }
 
 /// Writes the changeset wherever it goes.

@@ -26,7 +26,7 @@ impl View {
     /// directory it gives the tree. What no archive can hold is in [`Exported::skipped`]. A file that changes while it is read
     /// is [`ErrorKind::Conflict`] and named (rule 28). Nothing is synced; `out` is flushed.
     pub fn export(&self, out: impl Write, options: &ExportOptions) -> Result<Exported> {
-        Flat::new(self, Path::new(""), None, Copied(out), options).all(self.walk("/")?)
+        Flat::new(self, Path::new(""), None, Copied::new(out), options).all(self.walk("/")?)
     }
 
     /// Writes what is at and below `path` as one archive: as `name` in it, or without a name what is in the directory at
@@ -48,7 +48,7 @@ impl View {
             start.directory()?;
         }
         let from = start.relative().to_owned();
-        Flat::new(self, &from, name, Copied(out), options).all(self.walk(&from)?)
+        Flat::new(self, &from, name, Copied::new(out), options).all(self.walk(&from)?)
     }
 }
 

@@ -122,7 +122,7 @@ pub struct Exported {
 /// [`ErrorKind::Conflict`], naming the path (rule 28).
 #[doc(alias = "Diff")]
 pub fn export(upper: impl AsFd, chain: &Chain, out: impl Write, options: &ExportOptions) -> Result<Exported> {
-    export_buffers(upper, chain, Copied(out), options)
+    export_buffers(upper, chain, Copied::new(out), options)
 }
 
 /// Writes what [`export`] writes into buffers that are handed on whole.

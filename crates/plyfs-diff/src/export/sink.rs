@@ -2,13 +2,17 @@
 
 use std::io::{self, Write};
 
+use crate::{Digest, DigestWriter};
+
 /// A writer that takes buffers whole, so that their bytes are not copied once more on the way to another thread.
 pub trait BufferSink {
     /// Takes what `filled` holds, and gives a buffer for what follows; what is in that one means nothing.
     fn take(&mut self, filled: Vec<u8>) -> io::Result<Vec<u8>>;
 
-    /// Passes on what it holds back.
-    fn flush(&mut self) -> io::Result<()>;
+    /// Passes on what it holds back: the digest and the number of all bytes that were taken.
+    ///
+    /// The sink digests, since it knows which thread has time to.
+    fn finish(&mut self) -> io::Result<(Digest, u64)>;
 }
 
 impl<S: BufferSink + ?Sized> BufferSink for &mut S {
@@ -16,20 +20,26 @@ impl<S: BufferSink + ?Sized> BufferSink for &mut S {
         (**self).take(filled)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        (**self).flush()
+    fn finish(&mut self) -> io::Result<(Digest, u64)> {
+        (**self).finish()
     }
 }
 
 /// Any writer, which gives each buffer back as soon as it has written it.
-pub(crate) struct Copied<W>(pub(crate) W);
+pub(crate) struct Copied<W>(DigestWriter<W>);
+
+impl<W: Write> Copied<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self(DigestWriter::new(out))
+    }
+}
 
 impl<W: Write> BufferSink for Copied<W> {
     fn take(&mut self, filled: Vec<u8>) -> io::Result<Vec<u8>> {
         self.0.write_all(&filled).map(|()| filled)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+    fn finish(&mut self) -> io::Result<(Digest, u64)> {
+        self.0.flush().map(|()| self.0.tally())
     }
 }

@@ -6,15 +6,13 @@ use std::path::Path;
 
 use super::BufferSink;
 use super::header::Header;
-use crate::digest::Tally;
 use crate::layout::{BLOCK, BUFFER};
 use crate::upper::changed;
 use crate::{Digest, Error, Result};
 
-/// Writes one archive and digests it in passing.
+/// Writes one archive, which its sink digests.
 pub(crate) struct Writer<S: BufferSink> {
     out: S,
-    tally: Tally,
     /// What is to be written next; contents are read straight into it, and it goes out whole.
     buffer: Vec<u8>,
     filled: usize,
@@ -22,7 +20,7 @@ pub(crate) struct Writer<S: BufferSink> {
 
 impl<S: BufferSink> Writer<S> {
     pub(crate) fn new(out: S) -> Self {
-        Self { out, tally: Tally::default(), buffer: vec![0; BUFFER], filled: 0 }
+        Self { out, buffer: vec![0; BUFFER], filled: 0 }
     }
 
     /// Announces an entry.
@@ -53,13 +51,11 @@ impl<S: BufferSink> Writer<S> {
         self.put(&[0; BLOCK][..usize::try_from(padding).expect("padding is less than a block")])
     }
 
-    /// Ends the archive and flushes it: the digest and the length of all of it.
+    /// Ends the archive and passes all of it on: the digest and the length of all of it.
     pub(crate) fn finish(mut self) -> Result<(Digest, u64)> {
         self.put(&[0; 2 * BLOCK])?;
         self.pass()?;
-        self.out.flush().map_err(failed)?;
-        let size = self.tally.size();
-        Ok((self.tally.digest(), size))
+        self.out.finish().map_err(failed)
     }
 
     fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
@@ -84,7 +80,6 @@ impl<S: BufferSink> Writer<S> {
     fn pass(&mut self) -> Result<()> {
         let mut full = std::mem::take(&mut self.buffer);
         full.truncate(std::mem::take(&mut self.filled));
-        self.tally.add(&full);
         self.buffer = self.out.take(full).map_err(failed)?;
         self.buffer.resize(BUFFER, 0);
         Ok(())
@@ -93,7 +88,7 @@ impl<S: BufferSink> Writer<S> {
 
 impl<S: BufferSink> fmt::Debug for Writer<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("size", &(self.tally.size() + self.filled as u64)).finish_non_exhaustive()
+        f.debug_struct("Writer").field("filled", &self.filled).finish_non_exhaustive()
     }
 }
 
