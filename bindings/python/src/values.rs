@@ -18,7 +18,8 @@ pub(crate) type Exported = (String, u64, Vec<String>);
 
 /// The parts of an export.
 pub(crate) fn exported(exported: &plyfs::Exported) -> Exported {
-    let skipped = exported.skipped.iter().map(ToString::to_string).collect();
+    let more = (exported.skipped_more > 0).then(|| format!("{} more", exported.skipped_more));
+    let skipped = exported.skipped.iter().map(ToString::to_string).chain(more).collect();
     (exported.diff_id.to_string(), exported.size, skipped)
 }
 

@@ -50,7 +50,8 @@
 //!   Of the entries that went by, only those that others replace are remembered where a record is kept, and as many marks, 32
 //!   bytes each; [`verify()`] alone remembers every entry.
 //! - One tree has one archive: no clock, no user data base, no order of a directory enters.
-//! - What is lost is listed, never silent: [`Applied::skipped`], [`Exported::skipped`].
+//! - What is lost is listed, or beyond what fits in memory counted, never silent: [`Applied::skipped`],
+//!   [`Exported::skipped`].
 //!
 //! # Limits
 //!
@@ -86,6 +87,7 @@ pub use dialect::Dialect;
 pub use digest::{Digest, DigestReader, DigestWriter, Digested, digested};
 pub use error::{Error, ErrorKind, Result};
 pub use export::{BufferSink, ExportOptions, Exported, Style, export, export_buffers};
+use skipped::Losses;
 pub use skipped::{SkipReason, Skipped};
 pub use usage::Usage;
 pub use verify::{Difference, Verified, verify};

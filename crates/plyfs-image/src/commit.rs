@@ -98,7 +98,7 @@ pub fn commit_telling(container: &Container, options: CommitOptions, progress: P
 fn commit_container(container: &Container, options: &CommitOptions, progress: Progress<'_>) -> Result<Built> {
     let store = container.store();
     let base = base(store, container)?;
-    let mut skipped = Vec::new();
+    let (mut skipped, mut skipped_more) = (Vec::new(), 0);
     let id = publish(store, progress, |operation| {
         let top = as_layer(operation, container.parent(), |out| {
             let exported = match out {
@@ -106,7 +106,7 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
                 Out::Kept(file) => container.export_with(file, &options.export, progress),
             };
             let made = exported.map_err(|error| Error::store("export", error))?;
-            skipped = made.skipped;
+            (skipped, skipped_more) = (made.skipped, made.skipped_more);
             Ok((made.diff_id, made.size))
         })?;
         if let Some(key) = &options.cache_key {
@@ -122,7 +122,7 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
         };
         stage_image(operation, &base, &top, &words)
     })?;
-    Ok(Built { image: published(store, &id)?, skipped, skipped_more: 0 })
+    Ok(Built { image: published(store, &id)?, skipped, skipped_more })
 }
 
 /// What the container stands on.

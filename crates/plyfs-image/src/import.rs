@@ -145,15 +145,16 @@ fn stage<'a>(
                     format!("the store {} lies in it, and would be copied into itself", store.path().display());
                 return Err(Error::new(ErrorKind::InvalidInput, message));
             }
-            let mut skipped = Vec::new();
+            let (mut skipped, mut skipped_more) = (Vec::new(), 0);
             let mut applied = as_layer(operation, parent, |out| {
                 let out = progress.reader(out.writer(), Stage::Export, name, None);
                 let exported = plyfs_diff::export(&directory, &Chain::empty(), out, &ExportOptions::default());
                 let exported = exported.map_err(|error| Error::diff("read the directory", error))?;
-                skipped = exported.skipped;
+                (skipped, skipped_more) = (exported.skipped, exported.skipped_more);
                 Ok((exported.diff_id, exported.size))
             })?;
             applied.skipped.extend(skipped);
+            applied.skipped_more += skipped_more;
             Ok(applied)
         }
     }

@@ -21,6 +21,8 @@ struct ExportedShape {
     size_bytes: u64,
     /// What no archive can hold, in words.
     skipped: Vec<String>,
+    /// How much more that is than is listed.
+    skipped_more: u64,
 }
 
 /// Writes one archive of everything.
@@ -39,18 +41,19 @@ pub(crate) fn deliver(
 ) -> Result<()> {
     if is_dash(output) {
         let exported = export(&mut session.out.archive()?)?;
-        say_skipped(&exported.skipped, 0);
+        say_skipped(&exported.skipped, exported.skipped_more);
         return Ok(());
     }
     let out = OutFile::create(output)?;
     let exported = export(&mut out.file())?;
     out.finish()?;
-    say_skipped(&exported.skipped, 0);
+    say_skipped(&exported.skipped, exported.skipped_more);
     if !session.out.is_json() {
         return Ok(());
     }
     let skipped = exported.skipped.iter().map(ToString::to_string).collect();
-    let shape = ExportedShape { diff_id: exported.diff_id.to_string(), size_bytes: exported.size, skipped };
+    let (size_bytes, skipped_more) = (exported.size, exported.skipped_more);
+    let shape = ExportedShape { diff_id: exported.diff_id.to_string(), size_bytes, skipped, skipped_more };
     session.out.json(&shape)
 }
 

@@ -6,7 +6,6 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use plyfs_sys::CallError;
 use plyfs_sys::fs::{self, FileType, Stat};
@@ -27,16 +26,7 @@ use super::writeback::Writeback;
 use crate::archive::{Entry, Kind, Reader, Time, truncated};
 use crate::chain::{copy_directory_attributes, is_whiteout_device};
 use crate::tar_split::Crc64;
-use crate::{Applied, Chain, Digested, Error, ErrorKind, Result, SkipReason, Skipped, Usage, names};
-
-/// What was left out.
-#[derive(Default)]
-pub(super) struct Losses {
-    pub(super) listed: Vec<Skipped>,
-    pub(super) more: u64,
-    /// How many bytes paths and names have in what is listed.
-    bytes: usize,
-}
+use crate::{Applied, Chain, Digested, Error, ErrorKind, Losses, Result, SkipReason, Usage, names};
 
 /// The state of one pass.
 pub(super) struct Applier<'a> {
@@ -456,14 +446,7 @@ impl<'a> Applier<'a> {
     }
 
     fn report_one(&mut self, path: &[u8], reason: SkipReason) {
-        let losses = &mut self.losses;
-        losses.bytes += path.len() + reason.name().len();
-        let is_full = losses.listed.len() == Applied::SKIPPED_MOST || losses.bytes > Applied::SKIPPED_BYTES;
-        if is_full || losses.more > 0 {
-            losses.more += 1;
-            return;
-        }
-        losses.listed.push(Skipped::new(Path::new(OsStr::from_bytes(path)), reason));
+        self.losses.report(OsStr::from_bytes(path), reason);
     }
 
     fn finish(mut self) -> Result<(Applied, Option<Usage>)> {
@@ -490,14 +473,9 @@ impl<'a> Applier<'a> {
         }
         let digest = self.reader.source().digest();
         let (diff_id, archive_size) = digest.map_err(|error| Error::io("digest the archive", error))?;
-        let applied = Applied {
-            diff_id,
-            archive_size,
-            usage: usage.unwrap_or_default(),
-            skipped: self.losses.listed,
-            skipped_more: self.losses.more,
-            deferred,
-        };
+        let (skipped, skipped_more) = self.losses.into_parts();
+        let applied =
+            Applied { diff_id, archive_size, usage: usage.unwrap_or_default(), skipped, skipped_more, deferred };
         Ok((applied, usage))
     }
 

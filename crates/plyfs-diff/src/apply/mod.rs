@@ -143,15 +143,15 @@ pub struct Applied {
 
 impl Applied {
     /// How many losses are listed one by one.
-    pub const SKIPPED_MOST: usize = 10_000;
+    pub const SKIPPED_MOST: usize = Skipped::LISTED_MOST;
     /// How many bytes the paths and the names of attributes have that are listed.
-    pub const SKIPPED_BYTES: usize = 1 << 20;
+    pub const SKIPPED_BYTES: usize = Skipped::LISTED_BYTES;
 
     /// About how many bytes of memory take what is listed and what waits for the parent.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let listed = |skipped: &Skipped| skipped.path.as_os_str().len() + skipped.reason.name().len();
-        size_of_val(&*self.skipped) + self.skipped.iter().map(listed).sum::<usize>() + self.deferred.weight()
+        let listed = self.skipped.iter().map(Skipped::weight).sum::<usize>();
+        size_of_val(&*self.skipped) + listed + self.deferred.weight()
     }
 
     /// Lets go of what [weighs](Self::weight): losses are counted and listed no more, and where anything waits for the parent

@@ -23,7 +23,7 @@ use crate::export::writer::Writer;
 use crate::export::{BufferSink, ExportOptions, Exported, Style};
 use crate::layout::{CAPABILITY, WHITEOUT_PREFIX};
 use crate::upper::{self, changed, failed};
-use crate::{Chain, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped, chain};
+use crate::{Chain, Error, ErrorKind, Found, Losses, Merged, Result, SkipReason, chain};
 
 /// How many differences on their way to the archive may hold descriptors; what the others lie in is opened anew.
 const HOLDING_MOST: usize = 64;
@@ -79,7 +79,7 @@ pub(super) struct Changeset<'a, S: BufferSink> {
     sources: HashMap<(u64, u64), Vec<u8>>,
     /// Names of inodes that did not change so far: links, once another name of theirs turns out to be new.
     waiting: HashMap<(u64, u64), Vec<Vec<u8>>>,
-    skipped: Vec<Skipped>,
+    skipped: Losses,
     /// The directory that was opened anew last: the next place is mostly in it too.
     last: Option<(PathBuf, Merged)>,
 }
@@ -94,7 +94,7 @@ impl<'a, S: BufferSink> Changeset<'a, S> {
             written: HashSet::new(),
             sources: HashMap::new(),
             waiting: HashMap::new(),
-            skipped: Vec::new(),
+            skipped: Losses::default(),
             last: None,
         })
     }
@@ -152,7 +152,7 @@ impl<'a, S: BufferSink> Changeset<'a, S> {
 
     pub(super) fn finish(self) -> Result<Exported> {
         let (diff_id, size) = self.archive.finish()?;
-        Ok(Exported { diff_id, size, skipped: self.skipped })
+        Ok(Exported::new(diff_id, size, self.skipped))
     }
 
     fn whiteout(&mut self, path: &Path) -> Result<()> {
@@ -296,7 +296,7 @@ impl<'a, S: BufferSink> Changeset<'a, S> {
 
     fn skip(&mut self, path: &Path, reason: SkipReason) -> Result<()> {
         if self.options.style == Style::Native {
-            self.skipped.push(Skipped::new(path, reason));
+            self.skipped.report(path, reason);
         }
         Ok(())
     }

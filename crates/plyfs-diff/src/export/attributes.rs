@@ -9,7 +9,7 @@ use plyfs_sys::{fs, xattr};
 use super::header::Header;
 use crate::layout::{CAPABILITY, XFS_ACCESS_LISTS};
 use crate::upper::{changed, failed};
-use crate::{Dialect, Result, SkipReason, Skipped};
+use crate::{Dialect, Losses, Result, SkipReason};
 
 /// Mode, owner and group of a root that no layer says anything about (rule 53).
 const PLAIN_ROOT: (u32, u32, u32) = (0o755, 0, 0);
@@ -18,7 +18,7 @@ const PLAIN_ROOT: (u32, u32, u32) = (0o755, 0, 0);
 pub(crate) type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// The attributes of an open file that a changeset carries; others that would be missed are reported.
-pub(crate) fn carried(fd: impl AsFd, path: &Path, dialect: Dialect, skipped: &mut Vec<Skipped>) -> Result<Attributes> {
+pub(crate) fn carried(fd: impl AsFd, path: &Path, dialect: Dialect, skipped: &mut Losses) -> Result<Attributes> {
     carried_and_metacopy(fd, path, dialect, skipped).map(|(kept, _)| kept)
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn carried_and_metacopy(
     fd: impl AsFd,
     path: &Path,
     dialect: Dialect,
-    skipped: &mut Vec<Skipped>,
+    skipped: &mut Losses,
 ) -> Result<(Attributes, bool)> {
     let fd = fd.as_fd();
     let (mut kept, mut is_metacopy) = (Vec::new(), false);
@@ -35,7 +35,7 @@ pub(crate) fn carried_and_metacopy(
         is_metacopy |= name == dialect.metacopy();
         match fate(name.as_bytes(), dialect) {
             Fate::Stays => {}
-            Fate::Missed => skipped.push(Skipped::new(path, SkipReason::Attribute(name))),
+            Fate::Missed => skipped.report(path, SkipReason::Attribute(name)),
             Fate::Carried => {
                 let value = xattr::get(fd, &name).map_err(|error| failed(path, error))?;
                 kept.push((name.as_bytes().to_vec(), value.ok_or_else(|| changed(path))?));
@@ -46,11 +46,11 @@ pub(crate) fn carried_and_metacopy(
 }
 
 /// Reports the attributes of an inode that is neither directory nor regular file: a changeset carries none of those.
-pub(crate) fn missed(dir: BorrowedFd<'_>, path: &Path, dialect: Dialect, skipped: &mut Vec<Skipped>) -> Result<()> {
+pub(crate) fn missed(dir: BorrowedFd<'_>, path: &Path, dialect: Dialect, skipped: &mut Losses) -> Result<()> {
     let name = path.file_name().expect("only entries below the root have a name");
     let names = xattr::list_at(dir, name).map_err(|error| failed(path, error))?;
     let missed = names.into_iter().filter(|name| fate(name.as_bytes(), dialect) != Fate::Stays);
-    skipped.extend(missed.map(|name| Skipped::new(path, SkipReason::Attribute(name))));
+    missed.for_each(|name| skipped.report(path, SkipReason::Attribute(name)));
     Ok(())
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn root_differs(root: &Header, lower: Option<BorrowedFd<'_>>, dialect
     let Some(lower) = lower else { return Ok(facts != PLAIN_ROOT || !root.xattrs.is_empty()) };
     let dot = Path::new(".");
     let stat = fs::stat(lower).map_err(|error| failed(dot, error))?;
-    let xattrs = carried(lower, dot, dialect, &mut Vec::new())?;
+    let xattrs = carried(lower, dot, dialect, &mut Losses::default())?;
     Ok(facts != (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) || root.xattrs != xattrs)
 }
 

@@ -17,7 +17,7 @@ use super::{ExportOptions, Exported, attributes};
 use crate::layout::WHITEOUT_PREFIX;
 use crate::names::ensure_name;
 use crate::upper::{self, changed};
-use crate::{Dialect, Entry, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped, View, Walk};
+use crate::{Dialect, Entry, Error, ErrorKind, Found, Losses, Merged, Result, SkipReason, View, Walk};
 
 impl View {
     /// Writes everything the view shows as one archive without whiteouts; the same tree gives the same bytes.
@@ -61,13 +61,13 @@ struct Flat<'a, S: BufferSink> {
     dialect: Dialect,
     archive: Writer<S>,
     links: Links,
-    skipped: Vec<Skipped>,
+    skipped: Losses,
 }
 
 impl<'a, S: BufferSink> Flat<'a, S> {
     fn new(view: &View, start: &'a Path, name: Option<&'a OsStr>, out: S, options: &'a ExportOptions) -> Self {
         let (dialect, archive) = (view.layers().dialect(), Writer::new(out));
-        Self { options, start, name, dialect, archive, links: Links::default(), skipped: Vec::new() }
+        Self { options, start, name, dialect, archive, links: Links::default(), skipped: Losses::default() }
     }
 
     fn all(mut self, mut walk: Walk) -> Result<Exported> {
@@ -77,7 +77,7 @@ impl<'a, S: BufferSink> Flat<'a, S> {
             }
         }
         let (diff_id, size) = self.archive.finish()?;
-        Ok(Exported { diff_id, size, skipped: self.skipped })
+        Ok(Exported::new(diff_id, size, self.skipped))
     }
 
     /// What a path of the view is called in the archive; the archive's root has no name.
@@ -165,6 +165,6 @@ impl<'a, S: BufferSink> Flat<'a, S> {
     }
 
     fn skip(&mut self, path: &Path, reason: SkipReason) {
-        self.skipped.push(Skipped::new(path, reason));
+        self.skipped.report(path, reason);
     }
 }

@@ -22,7 +22,7 @@ pub use sink::BufferSink;
 use sink::Copied;
 
 use crate::compare::between;
-use crate::{Chain, CompareOptions, Digest, Error, ErrorKind, Result, Skipped};
+use crate::{Chain, CompareOptions, Digest, Error, ErrorKind, Losses, Result, Skipped};
 
 /// How to export; the default is the tree as it is.
 #[derive(Clone, Debug, Default)]
@@ -96,8 +96,21 @@ pub struct Exported {
     pub diff_id: Digest,
     /// The length of the archive in bytes.
     pub size: u64,
-    /// What is in the tree and not in the archive.
+    /// What is in the tree and not in the archive; at most [`Exported::SKIPPED_MOST`] are listed, with a megabyte of paths and
+    /// names.
     pub skipped: Vec<Skipped>,
+    /// How much more that is than is listed.
+    pub skipped_more: u64,
+}
+
+impl Exported {
+    /// How many losses are listed one by one.
+    pub const SKIPPED_MOST: usize = Skipped::LISTED_MOST;
+
+    pub(crate) fn new(diff_id: Digest, size: u64, losses: Losses) -> Self {
+        let (skipped, skipped_more) = losses.into_parts();
+        Self { diff_id, size, skipped, skipped_more }
+    }
 }
 
 /// Writes the changeset that turns `chain` into what a mount of `upper` over it shows.

@@ -18,7 +18,7 @@ use super::writer::Writer;
 use super::{BufferSink, ExportOptions, Exported, attributes};
 use crate::layout::{OPAQUE_MARKER, WHITEOUT_PREFIX};
 use crate::upper::{self, Directory, Union, changed, failed};
-use crate::{Chain, Dialect, Error, ErrorKind, Found, Merged, Result, SkipReason, Skipped};
+use crate::{Chain, Dialect, Error, ErrorKind, Found, Losses, Merged, Result, SkipReason};
 
 /// The name of the root's own entry.
 pub(super) const ROOT: &[u8] = b"./";
@@ -31,7 +31,7 @@ pub(super) struct Walk<'a, S: BufferSink> {
     archive: Writer<S>,
     links: Links,
     union: Union,
-    skipped: Vec<Skipped>,
+    skipped: Losses,
 }
 
 /// A directory of the upper, and what the chain shows in its place.
@@ -51,7 +51,7 @@ enum Open {
 impl<'a, S: BufferSink> Walk<'a, S> {
     pub(super) fn new(upper: BorrowedFd<'_>, chain: &'a Chain, out: S, options: &'a ExportOptions) -> Result<Self> {
         let (archive, dialect, union) = (Writer::new(out), chain.dialect(), Union::new(upper, chain)?);
-        Ok(Self { chain, dialect, options, archive, links: Links::default(), union, skipped: Vec::new() })
+        Ok(Self { chain, dialect, options, archive, links: Links::default(), union, skipped: Losses::default() })
     }
 
     /// Archives everything below `upper`, and the root itself where it says something.
@@ -95,7 +95,7 @@ impl<'a, S: BufferSink> Walk<'a, S> {
     /// Ends the archive.
     pub(super) fn finish(self) -> Result<Exported> {
         let (diff_id, size) = self.archive.finish()?;
-        Ok(Exported { diff_id, size, skipped: self.skipped })
+        Ok(Exported::new(diff_id, size, self.skipped))
     }
 
     /// Archives that a directory is opaque, if it is; what is in it comes next.
@@ -269,7 +269,7 @@ impl<'a, S: BufferSink> Walk<'a, S> {
     }
 
     fn skip(&mut self, path: PathBuf, reason: SkipReason) {
-        self.skipped.push(Skipped::new(path, reason));
+        self.skipped.report(path, reason);
     }
 }
 

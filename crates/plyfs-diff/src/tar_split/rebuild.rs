@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::{Crc64, FILE, SEGMENT};
 use crate::archive::Limits;
 use crate::layout::BUFFER;
-use crate::{DigestWriter, Error, ErrorKind, Exported, Result, beneath, names};
+use crate::{DigestWriter, Error, ErrorKind, Exported, Losses, Result, beneath, names};
 
 /// The longest line a record may have; what other writers put into one is far below.
 const LINE_MOST: u64 = 16 << 20;
@@ -40,7 +40,7 @@ pub fn rebuild(record: impl BufRead, layer: impl AsFd, out: impl Write) -> Resul
         }
     }
     let (diff_id, size, _) = out.finish();
-    Ok(Exported { diff_id, size, skipped: Vec::new() })
+    Ok(Exported::new(diff_id, size, Losses::default()))
 }
 
 /// The archive as a reader; its errors carry an [`Error`] inside.

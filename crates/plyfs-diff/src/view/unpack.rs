@@ -20,7 +20,7 @@ use super::{FileKind, Metadata, View, ViewEntry, Walk};
 use crate::layout::CAPABILITY;
 use crate::names::ensure_name;
 use crate::stop::Stop;
-use crate::{Dialect, Error, ErrorKind, Result, SkipReason, Skipped, beneath};
+use crate::{Dialect, Error, ErrorKind, Losses, Result, SkipReason, Skipped, beneath};
 
 /// How many directories are held open on the way down; further out they are opened again when needed.
 const HELD_MOST: usize = 64;
@@ -39,7 +39,8 @@ pub struct Unpacked {
     /// Whether everything belongs to who the view says. The kernel lets only the privileged give files away; what is
     /// the caller's instead has no set-id bits, which would mean another owner.
     pub has_owners: bool,
-    /// What the view has and the directory has not; at most [`Unpacked::SKIPPED_MOST`] are listed.
+    /// What the view has and the directory has not; at most [`Unpacked::SKIPPED_MOST`] are listed, with a megabyte of paths and
+    /// names.
     pub skipped: Vec<Skipped>,
     /// How much more was left out than is listed.
     pub skipped_more: u64,
@@ -47,7 +48,7 @@ pub struct Unpacked {
 
 impl Unpacked {
     /// How many losses are listed one by one.
-    pub const SKIPPED_MOST: usize = 10_000;
+    pub const SKIPPED_MOST: usize = Skipped::LISTED_MOST;
 }
 
 /// How [`View::copy_to`] and [`View::unpack_with`] write.
@@ -145,6 +146,7 @@ struct Unpack<'a> {
     dirs: Vec<Dir>,
     /// Where inodes with several names were written first, and how many names may come.
     names: HashMap<(u64, u64), (PathBuf, u64)>,
+    losses: Losses,
     done: Unpacked,
 }
 
@@ -166,7 +168,7 @@ impl<'a> Unpack<'a> {
     fn new(root: OwnedFd, name: Option<&'a OsStr>, options: &'a CopyOptions) -> Self {
         let done = Unpacked { has_owners: true, ..Unpacked::default() };
         let (start, dirs, names) = (PathBuf::new(), Vec::new(), HashMap::new());
-        Self { root, start, name, options, merges: false, dirs, names, done }
+        Self { root, start, name, options, merges: false, dirs, names, losses: Losses::default(), done }
     }
 
     fn all(mut self, mut walk: Walk) -> Result<Unpacked> {
@@ -174,7 +176,8 @@ impl<'a> Unpack<'a> {
             self.entry(&entry?, walk.depth())?;
         }
         self.leave(0)?;
-        Ok(self.done)
+        let (skipped, skipped_more) = self.losses.into_parts();
+        Ok(Unpacked { skipped, skipped_more, ..self.done })
     }
 
     /// Where an entry is written, relative to the root.
@@ -394,11 +397,7 @@ impl<'a> Unpack<'a> {
     }
 
     fn report(&mut self, path: &Path, reason: SkipReason) {
-        if self.done.skipped.len() < Unpacked::SKIPPED_MOST {
-            self.done.skipped.push(Skipped::new(path, reason));
-        } else {
-            self.done.skipped_more += 1;
-        }
+        self.losses.report(path, reason);
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn copy_out(session: &mut Session, name: &str, from: &Path) -> Result
     let (name, options) = (source.name.as_deref(), ExportOptions::new());
     let exported = buffered(session.out.archive()?, |out| source.view.export_at(&source.path, name, out, &options));
     let exported = exported.hint_on(ErrorKind::Conflict, WRITTEN)?;
-    say_skipped(&exported.skipped, 0);
+    say_skipped(&exported.skipped, exported.skipped_more);
     Ok(())
 }
 
