@@ -71,6 +71,7 @@ mod error;
 mod export;
 mod layout;
 mod names;
+mod remembered;
 mod skipped;
 mod stop;
 pub mod tar_split;

@@ -5,10 +5,10 @@
 //! So one writer serves both styles; they part in attributes and in what the root and odd names become.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +22,7 @@ use crate::export::header::{Header, Kind};
 use crate::export::writer::Writer;
 use crate::export::{BufferSink, ExportOptions, Exported, Style};
 use crate::layout::{CAPABILITY, WHITEOUT_PREFIX};
+use crate::remembered::{Remember, Remembered};
 use crate::upper::{self, changed, failed};
 use crate::{Chain, Error, ErrorKind, Found, Losses, Merged, Result, SkipReason, chain};
 
@@ -76,9 +77,10 @@ pub(super) struct Changeset<'a, S: BufferSink> {
     /// Directories that were written.
     written: HashSet<Vec<u8>>,
     /// The name that an inode with several was written under.
-    sources: HashMap<(u64, u64), Vec<u8>>,
+    sources: HashMap<(u64, u64), Remembered>,
     /// Names of inodes that did not change so far: links, once another name of theirs turns out to be new.
-    waiting: HashMap<(u64, u64), Vec<Vec<u8>>>,
+    waiting: HashMap<(u64, u64), Vec<Remembered>>,
+    remember: Remember,
     skipped: Losses,
     /// The directory that was opened anew last: the next place is mostly in it too.
     last: Option<(PathBuf, Merged)>,
@@ -94,6 +96,7 @@ impl<'a, S: BufferSink> Changeset<'a, S> {
             written: HashSet::new(),
             sources: HashMap::new(),
             waiting: HashMap::new(),
+            remember: Remember::default(),
             skipped: Losses::default(),
             last: None,
         })
@@ -179,19 +182,19 @@ impl<'a, S: BufferSink> Changeset<'a, S> {
         if kind != FileType::Directory && node.stat.st_nlink > 1 {
             let inode = (node.stat.st_dev, node.stat.st_ino);
             if let Some(source) = self.sources.get(&inode) {
-                (header.kind, header.link, header.size) = (Kind::HardLink, source.clone(), 0);
+                (header.kind, header.link, header.size) = (Kind::HardLink, source.to_path(), 0);
             } else if change == Change::Unmodified {
-                self.waiting.entry(inode).or_default().push(header.name);
+                self.waiting.entry(inode).or_default().push(self.remember.path(&header.name));
                 return Ok(());
             } else {
-                self.sources.insert(inode, header.name.clone());
+                self.sources.insert(inode, self.remember.path(&header.name));
                 others = self.waiting.remove(&inode).unwrap_or_default();
             }
         }
         self.parents(path)?;
         self.write(path, node, &mut header)?;
         for other in others {
-            let other = Path::new(OsStr::from_bytes(&other)).to_owned();
+            let other = PathBuf::from(OsString::from_vec(other.to_path()));
             self.parents(&other)?;
             let link = Header {
                 kind: Kind::HardLink,

@@ -4,15 +4,18 @@ use std::collections::HashMap;
 
 use plyfs_sys::fs::Stat;
 
+use crate::remembered::{Remember, Remembered};
+
 /// The first names of inodes whose other names are still to come (rule 37).
 #[derive(Debug, Default)]
 pub(super) struct Links {
     first: HashMap<(u64, u64), First>,
+    remember: Remember,
 }
 
 #[derive(Debug)]
 struct First {
-    name: Vec<u8>,
+    name: Remembered,
     /// How many more names the inode may have; when all were met it is forgotten.
     left: u64,
 }
@@ -30,13 +33,13 @@ impl Links {
         let inode = (stat.st_dev, stat.st_ino);
         let Some(first) = self.first.get_mut(&inode) else {
             let left = u64::from(stat.st_nlink) - 1;
-            self.first.insert(inode, First { name: name.to_vec(), left });
+            self.first.insert(inode, First { name: self.remember.path(name), left });
             return None;
         };
         first.left -= 1;
         if first.left > 0 {
-            return Some(first.name.clone());
+            return Some(first.name.to_path());
         }
-        self.first.remove(&inode).map(|first| first.name)
+        self.first.remove(&inode).map(|first| first.name.to_path())
     }
 }

@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use super::{FileKind, Metadata, View, ViewEntry, Walk};
 use crate::layout::CAPABILITY;
 use crate::names::ensure_name;
+use crate::remembered::{Remember, Remembered};
 use crate::stop::Stop;
 use crate::{Dialect, Error, ErrorKind, Losses, Result, SkipReason, Skipped, beneath};
 
@@ -145,7 +146,8 @@ struct Unpack<'a> {
     /// The directories being filled, outermost first.
     dirs: Vec<Dir>,
     /// Where inodes with several names were written first, and how many names may come.
-    names: HashMap<(u64, u64), (PathBuf, u64)>,
+    names: HashMap<(u64, u64), (Remembered, u64)>,
+    remember: Remember,
     losses: Losses,
     done: Unpacked,
 }
@@ -168,7 +170,18 @@ impl<'a> Unpack<'a> {
     fn new(root: OwnedFd, name: Option<&'a OsStr>, options: &'a CopyOptions) -> Self {
         let done = Unpacked { has_owners: true, ..Unpacked::default() };
         let (start, dirs, names) = (PathBuf::new(), Vec::new(), HashMap::new());
-        Self { root, start, name, options, merges: false, dirs, names, losses: Losses::default(), done }
+        Self {
+            root,
+            start,
+            name,
+            options,
+            merges: false,
+            dirs,
+            names,
+            remember: Remember::default(),
+            losses: Losses::default(),
+            done,
+        }
     }
 
     fn all(mut self, mut walk: Walk) -> Result<Unpacked> {
@@ -296,12 +309,12 @@ impl<'a> Unpack<'a> {
         }
         let inode = (metadata.filesystem, metadata.inode);
         let Some((first, left)) = self.names.get_mut(&inode) else {
-            self.names.insert(inode, (path.to_owned(), metadata.links - 1));
+            let first = self.remember.path(path.as_os_str().as_bytes());
+            self.names.insert(inode, (first, metadata.links - 1));
             return Ok(false);
         };
-        let dir = first.parent().unwrap_or(Path::new("")).as_os_str().as_bytes();
-        let dir = beneath::open_dir(&self.root, dir).map_err(|error| failed(path, error))?;
-        let from = first.file_name().expect("only entries below the root are linked");
+        let dir = beneath::open_dir(&self.root, first.dir()).map_err(|error| failed(path, error))?;
+        let from = OsStr::from_bytes(first.name());
         match fs::link_at(dir, from, parent, name) {
             // What was left out has no second name either. Full, or behind a mode that keeps its maker out: a copy.
             Err(error) if matches!(error.errno(), Errno::NOENT | Errno::MLINK | Errno::ACCESS) => return Ok(false),
