@@ -1,7 +1,9 @@
 //! The command line holds together, and says of itself what is so.
 
 use clap::CommandFactory;
+use plyfs::{Compression, Format};
 
+use super::archives::{CompressionName, FormatName};
 use super::*;
 
 #[test]
