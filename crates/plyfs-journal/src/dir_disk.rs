@@ -19,9 +19,6 @@ use crate::{Live, Map, map};
 /// Readable by whoever may enter the directory; who may is decided there.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::ROTH);
 
-/// `BTRFS_SUPER_MAGIC` of statfs(2).
-const BTRFS: u64 = 0x9123_683e;
-
 /// The files of one directory, by descriptor; symbolic links in it are refused.
 #[derive(Debug)]
 pub struct DirDisk {
@@ -33,7 +30,7 @@ impl DirDisk {
     #[must_use]
     pub fn new(dir: OwnedFd) -> Self {
         // In turn is slower and never wrong.
-        let syncs_in_turn = fs::filesystem_magic(&dir).map_or(true, |magic| magic == BTRFS);
+        let syncs_in_turn = fs::is_on_btrfs(&dir).unwrap_or(true);
         Self { dir: Arc::new(Directory { fd: dir, syncs_in_turn }) }
     }
 }

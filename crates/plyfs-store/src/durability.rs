@@ -28,9 +28,6 @@ pub enum Durability {
     None,
 }
 
-/// `BTRFS_SUPER_MAGIC` of statfs(2).
-const BTRFS: u64 = 0x9123_683e;
-
 impl Durability {
     /// Says whether what an operation returned is to survive a power cut.
     pub(crate) fn is_durable(self) -> bool {
@@ -42,7 +39,7 @@ impl Durability {
     /// An fsync of `l/` on btrfs writes all new names in it to a log, those of containers that are being made too, and
     /// nothing of `overlay2/`. After a power cut such a link would stand without its directory, which means damage.
     pub(crate) fn on(self, root: impl AsFd) -> plyfs_sys::Result<Self> {
-        Ok(if self == Self::Files && fs::filesystem_magic(root)? == BTRFS { Self::FileSystem } else { self })
+        Ok(if self == Self::Files && fs::is_on_btrfs(root)? { Self::FileSystem } else { self })
     }
 }
 

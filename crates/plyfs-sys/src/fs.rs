@@ -138,6 +138,13 @@ pub fn filesystem_magic(fd: impl AsFd) -> Result<u64> {
     Ok(status.f_type as u64)
 }
 
+/// Says whether `fd` is on btrfs, where a sync of one file or directory promises less than elsewhere.
+pub fn is_on_btrfs(fd: impl AsFd) -> Result<bool> {
+    /// `BTRFS_SUPER_MAGIC` of statfs(2).
+    const BTRFS: u64 = 0x9123_683e;
+    filesystem_magic(fd).map(|magic| magic == BTRFS)
+}
+
 /// The target of the symbolic link `name` below `dir`, of any length.
 pub fn read_link_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<OsString> {
     let name = name.as_ref();
