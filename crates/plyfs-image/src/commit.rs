@@ -6,7 +6,7 @@ use plyfs_store::{Container, Digest, Image, Progress, Reference, Store};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::instruction::Instruction;
-use crate::publish::as_layer::{Out, as_layer};
+use crate::publish::as_layer::as_layer;
 use crate::publish::{Base, Built, Words, publish, published, stage_image};
 
 /// What is said of an image that a container becomes.
@@ -101,10 +101,7 @@ fn commit_container(container: &Container, options: &CommitOptions, progress: Pr
     let (mut skipped, mut skipped_more) = (Vec::new(), 0);
     let id = publish(store, progress, |operation| {
         let top = as_layer(operation, container.parent(), |out| {
-            let exported = match out {
-                Out::Piped(inlet) => container.export_buffers(inlet, &options.export, progress),
-                Out::Kept(file) => container.export_with(file, &options.export, progress),
-            };
+            let exported = container.export_buffers(out, &options.export, progress);
             let made = exported.map_err(|error| Error::store("export", error))?;
             (skipped, skipped_more) = (made.skipped, made.skipped_more);
             Ok((made.diff_id, made.size))

@@ -4,7 +4,7 @@
 //! the layer it becomes. The taker sees the end only after the maker has succeeded: a maker that failed is a
 //! read error, never a shorter stream. What is made goes from thread to thread in the chunks it was made in.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
 use std::thread::ScopedJoinHandle;
@@ -65,14 +65,7 @@ pub(crate) fn channels<M>(depth: usize) -> (Inlet<M>, Outlet<M>) {
     let (full, arriving) = sync_channel(depth);
     let (empty, returning) = channel();
     let (filler, digesting) = (Filler::new(), Digesting::new(Sender::clone(&empty)));
-    let inlet = Inlet {
-        full,
-        returning,
-        spare: Vec::new(),
-        chunk: Vec::new(),
-        filler: filler.clone(),
-        digesting: digesting.clone(),
-    };
+    let inlet = Inlet { full, returning, spare: Vec::new(), filler: filler.clone(), digesting: digesting.clone() };
     (inlet, Outlet { arriving, empty, chunk: Arc::default(), at: 0, end: None, filler, digesting })
 }
 
@@ -110,7 +103,6 @@ pub(crate) struct Inlet<M> {
     returning: Receiver<Vec<u8>>,
     /// Those that came back.
     spare: Vec<Vec<u8>>,
-    chunk: Vec<u8>,
     /// What there is to do while there is no room.
     filler: Filler,
     digesting: Digesting,
@@ -163,29 +155,7 @@ impl<M> Inlet<M> {
 
     /// Says that all was made, and what is known of it.
     pub(crate) fn end(&mut self, made: M) -> Result<()> {
-        Write::flush(self)
-            .and_then(|()| self.send(Message::End(made)))
-            .map_err(|error| Error::io("pass bytes on", error))
-    }
-}
-
-impl<M> Write for Inlet<M> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.chunk.capacity() == 0 {
-            self.chunk = self.fresh_chunk();
-            self.chunk.clear();
-        }
-        let taken = bytes.len().min(CHUNK - self.chunk.len());
-        self.chunk.extend_from_slice(&bytes[..taken]);
-        if self.chunk.len() == CHUNK {
-            Write::flush(self)?;
-        }
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let chunk = std::mem::take(&mut self.chunk);
-        if chunk.is_empty() { Ok(()) } else { self.send(Message::Chunk(Arc::new(chunk))) }
+        self.send(Message::End(made)).map_err(|error| Error::io("pass bytes on", error))
     }
 }
 
@@ -310,7 +280,7 @@ mod tests {
         for piece in [1000, CHUNK, CHUNK + 1] {
             let arrived = pump(
                 EVEN,
-                |inlet| bytes.chunks(piece).try_for_each(|chunk| inlet.write_all(chunk)).map_err(io_error),
+                |inlet| bytes.chunks(piece).try_for_each(|chunk| inlet.fill_from(chunk)).map_err(io_error),
                 |outlet| {
                     let mut arrived = Vec::new();
                     outlet.read_to_end(&mut arrived).map(|_| arrived).map_err(io_error)
@@ -358,7 +328,7 @@ mod tests {
         let result = pump(
             EVEN,
             |inlet| {
-                inlet.write_all(&[1; 1000]).map_err(io_error)?;
+                inlet.fill_from(&[1; 1000][..]).map_err(io_error)?;
                 Err::<(), _>(Error::new(ErrorKind::Corrupt, "half way"))
             },
             |outlet| {
@@ -387,7 +357,7 @@ mod tests {
         pump(
             EVEN,
             |inlet| {
-                inlet.write_all(&vec![0; 20 * CHUNK]).map_err(io_error)?;
+                inlet.fill_from(io::repeat(0).take(20 * CHUNK as u64)).map_err(io_error)?;
                 finished = true;
                 Ok(())
             },

@@ -147,8 +147,8 @@ fn stage<'a>(
             }
             let (mut skipped, mut skipped_more) = (Vec::new(), 0);
             let mut applied = as_layer(operation, parent, |out| {
-                let out = progress.reader(out.writer(), Stage::Export, name, None);
-                let exported = plyfs_diff::export(&directory, &Chain::empty(), out, &ExportOptions::default());
+                let out = progress.reader(out, Stage::Export, name, None);
+                let exported = plyfs_diff::export_buffers(&directory, &Chain::empty(), out, &ExportOptions::default());
                 let exported = exported.map_err(|error| Error::diff("read the directory", error))?;
                 (skipped, skipped_more) = (exported.skipped, exported.skipped_more);
                 Ok((exported.diff_id, exported.size))

@@ -15,10 +15,9 @@ use std::thread;
 
 use walk::{Difference, Kind, Trees};
 
-use crate::export::sink::Copied;
 use crate::export::{BufferSink, ExportOptions, Exported, Style};
 use crate::stop::Stop;
-use crate::{Chain, Change, ChangeKind, Result};
+use crate::{Chain, Change, ChangeKind, DigestWriter, Result};
 
 /// How many threads a comparison has at most, unless it is told otherwise.
 const THREADS: usize = 4;
@@ -89,7 +88,7 @@ pub fn compare(
 ///
 /// With [`Style::Containerd`] the bytes are those that containerd's differ writes for mounts of the two.
 pub fn export_between(lower: &Chain, upper: &Chain, out: impl Write, options: &ExportOptions) -> Result<Exported> {
-    between(lower, upper, Copied::new(out), options)
+    between(lower, upper, DigestWriter::new(out), options)
 }
 
 /// Writes the changeset wherever it goes.

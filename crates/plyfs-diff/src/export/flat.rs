@@ -10,14 +10,14 @@ use plyfs_sys::fs::FileType;
 
 use super::header::{Header, Kind};
 use super::links::Links;
-use super::sink::{BufferSink, Copied};
+use super::sink::BufferSink;
 use super::walk::ROOT;
 use super::writer::Writer;
 use super::{ExportOptions, Exported, attributes};
 use crate::layout::WHITEOUT_PREFIX;
 use crate::names::ensure_name;
 use crate::upper::{self, changed};
-use crate::{Dialect, Entry, Error, ErrorKind, Found, Losses, Merged, Result, SkipReason, View, Walk};
+use crate::{Dialect, DigestWriter, Entry, Error, ErrorKind, Found, Losses, Merged, Result, SkipReason, View, Walk};
 
 impl View {
     /// Writes everything the view shows as one archive without whiteouts; the same tree gives the same bytes.
@@ -26,7 +26,7 @@ impl View {
     /// directory it gives the tree. What no archive can hold is in [`Exported::skipped`]. A file that changes while it is read
     /// is [`ErrorKind::Conflict`] and named (rule 28). Nothing is synced; `out` is flushed.
     pub fn export(&self, out: impl Write, options: &ExportOptions) -> Result<Exported> {
-        Flat::new(self, Path::new(""), None, Copied::new(out), options).all(self.walk("/")?)
+        Flat::new(self, Path::new(""), None, DigestWriter::new(out), options).all(self.walk("/")?)
     }
 
     /// Writes what is at and below `path` as one archive: as `name` in it, or without a name what is in the directory at
@@ -48,7 +48,7 @@ impl View {
             start.directory()?;
         }
         let from = start.relative().to_owned();
-        Flat::new(self, &from, name, Copied::new(out), options).all(self.walk(&from)?)
+        Flat::new(self, &from, name, DigestWriter::new(out), options).all(self.walk(&from)?)
     }
 }
 

@@ -19,10 +19,9 @@ use std::os::fd::AsFd;
 use header::{Header, Kind};
 use plyfs_sys::fs::{self, Stat};
 pub use sink::BufferSink;
-use sink::Copied;
 
 use crate::compare::between;
-use crate::{Chain, CompareOptions, Digest, Error, ErrorKind, Losses, Result, Skipped};
+use crate::{Chain, CompareOptions, Digest, DigestWriter, Error, ErrorKind, Losses, Result, Skipped};
 
 /// How to export; the default is the tree as it is.
 #[derive(Clone, Debug, Default)]
@@ -135,7 +134,7 @@ impl Exported {
 /// [`ErrorKind::Conflict`], naming the path (rule 28).
 #[doc(alias = "Diff")]
 pub fn export(upper: impl AsFd, chain: &Chain, out: impl Write, options: &ExportOptions) -> Result<Exported> {
-    export_buffers(upper, chain, Copied::new(out), options)
+    export_buffers(upper, chain, DigestWriter::new(out), options)
 }
 
 /// Writes what [`export`] writes into buffers that are handed on whole.

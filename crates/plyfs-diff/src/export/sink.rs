@@ -26,20 +26,12 @@ impl<S: BufferSink + ?Sized> BufferSink for &mut S {
 }
 
 /// Any writer, which gives each buffer back as soon as it has written it.
-pub(crate) struct Copied<W>(DigestWriter<W>);
-
-impl<W: Write> Copied<W> {
-    pub(crate) fn new(out: W) -> Self {
-        Self(DigestWriter::new(out))
-    }
-}
-
-impl<W: Write> BufferSink for Copied<W> {
+impl<W: Write> BufferSink for DigestWriter<W> {
     fn take(&mut self, filled: Vec<u8>) -> io::Result<Vec<u8>> {
-        self.0.write_all(&filled).map(|()| filled)
+        self.write_all(&filled).map(|()| filled)
     }
 
     fn finish(&mut self) -> io::Result<(Digest, u64)> {
-        self.0.flush().map(|()| self.0.tally())
+        self.flush().map(|()| self.tally())
     }
 }

@@ -5,11 +5,11 @@
 //! spare, the archive is never whole anywhere.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
-use plyfs_diff::{Digest, Digested, Filler};
+use plyfs_diff::{BufferSink, Digest, DigestWriter, Digested, Filler};
 use plyfs_store::{AppliedLayer, LayerId, Operation};
 
 use crate::error::{Error, Result};
@@ -22,15 +22,21 @@ pub(crate) enum Out<'a> {
     /// To the thread that unpacks it.
     Piped(&'a mut Inlet<(Digest, u64)>),
     /// To a file, from which the same thread unpacks it.
-    Kept(&'a mut File),
+    Kept(DigestWriter<&'a mut File>),
 }
 
-impl<'a> Out<'a> {
-    /// Either, for whoever writes and hands no buffers on.
-    pub(crate) fn writer(self) -> &'a mut dyn Write {
+impl BufferSink for Out<'_> {
+    fn take(&mut self, filled: Vec<u8>) -> io::Result<Vec<u8>> {
         match self {
-            Self::Piped(inlet) => inlet,
-            Self::Kept(file) => file,
+            Self::Piped(inlet) => BufferSink::take(*inlet, filled),
+            Self::Kept(file) => file.take(filled),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<(Digest, u64)> {
+        match self {
+            Self::Piped(inlet) => inlet.finish(),
+            Self::Kept(file) => file.finish(),
         }
     }
 }
@@ -72,7 +78,7 @@ fn through_file(
 ) -> Result<AppliedLayer> {
     let spool = operation.spool().map_err(|error| Error::store("stage", error))?;
     let mut file = temporary_file(spool.as_fd())?;
-    let made = export(Out::Kept(&mut file))?;
+    let made = export(Out::Kept(DigestWriter::new(&mut file)))?;
     file.rewind().map_err(|error| Error::io("keep the changeset in a file", error))?;
     let mut exported = Exported { archive: BufReader::with_capacity(CHUNK, file), made };
     let applied = operation.apply_digested(&mut exported, parent, None);
