@@ -1,9 +1,10 @@
 //! SHA-256 digests, a reader and a writer that compute one in passing, and readers that know one.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::str::FromStr;
 
+use plyfs_sys::buffer::Buffered;
 use sha2::{Digest as _, Sha256};
 
 use crate::layout::ARCHIVE_BUFFER;
@@ -130,10 +131,10 @@ pub trait Digested: BufRead {
 
 /// Buffers and digests the bytes of `source`.
 pub fn digested<R: Read>(source: R) -> impl Digested {
-    BufReader::with_capacity(ARCHIVE_BUFFER, DigestReader::new(source))
+    Buffered::new(ARCHIVE_BUFFER, DigestReader::new(source))
 }
 
-impl<R: Read> Digested for BufReader<DigestReader<R>> {
+impl<R: Read> Digested for Buffered<DigestReader<R>> {
     fn digest(&mut self) -> io::Result<(Digest, u64)> {
         let tally = self.get_ref().tally.clone();
         let size = tally.size;

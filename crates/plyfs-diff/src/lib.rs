@@ -88,6 +88,7 @@ pub use dialect::Dialect;
 pub use digest::{Digest, DigestReader, DigestWriter, Digested, digested};
 pub use error::{Error, ErrorKind, Result};
 pub use export::{BufferSink, ExportOptions, Exported, Style, export, export_buffers};
+pub use plyfs_sys::buffer::Buffer;
 use skipped::Losses;
 pub use skipped::{SkipReason, Skipped};
 pub use usage::Usage;

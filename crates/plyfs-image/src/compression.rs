@@ -9,10 +9,11 @@ mod encoder;
 mod gzip;
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::ops::RangeInclusive;
 
 use flate2::bufread::GzDecoder;
+use plyfs_sys::buffer::Buffered;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::CHUNK;
@@ -172,7 +173,7 @@ pub(crate) fn suffix_of(start: &[u8]) -> Option<&'static str> {
 }
 
 /// The input of a decoder: the bytes looked at, then the rest.
-type Input<R> = BufReader<io::Chain<io::Cursor<Vec<u8>>, R>>;
+type Input<R> = Buffered<io::Chain<io::Cursor<Vec<u8>>, R>>;
 
 /// The plain bytes of a stream that may be compressed.
 ///
@@ -209,7 +210,7 @@ impl<R: Read> Decoder<R> {
         let read = input.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut start);
         read.map_err(|error| Error::io("read the first bytes", error))?;
         let content = Content::of(&start);
-        let input = BufReader::with_capacity(CHUNK, io::Cursor::new(start).chain(input));
+        let input = Buffered::new(CHUNK, io::Cursor::new(start).chain(input));
         #[cfg(not(all(feature = "xz", feature = "bzip2")))]
         let unsupported = |name| Err(Error::new(ErrorKind::Unsupported, format!("{name} compression")));
         match content {

@@ -11,6 +11,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use plyfs_diff::{Digest, DigestWriter};
+use plyfs_sys::buffer::Buffer;
 
 /// How many chunks may wait to be digested: 4 MiB, which a processor's cache still holds.
 const MOST: usize = 16;
@@ -21,22 +22,22 @@ pub(crate) struct Digesting(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    waiting: Mutex<VecDeque<Arc<Vec<u8>>>>,
+    waiting: Mutex<VecDeque<Arc<Buffer>>>,
     /// Who has it digests, and takes the next chunk while having it: so they come in their order.
     digest: Mutex<DigestWriter<io::Sink>>,
     /// Where a chunk goes that was also taken.
-    empty: Sender<Vec<u8>>,
+    empty: Sender<Buffer>,
 }
 
 impl Digesting {
     /// Nothing is to be digested yet; chunks nobody needs any more go to `empty`.
-    pub(crate) fn new(empty: Sender<Vec<u8>>) -> Self {
+    pub(crate) fn new(empty: Sender<Buffer>) -> Self {
         let (waiting, digest) = (Mutex::default(), Mutex::new(DigestWriter::new(io::sink())));
         Self(Arc::new(Shared { waiting, digest, empty }))
     }
 
     /// Puts off a chunk behind those before it.
-    pub(crate) fn add(&self, chunk: Arc<Vec<u8>>) {
+    pub(crate) fn add(&self, chunk: Arc<Buffer>) {
         locked(&self.0.waiting).push_back(chunk);
     }
 
@@ -73,8 +74,8 @@ impl Shared {
 }
 
 /// Gives a chunk back that was taken and is digested, whichever came last.
-pub(crate) fn give_back(chunk: Arc<Vec<u8>>, empty: &Sender<Vec<u8>>) {
-    if let Some(chunk) = Arc::into_inner(chunk).filter(|chunk| chunk.capacity() > 0) {
+pub(crate) fn give_back(chunk: Arc<Buffer>, empty: &Sender<Buffer>) {
+    if let Some(chunk) = Arc::into_inner(chunk).filter(|chunk| chunk.size() > 0) {
         empty.send(chunk).ok(); // a maker that is gone needs no chunks
     }
 }
@@ -88,6 +89,12 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+
+    fn buffer(bytes: &[u8]) -> Arc<Buffer> {
+        let mut buffer = Buffer::new(bytes.len());
+        buffer.fill_from(bytes).expect("memory");
+        Arc::new(buffer)
+    }
 
     #[test]
     fn chunks_are_digested_in_their_order_whoever_does_it() {
@@ -103,7 +110,7 @@ mod tests {
                 }
             });
             for chunk in &chunks {
-                digesting.add(Arc::new(chunk.clone()));
+                digesting.add(buffer(chunk));
                 digesting.catch_up();
                 assert!(locked(&digesting.0.waiting).len() <= MOST);
             }
@@ -117,17 +124,17 @@ mod tests {
     fn a_chunk_comes_back_once_it_is_taken_and_digested() {
         let (empty, returned) = channel();
         let digesting = Digesting::new(empty.clone());
-        let (first, second) = (Arc::new(vec![1]), Arc::new(vec![2]));
+        let (first, second) = (buffer(&[1]), buffer(&[2]));
         digesting.add(Arc::clone(&first));
         digesting.add(Arc::clone(&second));
         give_back(first, &empty);
         assert!(returned.try_recv().is_err(), "not digested yet");
         assert!(digesting.digest_some());
-        assert_eq!(returned.try_recv(), Ok(vec![1]));
+        assert_eq!(*returned.try_recv().expect("taken and digested"), [1]);
         assert!(digesting.digest_some());
         assert!(returned.try_recv().is_err(), "not taken yet");
         give_back(second, &empty);
-        assert_eq!(returned.try_recv(), Ok(vec![2]));
+        assert_eq!(*returned.try_recv().expect("digested and taken"), [2]);
         assert!(!digesting.digest_some(), "none waits");
         assert_eq!(digesting.finish(), (Digest::of([1, 2]), 2));
     }

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvError, Sender, SyncSender, TryRecvError, Try
 use std::thread::ScopedJoinHandle;
 
 use plyfs_diff::{BufferSink, Digest, Digested, Filler};
+use plyfs_sys::buffer::Buffer;
 
 use crate::digesting::{Digesting, give_back};
 use crate::error::{Error, ErrorKind, Result};
@@ -91,7 +92,7 @@ pub(crate) fn unknown() -> io::Error {
 /// What goes from the maker to the taker.
 #[derive(Debug)]
 enum Message<M> {
-    Chunk(Arc<Vec<u8>>),
+    Chunk(Arc<Buffer>),
     /// There are no more, and the maker has succeeded.
     End(M),
 }
@@ -100,9 +101,9 @@ enum Message<M> {
 #[derive(Debug)]
 pub(crate) struct Inlet<M> {
     full: SyncSender<Message<M>>,
-    returning: Receiver<Vec<u8>>,
+    returning: Receiver<Buffer>,
     /// Those that came back.
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Buffer>,
     /// What there is to do while there is no room.
     filler: Filler,
     digesting: Digesting,
@@ -113,17 +114,8 @@ impl<M> Inlet<M> {
     pub(crate) fn fill_from(&mut self, mut input: impl Read) -> io::Result<()> {
         loop {
             let mut chunk = self.fresh_chunk();
-            chunk.resize(CHUNK, 0);
-            let mut filled = 0;
-            while filled < CHUNK {
-                match input.read(&mut chunk[filled..]) {
-                    Ok(0) => break,
-                    Ok(read) => filled += read,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            chunk.truncate(filled);
+            chunk.fill_from(&mut input)?;
+            let filled = chunk.len();
             if filled > 0 {
                 self.send(Message::Chunk(Arc::new(chunk)))?;
             }
@@ -134,9 +126,11 @@ impl<M> Inlet<M> {
     }
 
     /// The chunk that came back last, which a processor's cache is likeliest to hold, or a new one.
-    fn fresh_chunk(&mut self) -> Vec<u8> {
+    fn fresh_chunk(&mut self) -> Buffer {
         self.spare.extend(self.returning.try_iter());
-        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK))
+        let mut chunk = self.spare.pop().unwrap_or_else(|| Buffer::new(CHUNK));
+        chunk.clear();
+        chunk
     }
 
     fn send(&mut self, mut message: Message<M>) -> io::Result<()> {
@@ -160,7 +154,7 @@ impl<M> Inlet<M> {
 }
 
 impl<M> BufferSink for Inlet<M> {
-    fn take(&mut self, filled: Vec<u8>) -> io::Result<Vec<u8>> {
+    fn take(&mut self, filled: Buffer) -> io::Result<Buffer> {
         if filled.is_empty() {
             return Ok(filled);
         }
@@ -180,8 +174,8 @@ impl<M> BufferSink for Inlet<M> {
 #[derive(Debug)]
 pub(crate) struct Outlet<M> {
     arriving: Receiver<Message<M>>,
-    empty: Sender<Vec<u8>>,
-    chunk: Arc<Vec<u8>>,
+    empty: Sender<Buffer>,
+    chunk: Arc<Buffer>,
     at: usize,
     /// What was made, once its end was met.
     end: Option<M>,
@@ -302,15 +296,15 @@ mod tests {
         let taken = pump(
             1,
             |inlet| {
-                let mut buffer = Vec::new();
+                let mut buffer = Buffer::new(CHUNK);
                 for number in 0..100 {
-                    buffer.resize(CHUNK, 0);
-                    buffer.fill(number);
+                    buffer.clear();
+                    buffer.spare().fill(number);
+                    buffer.fill(CHUNK - usize::from(number));
                     addresses.insert(buffer.as_ptr().addr());
-                    buffer.truncate(CHUNK - usize::from(number));
                     buffer = BufferSink::take(inlet, buffer).map_err(io_error)?;
                 }
-                BufferSink::take(inlet, Vec::new()).map(drop).map_err(io_error)
+                BufferSink::take(inlet, Buffer::default()).map(drop).map_err(io_error)
             },
             |outlet| {
                 let mut arrived = Vec::new();

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
 use plyfs_diff::{Digest, DigestReader, Digested};
+use plyfs_sys::buffer::Buffer;
 
 use crate::compression::Decoder;
 use crate::error::{Error, Result};
@@ -117,7 +118,7 @@ pub(crate) struct Handover<'a, M: Maker> {
     helpers: &'a Helpers,
     start: &'a mut Start<'a, M>,
     /// What was made here for those who take pieces of it, and which part of that is not taken yet.
-    chunk: Vec<u8>,
+    chunk: Buffer,
     left: Range<usize>,
     /// Why a read here failed, which the layers in between would only describe.
     failure: Option<io::Error>,
@@ -125,7 +126,7 @@ pub(crate) struct Handover<'a, M: Maker> {
 
 impl<'a, M: Maker> Handover<'a, M> {
     fn new(maker: M, helpers: &'a Helpers, start: &'a mut Start<'a, M>) -> Self {
-        let (here, chunk, left) = (Some(maker), Vec::new(), 0..0);
+        let (here, chunk, left) = (Some(maker), Buffer::default(), 0..0);
         Self { here, elsewhere: None, made: None, helpers, start, chunk, left, failure: None }
     }
 
@@ -165,8 +166,11 @@ impl<M: Maker> BufRead for Handover<'_, M> {
         if self.left.is_empty() {
             self.hand_over();
             let mut chunk = std::mem::take(&mut self.chunk);
-            chunk.resize(PIECE, 0);
-            let made = self.make(&mut chunk);
+            if chunk.size() == 0 {
+                chunk = Buffer::new(PIECE);
+            }
+            chunk.clear();
+            let made = self.make(chunk.spare()).inspect(|made| chunk.fill(*made));
             self.chunk = chunk;
             self.left = 0..made?;
         }

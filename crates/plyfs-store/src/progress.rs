@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use plyfs_diff::{BufferSink, Digest};
+use plyfs_sys::buffer::Buffer;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -132,7 +133,7 @@ impl<W: std::io::Write> std::io::Write for Reported<'_, W> {
 }
 
 impl<S: BufferSink> BufferSink for Reported<'_, S> {
-    fn take(&mut self, filled: Vec<u8>) -> std::io::Result<Vec<u8>> {
+    fn take(&mut self, filled: Buffer) -> std::io::Result<Buffer> {
         let count = filled.len();
         let empty = self.inner.take(filled)?;
         self.advance(count).map(|_| empty)

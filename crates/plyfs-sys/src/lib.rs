@@ -29,6 +29,7 @@
 //! Linux only. Features newer than Linux 5.6 are probed at run time, never by version.
 
 mod beneath;
+pub mod buffer;
 mod call;
 pub mod descent;
 mod error;

@@ -4,7 +4,9 @@
 //! [`Reader::trailer`], so that a caller can keep what gives the archive back.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
+
+use plyfs_sys::buffer::Buffered;
 
 use super::entry::{Entry, Extent, Kind, Limits, Time};
 use super::header::Header;
@@ -40,10 +42,10 @@ struct Pending {
     size: u64,
 }
 
-impl<R: Read> Reader<BufReader<R>> {
+impl<R: Read> Reader<Buffered<R>> {
     /// Reads an uncompressed archive from `source`.
     pub fn new(source: R, limits: Limits) -> Self {
-        Self::buffered(BufReader::with_capacity(BUFFER, source), limits)
+        Self::buffered(Buffered::new(BUFFER, source), limits)
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use plyfs_sys::buffer::Buffer;
 use plyfs_sys::fs::{self, FileType, Stat};
 use plyfs_sys::{CallError, xattr};
 
@@ -112,28 +113,17 @@ fn is_same_time(a: &Stat, b: &Stat) -> bool {
 
 /// Compares two files in pieces of `length` bytes.
 pub(crate) fn is_same_content(mut a: impl Read, mut b: impl Read, length: usize) -> io::Result<bool> {
-    let (mut left, mut right) = (vec![0; length], vec![0; length]);
+    let (mut left, mut right) = (Buffer::new(length), Buffer::new(length));
     loop {
-        let length = fill(&mut a, &mut left)?;
-        if length != fill(&mut b, &mut right)? || left[..length] != right[..length] {
+        left.clear();
+        right.clear();
+        left.fill_from(&mut a)?;
+        right.fill_from(&mut b)?;
+        if *left != *right {
             return Ok(false);
         }
-        if length == 0 {
+        if left.is_empty() {
             return Ok(true);
         }
     }
-}
-
-/// Reads until the buffer is full or the file ends.
-fn fill(mut file: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
 }

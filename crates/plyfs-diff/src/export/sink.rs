@@ -2,12 +2,14 @@
 
 use std::io::{self, Write};
 
+use plyfs_sys::buffer::Buffer;
+
 use crate::{Digest, DigestWriter};
 
 /// A writer that takes buffers whole, so that their bytes are not copied once more on the way to another thread.
 pub trait BufferSink {
-    /// Takes what `filled` holds, and gives a buffer for what follows; what is in that one means nothing.
-    fn take(&mut self, filled: Vec<u8>) -> io::Result<Vec<u8>>;
+    /// Takes what `filled` holds, and gives a buffer for what follows, which may still hold something.
+    fn take(&mut self, filled: Buffer) -> io::Result<Buffer>;
 
     /// Passes on what it holds back: the digest and the number of all bytes that were taken.
     ///
@@ -16,7 +18,7 @@ pub trait BufferSink {
 }
 
 impl<S: BufferSink + ?Sized> BufferSink for &mut S {
-    fn take(&mut self, filled: Vec<u8>) -> io::Result<Vec<u8>> {
+    fn take(&mut self, filled: Buffer) -> io::Result<Buffer> {
         (**self).take(filled)
     }
 
@@ -27,7 +29,7 @@ impl<S: BufferSink + ?Sized> BufferSink for &mut S {
 
 /// Any writer, which gives each buffer back as soon as it has written it.
 impl<W: Write> BufferSink for DigestWriter<W> {
-    fn take(&mut self, filled: Vec<u8>) -> io::Result<Vec<u8>> {
+    fn take(&mut self, filled: Buffer) -> io::Result<Buffer> {
         self.write_all(&filled).map(|()| filled)
     }
 

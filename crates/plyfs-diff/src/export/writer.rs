@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
+use plyfs_sys::buffer::Buffer;
+
 use super::BufferSink;
 use super::header::Header;
 use crate::layout::{BLOCK, BUFFER};
@@ -14,13 +16,12 @@ use crate::{Digest, Error, Result};
 pub(crate) struct Writer<S: BufferSink> {
     out: S,
     /// What is to be written next; contents are read straight into it, and it goes out whole.
-    buffer: Vec<u8>,
-    filled: usize,
+    buffer: Buffer,
 }
 
 impl<S: BufferSink> Writer<S> {
     pub(crate) fn new(out: S) -> Self {
-        Self { out, buffer: vec![0; BUFFER], filled: 0 }
+        Self { out, buffer: Buffer::new(BUFFER) }
     }
 
     /// Announces an entry.
@@ -44,7 +45,7 @@ impl<S: BufferSink> Writer<S> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::io(format!("read {path:?}"), error)),
             };
-            self.filled += length;
+            self.buffer.fill(length);
             left -= length as u64;
         }
         let padding = size.next_multiple_of(BLOCK as u64) - size;
@@ -63,7 +64,7 @@ impl<S: BufferSink> Writer<S> {
             let spare = self.spare()?;
             let length = spare.len().min(bytes.len());
             spare[..length].copy_from_slice(&bytes[..length]);
-            self.filled += length;
+            self.buffer.fill(length);
             bytes = &bytes[length..];
         }
         Ok(())
@@ -71,24 +72,26 @@ impl<S: BufferSink> Writer<S> {
 
     /// What of the buffer is free, which is never nothing.
     fn spare(&mut self) -> Result<&mut [u8]> {
-        if self.filled == self.buffer.len() {
+        if self.buffer.len() == self.buffer.size() {
             self.pass()?;
         }
-        Ok(&mut self.buffer[self.filled..])
+        Ok(self.buffer.spare())
     }
 
     fn pass(&mut self) -> Result<()> {
-        let mut full = std::mem::take(&mut self.buffer);
-        full.truncate(std::mem::take(&mut self.filled));
+        let full = std::mem::take(&mut self.buffer);
         self.buffer = self.out.take(full).map_err(failed)?;
-        self.buffer.resize(BUFFER, 0);
+        if self.buffer.size() == 0 {
+            self.buffer = Buffer::new(BUFFER);
+        }
+        self.buffer.clear();
         Ok(())
     }
 }
 
 impl<S: BufferSink> fmt::Debug for Writer<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("filled", &self.filled).finish_non_exhaustive()
+        f.debug_struct("Writer").field("buffer", &self.buffer).finish_non_exhaustive()
     }
 }
 

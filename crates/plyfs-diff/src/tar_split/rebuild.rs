@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use data_encoding::BASE64;
+use plyfs_sys::buffer::Buffer;
 use plyfs_sys::{CallError, fs};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
@@ -30,10 +31,12 @@ const LINE_MOST: u64 = 16 << 20;
 pub fn rebuild(record: impl BufRead, layer: impl AsFd, out: impl Write) -> Result<Exported> {
     let mut archive = Archive::new(record, layer)?;
     let mut out = DigestWriter::new(out);
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = Buffer::new(BUFFER);
     loop {
-        let length = archive.next_bytes(&mut buffer)?;
-        let written = if length > 0 { out.write_all(&buffer[..length]) } else { out.flush() };
+        buffer.clear();
+        let length = archive.next_bytes(buffer.spare())?;
+        buffer.fill(length);
+        let written = if length > 0 { out.write_all(&buffer) } else { out.flush() };
         written.map_err(|error| Error::io("write the archive", error))?;
         if length == 0 {
             break;

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
+use plyfs_sys::buffer::Buffer;
 use plyfs_sys::fs::{self, FileType, Stat};
 use plyfs_sys::{CallError, xattr};
 use rustix::io::Errno;
@@ -111,16 +112,16 @@ impl Inode<'_> {
         let failed = |error: std::io::Error| {
             CallError::new("pread64", self.name, Errno::from_io_error(&error).unwrap_or(Errno::IO))
         };
-        let (mut buffer, mut crc) = (vec![0; BUFFER], Crc64::new());
+        let (mut buffer, mut crc) = (Buffer::new(BUFFER), Crc64::new());
         for extent in extents {
             let mut at = 0;
             while at < extent.length {
                 let most = usize::try_from(extent.length - at).unwrap_or(usize::MAX).min(BUFFER);
-                let length = file.read_at(&mut buffer[..most], extent.offset + at).map_err(failed)?;
+                let length = file.read_at(&mut buffer.spare()[..most], extent.offset + at).map_err(failed)?;
                 if length == 0 {
                     return Ok(None);
                 }
-                crc.update(&buffer[..length]);
+                crc.update(&buffer.spare()[..length]);
                 at += length as u64;
             }
         }

@@ -16,10 +16,11 @@ mod expected;
 mod inode;
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use plyfs_sys::buffer::Buffered;
 use plyfs_sys::fs;
 
 use crate::archive::{Limits, Reader};
@@ -82,7 +83,7 @@ pub fn verify(record: impl BufRead, layer: impl AsFd, chain: &Chain, out: impl W
     let mut archive = Archive::new(record, &layer)?;
     archive.note_places();
     let source = Source { archive, out: DigestWriter::new(out), failed: None };
-    let mut reader = Reader::buffered(BufReader::with_capacity(BUFFER, source), Limits::default());
+    let mut reader = Reader::buffered(Buffered::new(BUFFER, source), Limits::default());
     let expected = match read(&mut reader) {
         Ok(expected) => expected,
         Err(error) => return Err(reader.source().get_mut().failed.take().unwrap_or(error)),
@@ -92,7 +93,7 @@ pub fn verify(record: impl BufRead, layer: impl AsFd, chain: &Chain, out: impl W
     Ok(Verified { diff_id, archive_size, differences, differences_more })
 }
 
-type ArchiveReader<B, W> = Reader<BufReader<Source<B, W>>>;
+type ArchiveReader<B, W> = Reader<Buffered<Source<B, W>>>;
 
 /// Reads the archive to its end; what it says of the directory.
 fn read<B: BufRead, W: Write>(reader: &mut ArchiveReader<B, W>) -> Result<Expected> {

@@ -1,11 +1,12 @@
 //! Where members are written: a tar archive, which wants their sizes first, or a directory.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
+use std::io::{self, BufRead, BufWriter, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use plyfs_diff::DigestWriter;
+use plyfs_sys::buffer::Buffered;
 use plyfs_sys::fs;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -167,7 +168,7 @@ fn copy(layer: &OutgoingLayer<'_>, threads: usize, output: &mut dyn Write) -> Re
     let failed = |error| Error::io(format!("layer {diff_id}"), error);
     let archive = (layer.open)()?;
     if threads == 0 {
-        return copy_all(BufReader::with_capacity(CHUNK, archive), output).map_err(failed);
+        return copy_all(Buffered::new(CHUNK, archive), output).map_err(failed);
     }
     pump(EVEN, |inlet| inlet.fill_from(archive).map_err(failed), |outlet| copy_all(outlet, output).map_err(failed))
 }

@@ -5,12 +5,13 @@
 //! spare, the archive is never whole anywhere.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, Read, Seek};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
 use plyfs_diff::{BufferSink, Digest, DigestWriter, Digested, Filler};
 use plyfs_store::{AppliedLayer, LayerId, Operation};
+use plyfs_sys::buffer::{Buffer, Buffered};
 
 use crate::error::{Error, Result};
 use crate::flow::{Inlet, UNEVEN, pump_filling};
@@ -26,7 +27,7 @@ pub(crate) enum Out<'a> {
 }
 
 impl BufferSink for Out<'_> {
-    fn take(&mut self, filled: Vec<u8>) -> io::Result<Vec<u8>> {
+    fn take(&mut self, filled: Buffer) -> io::Result<Buffer> {
         match self {
             Self::Piped(inlet) => BufferSink::take(*inlet, filled),
             Self::Kept(file) => file.take(filled),
@@ -80,14 +81,14 @@ fn through_file(
     let mut file = temporary_file(spool.as_fd())?;
     let made = export(Out::Kept(DigestWriter::new(&mut file)))?;
     file.rewind().map_err(|error| Error::io("keep the changeset in a file", error))?;
-    let mut exported = Exported { archive: BufReader::with_capacity(CHUNK, file), made };
+    let mut exported = Exported { archive: Buffered::new(CHUNK, file), made };
     let applied = operation.apply_digested(&mut exported, parent, None);
     applied.map_err(|error| Error::store("unpack", error))
 }
 
 /// The file read, with what is known of it.
 struct Exported {
-    archive: BufReader<File>,
+    archive: Buffered<File>,
     made: (Digest, u64),
 }
 
