@@ -8,7 +8,7 @@ use crate::{Digest, DigestWriter};
 
 /// A writer that takes buffers whole, so that their bytes are not copied once more on the way to another thread.
 pub trait BufferSink {
-    /// Takes what `filled` holds, and gives a buffer for what follows, which may still hold something.
+    /// Takes what `filled` holds, and gives a buffer for what follows, which may still hold something, or have no room.
     fn take(&mut self, filled: Buffer) -> io::Result<Buffer>;
 
     /// Passes on what it holds back: the digest and the number of all bytes that were taken.
