@@ -56,6 +56,7 @@ mod durability;
 mod early_sync;
 mod error;
 mod format;
+mod frames;
 mod ground;
 mod image;
 mod info;

@@ -4,7 +4,7 @@
 //! layers of one image can be unpacked at once, each by a thread of its own.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
@@ -14,6 +14,7 @@ use plyfs_sys::fs;
 use rustix::fs::{Mode, OFlags};
 
 use crate::early_sync::Counted;
+use crate::frames::Frames;
 use crate::operation::{AppliedLayer, Operation};
 use crate::record::LayerRecord;
 use crate::store::now;
@@ -158,7 +159,7 @@ impl Operation {
         let mut archive = Counted::new(archive, self.store());
         let mut applied = plyfs_diff::apply_digested(&mut archive, &diff, chain, &options, Some(&mut record))
             .map_err(|e| self.store().explain_full(Error::diff(named(), e)))?;
-        finish(record).map_err(|e| self.spoiled(id, e))?;
+        record.finish().map_err(|e| self.spoiled(id, e))?;
         match expected {
             Some(expected) if *expected != applied.diff_id => Err(Error::new(
                 ErrorKind::Corrupt,
@@ -242,14 +243,10 @@ impl Operation {
     }
 }
 
-type Encoder = zstd::Encoder<'static, BufWriter<File>>;
+type Encoder = Frames<File>;
 
 fn encoder(file: OwnedFd) -> io::Result<Encoder> {
-    zstd::Encoder::new(BufWriter::new(File::from(file)), TAR_SPLIT_LEVEL)
-}
-
-fn finish(encoder: Encoder) -> io::Result<()> {
-    encoder.finish()?.flush()
+    Frames::new(File::from(file), TAR_SPLIT_LEVEL)
 }
 
 /// A record that most layers never get: its file is made by the first byte.
@@ -271,7 +268,7 @@ impl NewRecord<'_> {
 
     fn finish(mut self) -> io::Result<()> {
         self.encoder()?;
-        self.encoder.take().map_or(Ok(()), finish)
+        self.encoder.take().map_or(Ok(()), Encoder::finish)
     }
 }
 
