@@ -40,16 +40,16 @@ fn main() -> ExitCode {
     };
     allow_open_files();
     let is_fsck = matches!(cli.command, cli::Command::Fsck(_));
-    let code = match run(cli) {
-        Ok(code) => code,
-        Err(failure) => {
-            words::failure(&failure);
-            match failure.code() {
-                0 => 0,
-                _ if is_fsck => commands::fsck::code_of(&failure),
-                code => code,
+    let code = match Session::new(cli.common) {
+        Ok(mut session) => {
+            // Told before what is left is deleted, which can take longer than what failed.
+            let code = told(run(&mut session, cli.command), is_fsck);
+            if let Err(failure) = session.reap() {
+                words::warning(&format!("what was removed still takes space: {failure}"));
             }
+            code
         }
+        Err(failure) => told(Err(failure), is_fsck),
     };
     // A check has a code of its own for it.
     if !is_fsck {
@@ -66,14 +66,24 @@ fn allow_open_files() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// Runs the command and cleans up behind it; the exit code of what went wrong on the way, or 0.
-fn run(cli: Cli) -> Result<u8> {
-    let mut session = Session::new(cli.common)?;
-    let done = commands::run(&mut session, cli.command);
-    let flushed = session.out.flush();
-    if let Err(failure) = session.reap() {
-        words::warning(&format!("what was removed still takes space: {failure}"));
+/// Says what went wrong; the exit code.
+fn told(done: Result<u8>, is_fsck: bool) -> u8 {
+    let failure = match done {
+        Ok(code) => return code,
+        Err(failure) => failure,
+    };
+    words::failure(&failure);
+    match failure.code() {
+        0 => 0,
+        _ if is_fsck => commands::fsck::code_of(&failure),
+        code => code,
     }
+}
+
+/// Runs the command and writes out what it printed; the exit code of what went wrong on the way, or 0.
+fn run(session: &mut Session, command: cli::Command) -> Result<u8> {
+    let done = commands::run(session, command);
+    let flushed = session.out.flush();
     // A failure to write out what the library had to say is only news when nothing else is.
     match done {
         Err(failure) if session.out.reader_is_gone() && !failure.is_quiet() => Err(session.out.reader_gone()),

@@ -118,6 +118,27 @@ fn root_a_second_signal_ends_a_save_that_nobody_reads() {
 }
 
 #[test]
+fn root_a_command_says_what_went_wrong_before_it_deletes_what_is_left() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    let left = bench.store().join("trash/left/by/another");
+    fs::create_dir_all(&left).expect("made");
+    let (mut reader, mut writer) = io::pipe().expect("a pipe");
+    writer.write_all(&[b'.'; 64 << 10]).expect("as much as it holds");
+    let mut removal = bench.foreground(["rmi", "nobody"]).stderr(writer).spawn().expect("started");
+    let waits_to_write =
+        || fs::read_to_string(format!("/proc/{}/wchan", removal.id())).is_ok_and(|what| what.contains("pipe"));
+    assert!(wait_until(PATIENCE, waits_to_write), "nobody reads its words");
+    assert!(left.exists(), "deleted before a word was said");
+
+    let mut words = String::new();
+    io::Read::read_to_string(&mut reader, &mut words).expect("text");
+    assert_eq!(removal.wait().expect("ours").code(), Some(3), "{words}");
+    assert!(words.contains("nobody"), "{words}");
+    assert!(!left.exists(), "still there at the end");
+}
+
+#[test]
 fn root_a_signal_that_the_program_was_started_to_ignore_stays_ignored() {
     plyfs_testkit::require_root!();
     let bench = Bench::with_image();
