@@ -15,20 +15,21 @@ use crate::handover::Helpers;
 
 /// Unpacks the layers of these sizes with as many threads as the store has free; gives them in the order they came in.
 ///
-/// `unpack` gets the number of a layer and the threads that become free, and wraps its input with [`Stop::reader`]: the first
-/// failure stops all others, and is the one that is returned.
-pub(crate) fn unpack_at_once(
+/// `unpack` gets the number of a layer and the threads that become free, and wraps its input with [`Stop::reader`] of `stop`: the
+/// first failure stops all others, and is the one that is returned.
+pub(crate) fn unpack_at_once<'e>(
     operation: &Operation,
     sizes: &[u64],
-    unpack: &(dyn Fn(usize, &Helpers, &Stop) -> Result<UnpackedLayer> + Sync),
+    stop: &Stop,
+    unpack: &(dyn Fn(usize, &Helpers<'e>) -> Result<UnpackedLayer> + Sync),
 ) -> Result<Vec<UnpackedLayer>> {
     let workers = operation.store().workers(sizes.len());
     let order = largest_first(sizes);
-    let (next, helpers, stop) = (AtomicUsize::new(0), Helpers::default(), Stop::default());
+    let (next, helpers) = (AtomicUsize::new(0), Helpers::default());
     let (done, failure) = (Mutex::new(Vec::with_capacity(sizes.len())), Mutex::new(None));
     let work = || {
         while let Some(&layer) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match unpack(layer, &helpers, &stop) {
+            match unpack(layer, &helpers) {
                 Ok(unpacked) => done.lock().unwrap_or_else(PoisonError::into_inner).push((layer, unpacked)),
                 Err(error) => {
                     if !stop.0.swap(true, Ordering::AcqRel) {
@@ -38,17 +39,22 @@ pub(crate) fn unpack_at_once(
                 }
             }
         }
-        helpers.add();
     };
     std::thread::scope(|scope| {
         for _ in 1..workers.count() {
             let thread = std::thread::Builder::new().name("plyfs-layer".into());
+            let working = helpers.begin();
+            let work = move || {
+                work();
+                drop(working);
+            };
             // Without another thread the work is done all the same, by those that are there.
             if thread.spawn_scoped(scope, work).is_err() {
                 break;
             }
         }
         work();
+        helpers.rest();
     });
     if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
@@ -70,21 +76,21 @@ fn largest_first(sizes: &[u64]) -> Vec<usize> {
 pub(crate) struct Stop(AtomicBool);
 
 impl Stop {
-    /// A reader of `inner` that fails once another layer has.
-    pub(crate) fn reader<R>(&self, inner: R) -> Stoppable<'_, R> {
-        Stoppable { stop: self, inner }
+    /// A reader of `inner` that fails once another layer has, if others are unpacked beside it.
+    pub(crate) fn reader<R>(stop: Option<&Self>, inner: R) -> Stoppable<'_, R> {
+        Stoppable { stop, inner }
     }
 }
 
 /// A reader that others may end.
 pub(crate) struct Stoppable<'a, R> {
-    stop: &'a Stop,
+    stop: Option<&'a Stop>,
     inner: R,
 }
 
 impl<R: Read> Read for Stoppable<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stop.0.load(Ordering::Acquire) {
+        if self.stop.is_some_and(|stop| stop.0.load(Ordering::Acquire)) {
             return Err(Error::new(ErrorKind::Cancelled, "another layer failed").into_io());
         }
         self.inner.read(buffer)
@@ -103,7 +109,7 @@ mod tests {
     #[test]
     fn a_reader_ends_when_another_failed() {
         let stop = Stop::default();
-        let mut reader = stop.reader(&b"abc"[..]);
+        let mut reader = Stop::reader(Some(&stop), &b"abc"[..]);
         reader.read_exact(&mut [0]).expect("nothing failed yet");
         stop.0.store(true, Ordering::Release);
         let error = Error::io("read", reader.read_exact(&mut [0]).expect_err("stopped"));

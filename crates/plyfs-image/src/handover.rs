@@ -1,43 +1,117 @@
 //! Bytes made by the thread that takes them, until another thread is free to make them.
 //!
 //! While every thread has a layer of its own, handing bytes from one to another would only cost. Once a thread has none left,
-//! what makes the bytes of a layer that is still unpacked (its file, its decoder, of a plain archive its digest) moves to a
-//! thread of its own in mid-stream, so that no processor rests before the last layer is done.
+//! what makes the bytes of a layer that is still unpacked (its file, its decoder, of a plain archive its digest) moves to
+//! another thread in mid-stream, so that no processor rests before the last layer is done.
 
+use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::ScopedJoinHandle;
 
 use plyfs_diff::{Digest, DigestReader, Digested};
 use plyfs_sys::buffer::Buffer;
 
 use crate::compression::Decoder;
 use crate::error::{Error, Result};
-use crate::flow::{EVEN, Outlet, agreed, channels, joined, unknown};
+use crate::flow::{EVEN, Inlet, Outlet, agreed, channels, joined, unknown};
 use crate::layout::CHUNK;
 
 /// How much is made at a time for those who take pieces of it: long files are written in pieces as large.
 const PIECE: usize = 2 * CHUNK;
 
 /// Threads that have nothing else to do, and may each make bytes for one who takes them.
-#[derive(Debug, Default)]
-pub(crate) struct Helpers(AtomicUsize);
+///
+/// One that was started for its own work ends, and another is started in its place where one is wanted. The caller's cannot
+/// end: it [rests](Helpers::rest) and makes bytes itself, or it would be one thread too many.
+#[derive(Default)]
+pub(crate) struct Helpers<'e> {
+    free: Arc<AtomicUsize>,
+    caller: Mutex<Caller<'e>>,
+    changed: Condvar,
+}
 
-impl Helpers {
-    /// This many from the beginning.
+/// What the caller's thread does.
+#[derive(Default)]
+struct Caller<'e> {
+    is_resting: bool,
+    job: Option<Job<'e>>,
+    /// How many other threads are at work.
+    others: usize,
+}
+
+type Job<'e> = Box<dyn FnOnce() + Send + 'e>;
+
+/// Who makes bytes for another.
+enum Helper {
+    /// A thread that may be started.
+    Started,
+    /// The caller's, which waits for its job.
+    Caller,
+}
+
+impl<'e> Helpers<'e> {
+    /// This many threads from the beginning.
     pub(crate) fn of(count: usize) -> Self {
-        Self(AtomicUsize::new(count))
+        Self { free: Arc::new(AtomicUsize::new(count)), ..Self::default() }
     }
 
-    /// One thread more that is free.
-    pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
+    /// Counts a thread that begins to work until what is returned is dropped; from then on another may be started.
+    pub(crate) fn begin(&self) -> impl Drop + Send + use<'_, 'e> {
+        self.caller().others += 1;
+        Working(self)
+    }
+
+    /// Makes bytes for others as long as any are at work, on the caller's thread.
+    pub(crate) fn rest(&self) {
+        loop {
+            let mut caller = self.caller();
+            caller.is_resting = true;
+            let has_nothing_to_do = |caller: &mut Caller<'_>| caller.job.is_none() && caller.others > 0;
+            caller = self.changed.wait_while(caller, has_nothing_to_do).unwrap_or_else(PoisonError::into_inner);
+            let Some(job) = caller.job.take() else { return };
+            drop(caller);
+            job();
+        }
     }
 
     /// Takes one, if there is one.
-    fn take(&self) -> bool {
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1)).is_ok()
+    fn take(&self) -> Option<Helper> {
+        if std::mem::take(&mut self.caller().is_resting) {
+            return Some(Helper::Caller);
+        }
+        let took = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1));
+        took.is_ok().then_some(Helper::Started)
+    }
+
+    /// Gives its job to the caller, which was taken.
+    fn assign(&self, job: Job<'e>) {
+        self.caller().job = Some(job);
+        self.changed.notify_all();
+    }
+
+    fn caller(&self) -> MutexGuard<'_, Caller<'e>> {
+        self.caller.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Helpers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Helpers").field("free", &self.free).finish_non_exhaustive()
+    }
+}
+
+/// A thread that is at work.
+struct Working<'a, 'e>(&'a Helpers<'e>);
+
+impl Drop for Working<'_, '_> {
+    fn drop(&mut self) {
+        self.0.free.fetch_add(1, Ordering::AcqRel);
+        self.0.caller().others -= 1;
+        self.0.changed.notify_all();
     }
 }
 
@@ -65,57 +139,83 @@ impl<R: Read + Send> Maker for DigestReader<R> {
     }
 }
 
-/// Lets `take` read what `maker` makes: here, or on a thread of its own as soon as one of `helpers` is free.
+/// Lets `take` read what `maker` makes: here, or on another thread as soon as one of `helpers` is free.
 ///
 /// When both fail, the error is the maker's, as `failed` describes it. What `take` leaves unread of what is made elsewhere is
 /// read and dropped, so that the maker ends its checks.
-pub(crate) fn handed_over<M: Maker, T>(
+pub(crate) fn handed_over<'e, M: Maker + 'e, T>(
     maker: M,
-    helpers: &Helpers,
-    failed: impl Fn(io::Error) -> Error + Sync,
-    take: impl FnOnce(&mut Handover<'_, M>) -> Result<T>,
+    helpers: &Helpers<'e>,
+    failed: impl Fn(io::Error) -> Error,
+    take: impl FnOnce(&mut Handover<'_, 'e, M>) -> Result<T>,
 ) -> Result<T> {
     std::thread::scope(|scope| {
-        let (failed, mut thread) = (&failed, None);
-        let mut start = |maker: M| {
-            let (give, given) = channel::<M>();
+        let mut helping = None;
+        let mut start = |maker: M, helper: Helper| {
             let (mut inlet, outlet) = channels(EVEN);
-            let make = move || {
-                let Ok(mut maker) = given.recv() else { return Ok(()) };
-                inlet.fill_from(&mut maker).map_err(failed)?;
-                inlet.end(maker.made())
+            let Helper::Started = helper else {
+                let (tell, told) = channel();
+                helpers.assign(Box::new(move || drop(tell.send(make(maker, &mut inlet)))));
+                helping = Some(Helping::Caller(told));
+                return Ok(outlet);
             };
+            let (give, given) = channel::<M>();
+            let given = move || given.recv().map_or_else(|_| Ok(Ok(())), |maker| make(maker, &mut inlet));
             // Given away only to a thread that is there: without one its bytes go on being made here.
-            let Ok(started) = std::thread::Builder::new().name("plyfs-image".into()).spawn_scoped(scope, make) else {
+            let Ok(thread) = std::thread::Builder::new().name("plyfs-image".into()).spawn_scoped(scope, given) else {
                 return Err(maker);
             };
-            thread = Some(started);
+            helping = Some(Helping::Thread(thread));
             give.send(maker).map(|()| outlet).map_err(|back| back.0)
         };
         let mut handover = Handover::new(maker, helpers, &mut start);
         let taken = take(&mut handover).and_then(|taken| handover.drain().map(|()| taken));
         let failure = handover.failure.take();
         drop(handover); // a maker that waits for room gives up
-        match (thread, failure) {
+        match (helping, failure) {
             (_, Some(failure)) => Err(failed(failure)),
-            (Some(thread), None) => agreed(joined(thread), taken),
+            (Some(helping), None) => agreed(helping.made().map_err(failed).flatten(), taken),
             (None, None) => taken,
         }
     })
 }
 
+/// Makes all bytes on another thread. An error of the first kind is the maker's, one of the second says that nobody takes more.
+fn make<M: Maker>(mut maker: M, inlet: &mut Inlet<M::Made>) -> io::Result<Result<()>> {
+    inlet.fill_from(&mut maker)?;
+    Ok(inlet.end(maker.made()))
+}
+
+/// Who makes the bytes.
+enum Helping<'scope> {
+    Thread(ScopedJoinHandle<'scope, io::Result<Result<()>>>),
+    /// The caller says how it ended.
+    Caller(Receiver<io::Result<Result<()>>>),
+}
+
+impl Helping<'_> {
+    /// Waits for its end.
+    fn made(self) -> io::Result<Result<()>> {
+        match self {
+            Self::Thread(thread) => joined(thread),
+            // Its panic goes on there.
+            Self::Caller(told) => told.recv().unwrap_or_else(|_| Err(io::Error::other("the caller's thread panicked"))),
+        }
+    }
+}
+
 /// Gives the maker away, or back where no thread can be started.
-type Start<'a, M> = dyn FnMut(M) -> std::result::Result<Outlet<<M as Maker>::Made>, M> + 'a;
+type Start<'a, M> = dyn FnMut(M, Helper) -> std::result::Result<Outlet<<M as Maker>::Made>, M> + 'a;
 
 /// Where the bytes are taken.
-pub(crate) struct Handover<'a, M: Maker> {
+pub(crate) struct Handover<'a, 'e, M: Maker> {
     /// While bytes are made here.
     here: Option<M>,
     /// Once they are made elsewhere.
     elsewhere: Option<Outlet<M::Made>>,
     /// Once all were made here.
     made: Option<M::Made>,
-    helpers: &'a Helpers,
+    helpers: &'a Helpers<'e>,
     start: &'a mut Start<'a, M>,
     /// What was made here for those who take pieces of it, and which part of that is not taken yet.
     chunk: Buffer,
@@ -124,16 +224,20 @@ pub(crate) struct Handover<'a, M: Maker> {
     failure: Option<io::Error>,
 }
 
-impl<'a, M: Maker> Handover<'a, M> {
-    fn new(maker: M, helpers: &'a Helpers, start: &'a mut Start<'a, M>) -> Self {
+impl<'a, 'e, M: Maker> Handover<'a, 'e, M> {
+    fn new(maker: M, helpers: &'a Helpers<'e>, start: &'a mut Start<'a, M>) -> Self {
         let (here, chunk, left) = (Some(maker), Buffer::default(), 0..0);
         Self { here, elsewhere: None, made: None, helpers, start, chunk, left, failure: None }
     }
 
     /// Has the bytes made elsewhere from now on, if somebody is free to. Those made here are all taken.
     fn hand_over(&mut self) {
-        let Some(maker) = self.here.take_if(|_| self.helpers.take()) else { return };
-        match (self.start)(maker) {
+        let Some(maker) = self.here.take() else { return };
+        let Some(helper) = self.helpers.take() else {
+            self.here = Some(maker);
+            return;
+        };
+        match (self.start)(maker, helper) {
             Ok(outlet) => self.elsewhere = Some(outlet),
             Err(back) => self.here = Some(back),
         }
@@ -161,7 +265,7 @@ impl<'a, M: Maker> Handover<'a, M> {
     }
 }
 
-impl<M: Maker> BufRead for Handover<'_, M> {
+impl<M: Maker> BufRead for Handover<'_, '_, M> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.left.is_empty() {
             self.hand_over();
@@ -188,7 +292,7 @@ impl<M: Maker> BufRead for Handover<'_, M> {
     }
 }
 
-impl<M: Maker> Read for Handover<'_, M> {
+impl<M: Maker> Read for Handover<'_, '_, M> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left.is_empty() {
             self.hand_over();
@@ -204,7 +308,7 @@ impl<M: Maker> Read for Handover<'_, M> {
     }
 }
 
-impl<M: Maker<Made = (Digest, u64)>> Digested for Handover<'_, M> {
+impl<M: Maker<Made = (Digest, u64)>> Digested for Handover<'_, '_, M> {
     fn digest(&mut self) -> io::Result<(Digest, u64)> {
         match (&mut self.elsewhere, self.made) {
             (Some(outlet), _) => outlet.digest(),
@@ -227,28 +331,29 @@ mod tests {
     }
 
     /// Bytes, and which threads made them; another thread becomes free after as many reads, and the third is interrupted.
-    struct Traced<'a> {
+    struct Traced {
         left: u64,
         free_in: usize,
-        helpers: &'a Helpers,
+        free: Arc<AtomicUsize>,
         threads: Vec<ThreadId>,
         fails_at_end: bool,
     }
 
-    impl<'a> Traced<'a> {
-        fn new(free_in: usize, helpers: &'a Helpers) -> Self {
-            Self { left: LENGTH, free_in, helpers, threads: Vec::new(), fails_at_end: false }
+    impl Traced {
+        fn new(free_in: usize, helpers: &Helpers<'_>) -> Self {
+            let free = Arc::clone(&helpers.free);
+            Self { left: LENGTH, free_in, free, threads: Vec::new(), fails_at_end: false }
         }
     }
 
-    impl Read for Traced<'_> {
+    impl Read for Traced {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             if buffer.is_empty() {
                 return Ok(0);
             }
             self.threads.push(std::thread::current().id());
             if self.threads.len() == self.free_in {
-                self.helpers.add();
+                self.free.fetch_add(1, Ordering::AcqRel);
             }
             if self.threads.len() == 3 {
                 return Err(io::ErrorKind::Interrupted.into());
@@ -265,7 +370,7 @@ mod tests {
         }
     }
 
-    impl Maker for Traced<'_> {
+    impl Maker for Traced {
         type Made = Vec<ThreadId>;
 
         fn made(self) -> Self::Made {
@@ -283,7 +388,7 @@ mod tests {
     }
 
     impl Take {
-        fn some(self, handover: &mut Handover<'_, impl Maker>, all: &mut Vec<u8>) -> io::Result<usize> {
+        fn some(self, handover: &mut Handover<'_, '_, impl Maker>, all: &mut Vec<u8>) -> io::Result<usize> {
             let (Self::Made(most) | Self::Read(most)) = self;
             let mut buffer = vec![0; most];
             let taken = match self {
@@ -300,7 +405,7 @@ mod tests {
     }
 
     /// Takes all bytes, in these ways in turn.
-    fn whole(handover: &mut Handover<'_, impl Maker>, ways: &[Take]) -> io::Result<Vec<u8>> {
+    fn whole(handover: &mut Handover<'_, '_, impl Maker>, ways: &[Take]) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         assert_eq!(handover.read(&mut [])?, 0, "which is no end");
         for way in ways.iter().cycle() {
@@ -333,10 +438,52 @@ mod tests {
         }
     }
 
+    /// Takes with `take`, on another thread, what the caller's thread makes while it rests.
+    fn beside_the_caller<T: Send>(
+        fails_at_end: bool,
+        take: impl FnOnce(&mut Handover<'_, '_, Traced>) -> Result<T> + Send,
+    ) -> Result<T> {
+        let helpers = Helpers::default();
+        std::thread::scope(|scope| {
+            let working = helpers.begin();
+            let taker = scope.spawn(|| {
+                let _working = working;
+                while !helpers.caller().is_resting {
+                    std::thread::yield_now();
+                }
+                let maker = Traced { fails_at_end, ..Traced::new(usize::MAX, &helpers) };
+                handed_over(maker, &helpers, failed, take)
+            });
+            helpers.rest();
+            assert_eq!(helpers.free.load(Ordering::Acquire), 1, "rested until the other was done");
+            taker.join().expect("no panic")
+        })
+    }
+
+    #[test]
+    fn the_callers_thread_makes_bytes_while_it_rests_and_ends_with_the_others() {
+        let made = beside_the_caller(false, |handover| {
+            let taken = whole(handover, &[Take::Made(1000), Take::Read(PIECE)]).map_err(failed)?;
+            assert_eq!(taken.len() as u64, LENGTH);
+            Ok(handover.elsewhere.as_ref().and_then(Outlet::made).expect("made elsewhere").clone())
+        });
+        let caller = std::thread::current().id();
+        assert!(made.expect("handed over").iter().all(|thread| *thread == caller));
+
+        let bad = beside_the_caller(true, |handover| handover.fill_buf().map(drop).map_err(failed));
+        assert_eq!(bad.expect_err("the end is bad").kind(), ErrorKind::Corrupt);
+        let full = beside_the_caller(false, |handover| {
+            handover.fill_buf().map_err(failed)?;
+            Err::<(), _>(Error::new(ErrorKind::NoSpace, "full"))
+        });
+        assert_eq!(full.expect_err("the taker failed").kind(), ErrorKind::NoSpace);
+        beside_the_caller(false, |_| Ok(())).expect("nothing was taken, and nothing made elsewhere is bad");
+    }
+
     #[test]
     fn bytes_are_made_here_where_no_thread_can_be_started() {
         let helpers = Helpers::of(1);
-        let mut start = Err;
+        let mut start = |maker, _| Err(maker);
         let mut handover = Handover::new(Traced::new(usize::MAX, &helpers), &helpers, &mut start);
         let taken = whole(&mut handover, &[Take::Made(1000), Take::Read(1000)]).expect("taken");
         assert_eq!(taken.len() as u64, LENGTH);
@@ -373,7 +520,7 @@ mod tests {
     #[test]
     fn a_taker_that_fails_ends_the_maker_and_one_that_is_done_early_hears_of_a_bad_end() {
         let helpers = Helpers::of(1);
-        let full = |handover: &mut Handover<'_, Traced<'_>>| {
+        let full = |handover: &mut Handover<'_, '_, Traced>| {
             handover.fill_buf().map_err(failed)?;
             Err::<(), _>(Error::new(ErrorKind::NoSpace, "full"))
         };

@@ -151,11 +151,11 @@ impl Load<'_> {
         if absent.len() > 1 {
             let size = |layer: &IncomingLayer| Ok(self.members.open(&layer.member)?.map_or(0, |member| member.size()));
             let sizes = absent.iter().map(|(_, layer, _)| size(layer)).collect::<Result<Vec<_>>>()?;
-            let staged = &*operation;
-            let unpacked = unpack_at_once(staged, &sizes, &|number, helpers, stop| {
+            let (staged, stop) = (&*operation, Stop::default());
+            let unpacked = unpack_at_once(staged, &sizes, &stop, &|number, helpers| {
                 let (_, layer, image) = absent[number];
                 let copy = self.copy(staged, layer)?;
-                let unpacked = self.read_layer(layer, copy, Some(stop), helpers, |archive| {
+                let unpacked = self.read_layer(layer, copy, Some(&stop), helpers, |archive| {
                     let unpacked = staged.unpack_aside(archive, Some(&layer.diff_id));
                     unpacked.map_err(|error| Error::store("unpack", error))
                 });
@@ -226,18 +226,17 @@ impl Load<'_> {
     }
 
     /// Hands the plain bytes of a layer to `apply`, and holds what was read to its descriptor.
-    fn read_layer<T>(
-        &self,
-        layer: &IncomingLayer,
+    fn read_layer<'e, T>(
+        &'e self,
+        layer: &'e IncomingLayer,
         copy: Option<File>,
-        stop: Option<&Stop>,
-        helpers: &Helpers,
+        stop: Option<&'e Stop>,
+        helpers: &Helpers<'e>,
         apply: impl FnOnce(&mut dyn Digested) -> Result<T>,
     ) -> Result<T> {
         let member = self.members.open(&layer.member)?.ok_or_else(|| missing(&layer.member))?;
         let size = member.size();
-        let never = Stop::default();
-        let member = stop.unwrap_or(&never).reader(member);
+        let member = Stop::reader(stop, member);
         let member = self.progress.reader(member, Stage::Unpack, layer.diff_id.to_string(), Some(size));
         let what = format!("layer {}", layer.diff_id);
         let read = match kept::blob_of(layer) {

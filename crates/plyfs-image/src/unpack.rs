@@ -32,10 +32,10 @@ pub(crate) fn unpack(
 /// Hands the plain bytes of `input` to `apply`, which reads them to their end.
 ///
 /// Where one of `helpers` is free it decompresses, or digests what is plain: the dearest that can be done apart from writing.
-pub(crate) fn decompressed<T>(
-    input: impl Read + Send,
+pub(crate) fn decompressed<'e, T>(
+    input: impl Read + Send + 'e,
     window: WindowLog,
-    helpers: &Helpers,
+    helpers: &Helpers<'e>,
     what: &str,
     apply: impl FnOnce(&mut dyn Digested) -> Result<T>,
 ) -> Result<T> {
