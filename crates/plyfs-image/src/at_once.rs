@@ -45,8 +45,8 @@ pub(crate) fn unpack_at_once<'e>(
             let thread = std::thread::Builder::new().name("plyfs-layer".into());
             let working = helpers.begin();
             let work = move || {
+                let _working = working;
                 work();
-                drop(working);
             };
             // Without another thread the work is done all the same, by those that are there.
             if thread.spawn_scoped(scope, work).is_err() {

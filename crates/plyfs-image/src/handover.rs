@@ -60,7 +60,7 @@ impl<'e> Helpers<'e> {
     }
 
     /// Counts a thread that begins to work until what is returned is dropped; from then on another may be started.
-    pub(crate) fn begin(&self) -> impl Drop + Send + use<'_, 'e> {
+    pub(crate) fn begin(&self) -> Working<'_, 'e> {
         self.caller().others += 1;
         Working(self)
     }
@@ -105,7 +105,7 @@ impl fmt::Debug for Helpers<'_> {
 }
 
 /// A thread that is at work.
-struct Working<'a, 'e>(&'a Helpers<'e>);
+pub(crate) struct Working<'a, 'e>(&'a Helpers<'e>);
 
 impl Drop for Working<'_, '_> {
     fn drop(&mut self) {

@@ -1,6 +1,6 @@
 //! Lines compressed in frames of zstd, one after the other.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use zstd::bulk::Compressor;
 
@@ -10,7 +10,7 @@ const FRAME: usize = 512 << 10;
 
 /// Compresses what is written to it.
 pub(crate) struct Frames<W: Write> {
-    out: BufWriter<W>,
+    out: W,
     compressor: Compressor<'static>,
     /// What the next frame will hold.
     plain: Vec<u8>,
@@ -20,13 +20,12 @@ pub(crate) struct Frames<W: Write> {
 impl<W: Write> Frames<W> {
     pub(crate) fn new(out: W, level: i32) -> io::Result<Self> {
         let compressor = Compressor::new(level)?;
-        Ok(Self { out: BufWriter::new(out), compressor, plain: Vec::new(), compressed: Vec::new() })
+        Ok(Self { out, compressor, plain: Vec::new(), compressed: Vec::new() })
     }
 
     /// Writes what is left, and a frame without anything where nothing is.
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.end_frame()?;
-        self.out.flush()
+        self.end_frame()
     }
 
     fn end_frame(&mut self) -> io::Result<()> {

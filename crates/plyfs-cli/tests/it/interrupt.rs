@@ -22,6 +22,11 @@ fn waits_for_a_lock(pid: u32) -> bool {
     locks.lines().any(|line| line.contains("->") && line.split_whitespace().any(|word| word == pid))
 }
 
+/// Whether the process waits for another one at a pipe.
+fn waits_for_a_pipe(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|what| what.contains("pipe"))
+}
+
 /// Whether no signal waits for the process and all its threads sleep: what was sent was taken and noted.
 fn is_at_rest(pid: u32) -> bool {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
@@ -106,9 +111,7 @@ fn root_a_second_signal_ends_a_save_that_nobody_reads() {
     let mut save = bench.foreground(["save", "localhost/large:1", "-o", "-"]).stdout(writer).spawn().expect("started");
     let pid = rustix::process::Pid::from_child(&save);
     let interrupt = || rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it lives");
-    let waits_to_write =
-        || fs::read_to_string(format!("/proc/{}/wchan", save.id())).is_ok_and(|what| what.contains("pipe"));
-    assert!(wait_until(PATIENCE, waits_to_write), "its reader reads nothing");
+    assert!(wait_until(PATIENCE, || waits_for_a_pipe(save.id())), "its reader reads nothing");
 
     interrupt();
     assert!(wait_until(PATIENCE, || is_at_rest(save.id())), "the first is noted");
@@ -126,9 +129,7 @@ fn root_a_command_says_what_went_wrong_before_it_deletes_what_is_left() {
     let (mut reader, mut writer) = io::pipe().expect("a pipe");
     writer.write_all(&[b'.'; 64 << 10]).expect("as much as it holds");
     let mut removal = bench.foreground(["rmi", "nobody"]).stderr(writer).spawn().expect("started");
-    let waits_to_write =
-        || fs::read_to_string(format!("/proc/{}/wchan", removal.id())).is_ok_and(|what| what.contains("pipe"));
-    assert!(wait_until(PATIENCE, waits_to_write), "nobody reads its words");
+    assert!(wait_until(PATIENCE, || waits_for_a_pipe(removal.id())), "nobody reads its words");
     assert!(left.exists(), "deleted before a word was said");
 
     let mut words = String::new();
