@@ -85,6 +85,7 @@ fn image_shape(image: &Image) -> Result<Value> {
         "Architecture": image.architecture(),
         "Variant": text(&config.variant),
         "Os": image.os(),
+        "OsVersion": text(&config.os_version),
         "Size": image.usage()?.allocated,
         "GraphDriver": { "Name": DRIVER, "Data": data },
         "RootFS": { "Type": "layers", "Layers": diff_ids },

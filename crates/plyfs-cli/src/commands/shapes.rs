@@ -69,6 +69,8 @@ pub(crate) struct ConfigShape {
     pub(crate) author: Value,
     pub(crate) docker_version: Value,
     pub(crate) variant: Value,
+    #[serde(rename = "os.version")]
+    pub(crate) os_version: Value,
 }
 
 impl ConfigShape {

@@ -107,7 +107,7 @@ fn root_a_config_with_fields_that_nobody_reads_is_shown_and_one_that_cannot_be_i
     for (extra, labels, is_shown) in [("deep", "{}", true), ("Labels", &*deep, false)] {
         let bench = Bench::new();
         // No load takes such a config: it was put there by other means.
-        let config = format!(r#"{{"{extra}":{deep},"config":{{"User":"7","Labels":{labels}}},"os":"linux"}}"#);
+        let config = format!(r#"{{"{extra}":{deep},"config":{{"User":"7","Labels":{labels}}},"os":"linux","os.version":"6.1"}}"#);
         let store = Store::ensure(bench.store()).expect("a store");
         let mut operation = store.operation().expect("begun");
         let id = operation.blob(config.as_bytes()).expect("staged");
@@ -117,6 +117,7 @@ fn root_a_config_with_fields_that_nobody_reads_is_shown_and_one_that_cannot_be_i
         let ran = bench.run(["inspect", "localhost/odd:1"]).success();
         let image: Value = serde_json::from_str(&ran.text()).expect("JSON");
         assert_eq!((image["Config"]["User"] == "7", ran.words().contains("its config")), (is_shown, !is_shown));
+        assert_eq!(image["OsVersion"], if is_shown { json!("6.1") } else { Value::Null });
         let ran = bench.run(["images", "--filter", "label!=none"]).success();
         assert_eq!((ran.text().contains("odd:1"), ran.words().contains("its config")), (is_shown, !is_shown));
     }
