@@ -102,8 +102,8 @@ fn root_the_layers_of_one_operation_list_what_fits_in_memory_of_what_they_lost_a
     require_root!();
     let fixture = Fixture::new();
     let mut operation = fixture.store.operation().expect("an operation");
-    let lost = 12;
-    let deep = format!("file x pax:path={{{}/*500}}f", "d".repeat(200));
+    let lost = 300;
+    let deep = format!("file x pax:path={{{}/*19}}f", "d".repeat(200));
     let deep = (0..lost).map(|n| format!(" xattr:security.selinux{n}=x")).fold(deep, |line, more| line + &more);
     let deep = tar_text::build(&(deep + "\nopen")).expect("a text");
     let listed: Vec<usize> = (0..40)
