@@ -80,6 +80,7 @@ pub struct Archive<'a> {
     format: Format,
     compression: Option<Compression>,
     level: Option<u32>,
+    names: Option<BTreeSet<Reference>>,
 }
 
 enum Target<'a> {
@@ -91,13 +92,13 @@ impl<'a> Archive<'a> {
     /// A docker-archive into `writer`.
     pub fn docker(writer: impl Write + Send + 'a) -> Self {
         let target = Target::Writer(Box::new(writer));
-        Self { target, format: Format::DockerArchive, compression: None, level: None }
+        Self { target, format: Format::DockerArchive, compression: None, level: None, names: None }
     }
 
     /// An OCI archive into `writer`.
     pub fn oci(writer: impl Write + Send + 'a) -> Self {
         let target = Target::Writer(Box::new(writer));
-        Self { target, format: Format::OciArchive, compression: None, level: None }
+        Self { target, format: Format::OciArchive, compression: None, level: None, names: None }
     }
 
     /// An OCI layout in the directory at `path`, which is made when it is missing.
@@ -106,7 +107,7 @@ impl<'a> Archive<'a> {
     /// anything else is [`ErrorKind::Exists`].
     pub fn layout(path: impl AsRef<Path>) -> Self {
         let target = Target::Directory(path.as_ref().into());
-        Self { target, format: Format::OciLayout, compression: None, level: None }
+        Self { target, format: Format::OciLayout, compression: None, level: None, names: None }
     }
 
     /// Sets how layers are compressed, those too whose blobs were kept.
@@ -121,6 +122,17 @@ impl<'a> Archive<'a> {
     pub fn level(mut self, level: u32) -> Self {
         self.level = Some(level);
         self
+    }
+
+    /// Writes, of the names that the images have, only these; all of them unless set.
+    pub fn names(mut self, names: impl IntoIterator<Item = Reference>) -> Self {
+        self.names = Some(names.into_iter().collect());
+        self
+    }
+
+    /// Says whether a name of an image is written.
+    pub(crate) fn takes_name(&self, name: &Reference) -> bool {
+        self.names.as_ref().is_none_or(|names| names.contains(name))
     }
 
     /// Says whether layers go out as the blobs that were kept of them.
@@ -149,7 +161,7 @@ pub(crate) struct Outgoing<'a> {
     pub config: Vec<u8>,
     /// The manifest as received.
     pub manifest: Option<Vec<u8>>,
-    /// All its names.
+    /// Its names that are written.
     pub names: Vec<Reference>,
     /// Its layers, lowest first.
     pub layers: Vec<OutgoingLayer<'a>>,
@@ -208,7 +220,7 @@ pub(crate) fn write(
 ) -> Result<()> {
     refuse_too_many(images)?;
     let takes_kept = archive.takes_kept();
-    let Archive { target, format, compression, level } = archive;
+    let Archive { target, format, compression, level, names: _ } = archive;
     let compression = compression.unwrap_or_else(|| format.compression());
     let packing = Packing { compression, level: Level::new(compression, level)?, threads, takes_kept };
     let mut sink = match target {

@@ -80,6 +80,8 @@ pub(crate) const MAX_MEMBER_NAMES: usize = 8 << 20;
 pub(crate) const MAX_DESCRIPTORS: usize = 4096;
 /// The most layers an image may have: as many as the kernel stacks.
 pub(crate) const MAX_LAYERS: usize = 500;
+/// The most layers that the images of one load may have together, each upon the same ones once.
+pub(crate) const MAX_LAYERS_OF_ALL: usize = 1 << 14;
 /// The most names an image may come with.
 pub(crate) const MAX_NAMES: usize = 1024;
 /// How deep indexes may nest.

@@ -13,10 +13,11 @@ use plyfs_store::{
 use crate::at_once::{Stop, unpack_at_once};
 use crate::compression::{Decoder, WindowLog};
 use crate::digest::Verified;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, at_most};
 use crate::handover::Helpers;
 use crate::incoming::{self, Incoming, IncomingLayer, missing};
 use crate::kept::{self, Copied, Tee};
+use crate::layout::MAX_LAYERS_OF_ALL;
 use crate::members::Members;
 use crate::publish::{add_image, publish, published};
 use crate::source::Source;
@@ -72,7 +73,7 @@ fn stage_all(
     let (wanted, keeps_blobs, window) = (source.wanted(), source.keeps_blobs(), source.window());
     let members = source.members(spool.as_fd(), progress)?;
     let images = incoming::read(&members, &wanted)?;
-    operation.claim(images.iter().flat_map(chains).collect::<BTreeSet<_>>(), progress).map_err(staging)?;
+    operation.claim(all_chains(&images)?, progress).map_err(staging)?;
     let load = Load { members: &members, keeps_blobs, window, progress };
     let mut known = load.layers(operation, &images)?;
     let copied = load.copied(&images, &known);
@@ -91,6 +92,16 @@ fn stage_all(
         load.keep(operation, &images, &there.collect(), copied)?;
     }
     Ok(images.into_iter().zip(skipped).collect())
+}
+
+/// The chains that all images stand for; a small archive can name any number of them with few layers.
+fn all_chains(images: &[Incoming]) -> Result<BTreeSet<ChainId>> {
+    let mut all = BTreeSet::new();
+    for image in images {
+        all.extend(chains(image));
+        at_most(MAX_LAYERS_OF_ALL, all.len(), "the archive", "layers of all images")?;
+    }
+    Ok(all)
 }
 
 /// The chains an image stands for, lowest first.
@@ -201,7 +212,7 @@ impl Load<'_> {
         for (layer, chain) in image.layers.iter().zip(chains(image)) {
             let applied = match known.remove(&chain) {
                 Some(Known::There(there)) => there,
-                Some(Known::Unpacked(unpacked)) => operation.put(unpacked, below).map_err(staging)?,
+                Some(Known::Unpacked(unpacked)) => operation.put(unpacked, below, self.progress).map_err(staging)?,
                 None => {
                     let copy = self.copy(operation, layer)?;
                     let worker = operation.store().workers(1);

@@ -14,7 +14,9 @@ use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::members::temporary_file;
 
-/// Writes images with all their names, layers they share once.
+/// Writes images with their names, layers they share once.
+///
+/// Until it is done their layers are kept from removal, also those that are not written yet.
 ///
 /// Every layer is the archive that came in, byte for byte, and held to its DiffId while it is written; configs are the bytes
 /// received. Into the OCI formats, layers whose blobs were kept go as those, held to their digests, and an image of which all
@@ -26,8 +28,9 @@ use crate::members::temporary_file;
 /// before content; in a store that may only be read they are compressed twice instead.
 pub fn save(store: &Store, images: &[&Image], archive: Archive<'_>, progress: Progress<'_>) -> Result<()> {
     let run = || {
-        let takes_kept = archive.takes_kept();
-        let outgoing = images.iter().map(|image| outgoing(image, takes_kept, progress)).collect::<Result<Vec<_>>>()?;
+        let hold = |image: &&Image| image.hold().map_err(|error| Error::store("keep the layers", error));
+        let _held = images.iter().map(hold).collect::<Result<Vec<_>>>()?;
+        let outgoing = images.iter().map(|image| outgoing(image, &archive, progress)).collect::<Result<Vec<_>>>()?;
         let operation = OnceCell::new();
         let scratch = || {
             if operation.get().is_none() {
@@ -52,7 +55,8 @@ fn staging(store: &Store) -> Result<Option<Operation>> {
     }
 }
 
-fn outgoing<'a>(image: &Image, takes_kept: bool, progress: Progress<'a>) -> Result<Outgoing<'a>> {
+fn outgoing<'a>(image: &Image, archive: &Archive<'_>, progress: Progress<'a>) -> Result<Outgoing<'a>> {
+    let takes_kept = archive.takes_kept();
     let named = |error| Error::store(format!("image {}", image.id()), error);
     let layers = image.layers().map_err(named)?;
     // What would not be written is not looked at, and cannot keep an image from being saved.
@@ -61,7 +65,7 @@ fn outgoing<'a>(image: &Image, takes_kept: bool, progress: Progress<'a>) -> Resu
         id: image.id(),
         config: image.config().map_err(named)?,
         manifest: if takes_kept { manifest(image).map_err(named)? } else { None },
-        names: image.names().to_vec(),
+        names: image.names().iter().filter(|name| archive.takes_name(name)).cloned().collect(),
         layers: layers.collect::<Result<_>>()?,
     })
 }

@@ -6,11 +6,12 @@ use plyfs_diff::Usage;
 use plyfs_journal::{Snapshot, Transaction};
 use plyfs_link::LayerId;
 use plyfs_sys::fs;
+use plyfs_sys::lock::Lock;
 use rustix::fs::{Mode, OFlags};
 
 use crate::publish::put_name;
 use crate::record::{ImageRecord, reference};
-use crate::{Digest, Error, ErrorKind, ImageId, Layer, Reference, Result, Store, kept, key};
+use crate::{Digest, Error, ErrorKind, ImageId, Layer, Reference, Result, Store, kept, key, lookup};
 
 /// The largest config or manifest that is read.
 pub(crate) const MAX_BLOB: u64 = 16 * 1024 * 1024;
@@ -22,6 +23,11 @@ pub struct Image {
     pub(crate) record: ImageRecord,
     names: Vec<Reference>,
 }
+
+/// Keeps the layers of an image from removal while it lives.
+#[derive(Debug)]
+#[must_use = "dropping it lets them go"]
+pub struct HeldLayers(#[expect(dead_code, reason = "it ends when it is dropped")] Option<Lock>);
 
 impl Store {
     /// All images, sorted by their first name, nameless ones last, then by id.
@@ -156,6 +162,23 @@ impl Image {
     pub fn layers(&self) -> Result<Vec<Layer>> {
         let records = self.store.ancestry(self.top())?;
         Ok(records.into_iter().map(|record| self.store.layer_of(record)).collect())
+    }
+
+    /// Keeps all its layers from removal, by whatever process, as long as what is returned lives.
+    ///
+    /// Where they are gone already it is [`ErrorKind::NotFound`]. What has no layers needs nothing.
+    pub fn hold(&self) -> Result<HeldLayers> {
+        // A layer goes only when nothing stands on it, so that the uppermost one keeps all others.
+        let held = self.top().map(|top| self.store.hold(top)).transpose();
+        held.map(HeldLayers).map_err(|e| Error::new(e.kind(), format!("image {}", self.id())).because(e))
+    }
+
+    /// The one of its names that a text means, as [`Store::image`] reads it; none where that is an id, or another's name.
+    #[must_use]
+    pub fn name_meant(&self, text: &str) -> Option<&Reference> {
+        let name = text.parse::<Reference>().ok()?;
+        let found = lookup::spellings(&name).find_map(|name| self.names.iter().find(|own| **own == name));
+        found
     }
 
     /// What its layers take together, shared or not.

@@ -60,18 +60,20 @@ fn is_absence(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput)
 }
 
+/// What a name may stand for, in the order in which it is looked for.
+pub(crate) fn spellings(name: &Reference) -> impl Iterator<Item = Reference> {
+    let below = ["docker.io/library/", "localhost/"].map(|prefix| name.below(prefix));
+    std::iter::once(name.clone()).chain(below)
+}
+
 fn by_name(snapshot: &Snapshot, name: &Reference) -> Result<Option<Digest>> {
-    let exactly = |name: &Reference| -> Result<_> {
-        let id = snapshot.read(&key::tag(name), |id| record::id_value(id, name.as_str()))?;
-        Ok(id.transpose()?.map(Digest::from_bytes))
-    };
-    if let Some(id) = exactly(name)? {
-        return Ok(Some(id));
+    for name in spellings(name) {
+        let id = snapshot.read(&key::tag(&name), |id| record::id_value(id, name.as_str()))?;
+        if let Some(id) = id.transpose()? {
+            return Ok(Some(Digest::from_bytes(id)));
+        }
     }
-    match exactly(&name.below("docker.io/library/"))? {
-        Some(id) => Ok(Some(id)),
-        None => exactly(&name.below("localhost/")),
-    }
+    Ok(None)
 }
 
 /// The only id of a kind that begins with these digits, or the whole id as given, there or not; several are

@@ -18,6 +18,7 @@ use crate::directory::unless_missing;
 use crate::format::write_all;
 use crate::layout::InStaging;
 use crate::record::LayerRecord;
+use crate::staged::StagedLayers;
 use crate::{
     ChainId, DiffId, Digest, Error, ErrorKind, KeptBlob, Progress, Reference, Result, Store, chain_id, describe, key,
     layout,
@@ -69,7 +70,7 @@ pub struct Operation {
     store: Store,
     name: String,
     lock: Lock,
-    pub(crate) layers: Vec<LayerRecord>,
+    pub(crate) layers: StagedLayers,
     pub(crate) blobs: BTreeSet<Digest>,
     pub(crate) images: Vec<NewImage>,
     pub(crate) cached: Vec<(CacheKey, LayerId)>,
@@ -104,7 +105,7 @@ impl Store {
             store: self.clone(),
             name,
             lock,
-            layers: Vec::new(),
+            layers: StagedLayers::default(),
             blobs: BTreeSet::new(),
             images: Vec::new(),
             cached: Vec::new(),
@@ -212,15 +213,15 @@ impl Operation {
     }
 
     pub(crate) fn reuse_chain(&self, chain_id: &ChainId) -> Result<Option<LayerId>> {
-        if let Some(layer) = self.layers.iter().find(|layer| layer.chain_id == Some(*chain_id)) {
-            return Ok(Some(layer.id));
+        match self.layers.of_chain(chain_id) {
+            Some(layer) => Ok(Some(layer.id)),
+            None => self.published(chain_id),
         }
-        self.published(chain_id)
     }
 
     /// The record of a parent, staged here or published; a published one is kept from now on.
     pub(crate) fn parent(&self, id: LayerId) -> Result<LayerRecord> {
-        if let Some(staged) = self.staged(id) {
+        if let Some(staged) = self.layers.get(id) {
             return Ok(staged.clone());
         }
         if !self.keep(id)? {
@@ -231,29 +232,26 @@ impl Operation {
 
     /// The trees below a layer, uppermost first, whether staged here or published.
     pub(crate) fn chain(&self, below: Option<&LayerRecord>) -> Result<Chain> {
-        let layers = below.map(|below| self.down_from(below)).transpose()?.unwrap_or_default();
-        let trees = layers.iter().map(|layer| self.tree(layer.id)).collect::<Result<_>>()?;
+        let layers = below.map(|below| self.down_from(below, |layer| layer.id)).transpose()?.unwrap_or_default();
+        let trees = layers.into_iter().map(|layer| self.tree(layer)).collect::<Result<_>>()?;
         Ok(Chain::new(trees, Dialect::Trusted))
     }
 
-    fn staged(&self, id: LayerId) -> Option<&LayerRecord> {
-        self.layers.iter().find(|layer| layer.id == id)
-    }
-
-    /// A layer and all below it, uppermost first: those that are staged here stand on those that are published.
-    fn down_from(&self, top: &LayerRecord) -> Result<Vec<LayerRecord>> {
-        let mut layers = vec![top.clone()];
+    /// What is asked of a layer and of all below it, uppermost first: those that are staged here stand on those that are
+    /// published.
+    fn down_from<T>(&self, top: &LayerRecord, ask: impl Fn(&LayerRecord) -> T) -> Result<Vec<T>> {
+        let mut answers = vec![ask(top)];
         let mut next = top.parent;
-        while let Some(staged) = next.and_then(|id| self.staged(id)) {
-            layers.push(staged.clone());
+        while let Some(staged) = next.and_then(|id| self.layers.get(id)) {
+            answers.push(ask(staged));
             next = staged.parent;
         }
-        layers.extend(self.store.ancestry(next)?);
-        Ok(layers)
+        answers.extend(self.store.ancestry(next)?.iter().map(ask));
+        Ok(answers)
     }
 
     pub(crate) fn tree(&self, id: LayerId) -> Result<OwnedFd> {
-        if self.staged(id).is_none() {
+        if self.layers.get(id).is_none() {
             return self.store.tree(id);
         }
         let open = || fs::open_dir_at(fs::open_dir_at(self.dir(), id.to_string())?, plyfs_link::DIFF);
@@ -283,8 +281,7 @@ impl Operation {
 
     /// The `lower` of a child of this layer.
     fn lower_of(&self, below: &LayerRecord) -> Result<String> {
-        let links: Vec<_> = self.down_from(below)?.iter().map(|layer| layer.link).collect();
-        crate::layer::lower_text(&links)
+        crate::layer::lower_text(&self.down_from(below, |layer| layer.link)?)
     }
 
     pub(crate) fn discard_staged(&self, id: LayerId) -> Result<()> {
@@ -296,7 +293,7 @@ impl Operation {
 
     /// Stages bytes that are kept as received: a config or a manifest. The answer is their digest.
     ///
-    /// What is neither an image's id nor its manifest once all is published goes again.
+    /// What is neither an image's id nor its manifest once all is published goes with the next [`Store::reap`].
     pub fn blob(&mut self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
         if self.blobs.insert(digest) {
@@ -345,10 +342,13 @@ impl Drop for Operation {
         let _ = self.store.take_back(self.lock.as_file(), &self.name);
         if self.is_abandoned {
             self.release();
-            let _ = self.store.reap_for(TIDYING);
-            return;
         }
-        let _ = self.store.reap();
+        // Layers that were in their places already lie in the trash by their own names.
+        let placed = self.layers.iter().map(|layer| layer.id.to_string());
+        let own: Vec<_> = placed.chain([self.name.clone()]).collect();
+        let patience = if self.is_abandoned { TIDYING } else { Duration::MAX };
+        let _ = self.store.delete_aside(&own, patience);
+        // Whoever waits for the claims to build the same finds the space that this had taken.
         self.release();
     }
 }

@@ -1,5 +1,7 @@
 //! Publishing an operation: the numbered durable steps of design section 3.
 
+use std::time::Duration;
+
 use plyfs_journal::Transaction;
 use plyfs_link::LinkId;
 use plyfs_sys::fs;
@@ -35,12 +37,13 @@ impl Operation {
         self.store().reached("publish 4");
         self.is_published = true;
         self.release();
-        let store = self.store().clone();
+        let (store, name) = (self.store().clone(), self.name().to_owned());
         // What stays behind names only published layers; the next open sweeps it up.
-        let _ = fs::rename_at(&store.0.staging, self.name(), &store.0.trash, self.name());
+        let _ = fs::rename_at(&store.0.staging, &name, &store.0.trash, &name);
         store.reached("publish 5");
         drop(self);
-        let _ = store.reap();
+        // What others have left there would be waited for although all is done.
+        let _ = store.delete_aside(&[name], Duration::MAX);
         Ok(())
     }
 
@@ -50,7 +53,7 @@ impl Operation {
             if !self.has_its_blobs()? {
                 self.place_blobs()?;
             }
-            for layer in &self.layers {
+            for layer in self.layers.iter() {
                 put_layer(records, layer)?;
             }
             for (layer, blob) in &self.kept {
@@ -78,7 +81,7 @@ impl Operation {
 
     fn place_layers(&self) -> Result<()> {
         let store = self.store();
-        for layer in &self.layers {
+        for layer in self.layers.iter() {
             let name = layer.id.to_string();
             let placed = || -> plyfs_sys::Result<()> {
                 fs::rename_new_at(self.dir(), &name, store.home(), &name)?;

@@ -103,14 +103,17 @@ impl Store {
 }
 
 impl Store {
-    /// Deletes what lies in `trash` for as long as it is told; what is left then waits for the next [`Self::reap`].
-    pub(crate) fn reap_for(&self, patience: Duration) -> plyfs_sys::Result<()> {
+    /// Deletes these names in `trash`, for as long as it is told; what is left then, or because another process is at it, waits
+    /// for the next [`Self::reap`], as all does that others have put there.
+    pub(crate) fn delete_aside(&self, names: &[String], patience: Duration) -> plyfs_sys::Result<()> {
         let own = fs::open_dir_at(&self.0.root, layout::TRASH)?;
-        let Some(_only_reaper) = Lock::try_take(own, Sharing::Exclusive)? else { return Ok(()) };
+        let Some(only_reaper) = Lock::try_take(own, Sharing::Exclusive)? else { return Ok(()) };
         let begun = Instant::now();
-        for entry in fs::read_dir(&self.0.trash)? {
-            fs::remove_tree_while(&self.0.trash, &entry.name, || begun.elapsed() < patience)?;
+        for name in names {
+            // What cannot be removed is the next reaping's to tell.
+            let _ = fs::remove_tree_while(&self.0.trash, name, || begun.elapsed() < patience);
         }
+        only_reaper.release();
         Ok(())
     }
 }
@@ -159,16 +162,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_there_was_no_time_for_stays_until_the_next_time() {
+    fn what_there_was_no_time_for_and_what_is_anothers_stays_until_the_next_time() {
         let temp = tempfile::tempdir().expect("a temporary directory");
         let store = Store::ensure(temp.path().join("store")).expect("a store");
         let trash = store.path().join("trash");
-        std::fs::create_dir_all(trash.join("a/b")).expect("made");
-        std::fs::write(trash.join("a/b/c"), "gone").expect("written");
+        for name in ["a", "other"] {
+            std::fs::create_dir_all(trash.join(name).join("b")).expect("made");
+            std::fs::write(trash.join(name).join("b/c"), "gone").expect("written");
+        }
 
-        store.reap_for(Duration::ZERO).expect("nothing is in the way");
+        let own = ["missing".to_owned(), "a".to_owned()];
+        store.delete_aside(&own, Duration::ZERO).expect("nothing is in the way");
         assert!(trash.join("a/b/c").exists(), "there was no time");
-        store.reap_for(Duration::MAX).expect("nothing is in the way");
+        store.delete_aside(&own, Duration::MAX).expect("nothing is in the way");
+        assert!(!trash.join("a").exists() && trash.join("other/b/c").exists());
+        store.reap().expect("reaped");
         assert_eq!(std::fs::read_dir(&trash).expect("listed").count(), 0);
     }
 }

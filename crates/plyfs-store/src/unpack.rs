@@ -18,7 +18,7 @@ use crate::frames::Frames;
 use crate::operation::{AppliedLayer, Operation};
 use crate::record::LayerRecord;
 use crate::store::now;
-use crate::{DiffId, Error, ErrorKind, Result, chain_id, layout};
+use crate::{DiffId, Error, ErrorKind, Progress, Result, Stage, chain_id, layout};
 
 /// The compression of tar-split records: they are hex and base64, and shrink well at the cheapest level.
 const TAR_SPLIT_LEVEL: i32 = 1;
@@ -96,14 +96,22 @@ impl Operation {
     /// Puts a layer that was unpacked aside onto `parent`, which is published or staged in this operation.
     ///
     /// The layer becomes what [`Self::apply`] upon that parent had made of its changeset. Where that stands on the same
-    /// chain already, that layer is the answer and what was unpacked is dropped.
-    pub fn put(&mut self, unpacked: UnpackedLayer, parent: Option<LayerId>) -> Result<AppliedLayer> {
+    /// chain already, that layer is the answer and what was unpacked is dropped. Now and then, also where the layer is applied
+    /// anew, `progress` is asked whether to go on.
+    pub fn put(
+        &mut self,
+        unpacked: UnpackedLayer,
+        parent: Option<LayerId>,
+        progress: Progress<'_>,
+    ) -> Result<AppliedLayer> {
         let below = parent.map(|id| self.base(id)).transpose()?;
         let UnpackedLayer { id, link, applied } = unpacked;
+        let asking = Asking::of(&applied, progress);
+        asking.ask()?;
         let applied = if applied.deferred.is_empty() {
             applied
         } else {
-            let mut settled = self.settle(id, &applied, below.as_ref())?;
+            let mut settled = self.settle(id, &applied, below.as_ref(), asking)?;
             self.held.fetch_sub(applied.weight(), Ordering::Relaxed);
             self.hold(&mut settled);
             settled
@@ -182,16 +190,23 @@ impl Operation {
     }
 
     /// Lets the chain decide what waits for it.
-    fn settle(&self, id: LayerId, applied: &Applied, below: Option<&LayerRecord>) -> Result<Applied> {
+    fn settle(
+        &self,
+        id: LayerId,
+        applied: &Applied,
+        below: Option<&LayerRecord>,
+        asking: Asking<'_>,
+    ) -> Result<Applied> {
         let failed = |e| self.failed(&format!("layer {}", applied.diff_id), e);
         let chain = self.chain(below)?;
         let staged = layout::staged_tar_split(id);
         let before = fs::open_at(self.dir(), &staged, OFlags::RDONLY, Mode::empty()).map_err(failed)?;
         let before = zstd::Decoder::new(File::from(before)).map_err(|e| self.spoiled(id, e))?;
+        let before = BufReader::new(Asked { inner: before, asking });
         let layer = fs::open_dir_at(self.dir(), id.to_string()).map_err(failed)?;
         let diff = fs::open_dir_at(&layer, plyfs_link::DIFF).map_err(failed)?;
         let mut record = NewRecord { operation: self, id, encoder: None };
-        let settled = settle(&diff, &chain, applied, &ApplyOptions::default(), BufReader::new(before), &mut record)
+        let settled = settle(&diff, &chain, applied, &ApplyOptions::default(), before, &mut record)
             .map_err(|e| self.store().explain_full(Error::diff(format!("layer {}", applied.diff_id), e)))?;
         if settled.is_rebuilt {
             record.finish().map_err(|e| self.spoiled(id, e))?;
@@ -240,6 +255,36 @@ impl Operation {
     fn new_record(&self, id: LayerId) -> Result<Encoder> {
         let file = fs::create_file_at(self.dir(), layout::staged_tar_split(id), Mode::RUSR | Mode::WUSR);
         encoder(file.map_err(|e| self.failed("new layer", e))?).map_err(|e| self.spoiled(id, e))
+    }
+}
+
+/// Asks whether to go on with a layer that was read already.
+struct Asking<'a> {
+    progress: Progress<'a>,
+    layer: String,
+    size: u64,
+}
+
+impl<'a> Asking<'a> {
+    fn of(applied: &Applied, progress: Progress<'a>) -> Self {
+        Self { progress, layer: applied.diff_id.to_string(), size: applied.archive_size }
+    }
+
+    fn ask(&self) -> Result<()> {
+        self.progress.report(Stage::Unpack, &self.layer, self.size, Some(self.size))
+    }
+}
+
+/// A record that asks at each read.
+struct Asked<'a, R> {
+    inner: R,
+    asking: Asking<'a>,
+}
+
+impl<R: Read> Read for Asked<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.asking.ask()?;
+        self.inner.read(buffer)
     }
 }
 

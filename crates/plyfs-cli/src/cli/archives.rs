@@ -37,7 +37,7 @@ pub(crate) struct Reading {
 
 #[derive(Debug, Args)]
 pub(crate) struct Save {
-    /// Names or ids of images
+    /// Names or ids of images; each goes out with the names that are given here
     #[arg(value_name = "IMAGE", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) images: Vec<String>,
     /// Write to this file or directory, or - for standard output

@@ -112,9 +112,11 @@ pub(crate) fn save(session: &mut Session, args: &Save) -> Result<()> {
     }
     let store = session.open()?;
     let images = args.images.iter().map(|name| session::image(&store, name)).collect::<Result<Vec<_>>>()?;
+    // As with docker: an image asked for by one name goes out with that one, and by its id with none.
+    let names = args.images.iter().zip(&images).filter_map(|(text, image)| image.name_meant(text).cloned()).collect();
     let images: Vec<_> = images.iter().collect();
     let packing = (args.compression.map(Compression::from), args.level);
-    let to = Sink { store: &store, images: &images, packing, quiet: session.out.is_quiet() };
+    let to = Sink { store: &store, images: &images, names, packing, quiet: session.out.is_quiet() };
     if format == Format::OciLayout {
         return to.save(Archive::layout(&args.output));
     }
@@ -142,6 +144,8 @@ fn archive<'a>(format: Format, out: impl std::io::Write + Send + 'a) -> Archive<
 struct Sink<'a> {
     store: &'a Store,
     images: &'a [&'a Image],
+    /// Those of their names that they were asked for by.
+    names: Vec<Reference>,
     /// Compression and level, where they are not the format's own.
     packing: (Option<Compression>, Option<u32>),
     quiet: bool,
@@ -150,6 +154,7 @@ struct Sink<'a> {
 impl Sink<'_> {
     fn save(&self, archive: Archive<'_>) -> Result<()> {
         let (compression, level) = self.packing;
+        let archive = archive.names(self.names.iter().cloned());
         let archive = compression.into_iter().fold(archive, Archive::compression);
         let archive = level.into_iter().fold(archive, Archive::level);
         with_bar(self.quiet, |progress| self.store.save(self.images, archive, progress)).hint_no_room()

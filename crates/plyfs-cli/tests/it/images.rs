@@ -56,6 +56,24 @@ fn root_a_commit_changes_the_config_as_a_dockerfile_would_and_podman_reads_it() 
 }
 
 #[test]
+fn root_an_image_is_saved_with_the_names_it_is_asked_for_by() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    bench.ok(["tag", "app:1", "localhost/other:2"]);
+    let id = json_of(&bench.ok(["inspect", "app:1"]))["Id"].as_str().expect("an id").to_owned();
+    let saved = |images: &[&str]| {
+        bench.ok([&["save", "-o", "app.tar"][..], images].concat());
+        let members = plyfs_testkit::oci::read_archive(&bench.temp.join("app.tar"));
+        let (_, manifest) = members.iter().find(|(name, _)| name == "manifest.json").expect("a manifest");
+        json_of(&String::from_utf8_lossy(manifest))[0]["RepoTags"].clone()
+    };
+    assert_eq!(saved(&["app:1"]), json!(["localhost/app:1"]));
+    assert_eq!(saved(&["other:2"]), json!(["localhost/other:2"]), "as it is found");
+    assert_eq!(saved(&["app:1", "other:2"]), json!(["localhost/app:1", "localhost/other:2"]));
+    assert_eq!(saved(&[&id]), json!([]), "its id is no name");
+}
+
+#[test]
 fn root_a_history_has_an_entry_for_each_layer_newest_first() {
     plyfs_testkit::require_root!();
     let bench = Bench::with_image();

@@ -107,7 +107,9 @@ fn root_a_config_with_fields_that_nobody_reads_is_shown_and_one_that_cannot_be_i
     for (extra, labels, is_shown) in [("deep", "{}", true), ("Labels", &*deep, false)] {
         let bench = Bench::new();
         // No load takes such a config: it was put there by other means.
-        let config = format!(r#"{{"{extra}":{deep},"config":{{"User":"7","Labels":{labels}}},"os":"linux","os.version":"6.1"}}"#);
+        let config = format!(
+            r#"{{"{extra}":{deep},"config":{{"User":"7","Labels":{labels}}},"os":"linux","os.version":"6.1"}}"#
+        );
         let store = Store::ensure(bench.store()).expect("a store");
         let mut operation = store.operation().expect("begun");
         let id = operation.blob(config.as_bytes()).expect("staged");

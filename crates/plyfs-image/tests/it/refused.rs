@@ -2,7 +2,7 @@
 
 use plyfs_image::ErrorKind;
 use plyfs_testkit::images::{hostile, many_layers, spoil};
-use plyfs_testkit::oci::{Compression, Plain, read_archive, write_archive};
+use plyfs_testkit::oci::{Compression, LayerTar, Plain, read_archive, write_archive};
 use plyfs_testkit::require_root;
 
 use crate::build::layer;
@@ -102,6 +102,34 @@ fn root_a_second_image_that_is_bad_keeps_the_first_one_out() {
     let error = place.try_load(&bad).expect_err("the second is bad");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(story(&error).contains("localhost/plyfs-many:4"), "{}", story(&error));
+    place.assert_untouched();
+}
+
+#[test]
+fn root_few_layers_do_not_make_more_chains_than_a_load_takes() {
+    require_root!();
+    let place = Place::new();
+    let path = place.temp.join("many.tar");
+    let (mut members, mut entries) = (Vec::new(), Vec::new());
+    for number in 0..33 {
+        let own = LayerTar::new().file("number", number.to_string()).finish();
+        let layers = [vec![own], vec![LayerTar::new().finish(); 499]].concat();
+        for (name, bytes) in Plain::new(&format!("localhost/many:{number}"), layers).docker_members() {
+            match name.as_str() {
+                "manifest.json" => {
+                    let listed: Vec<serde_json::Value> = serde_json::from_slice(&bytes).expect("json");
+                    entries.extend(listed);
+                }
+                _ if number > 0 && members.iter().any(|(known, _)| *known == name) => {}
+                _ => members.push((name, bytes)),
+            }
+        }
+    }
+    members.push(("manifest.json".into(), serde_json::to_vec(&entries).expect("json")));
+    write_archive(&path, &members);
+    let error = place.try_load(&path).expect_err("33 times 500 layers");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(story(&error).contains("16500 layers of all images"), "{}", story(&error));
     place.assert_untouched();
 }
 

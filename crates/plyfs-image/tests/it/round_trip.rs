@@ -1,10 +1,12 @@
 //! What went in comes out.
 
 use std::io::Read;
+use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
-use plyfs_image::{Compression, Format, Source};
-use plyfs_store::Progress;
-use plyfs_testkit::images;
+use plyfs_image::{Archive, Compression, Format, Source};
+use plyfs_store::{Progress, PruneOptions, Stage, Step};
+use plyfs_testkit::images::{self, many_layers};
 use plyfs_testkit::{require_root, require_tool};
 
 use crate::support::{Place, layers_of_docker_archive};
@@ -35,6 +37,29 @@ fn root_every_form_of_an_image_gives_the_same_image_and_the_same_layer_archives(
     }
     ids.dedup();
     assert_eq!(ids.len(), 1, "every form has the same config");
+}
+
+#[test]
+fn root_layers_are_kept_from_removal_until_all_of_them_are_saved() {
+    require_root!();
+    let place = Place::new();
+    let image = place.load(many_layers(3).docker_archive()).remove(0).image;
+    let whole =
+        std::fs::read(place.save(&[&image], Format::DockerArchive, Compression::None, "whole.tar")).expect("read");
+    let removed = OnceLock::new();
+    let remove = |step: &Step<'_>| {
+        if step.stage == Stage::Save {
+            removed.get_or_init(|| place.store.remove_image(&image).expect("removed, but for what is read"));
+        }
+        ControlFlow::Continue(())
+    };
+    let mut saved = Vec::new();
+    plyfs_image::save(&place.store, &[&image], Archive::docker(&mut saved), Progress::new(&remove)).expect("saved");
+    assert!(saved == whole, "every layer is there");
+    let pruned = removed.into_inner().expect("removed in the middle");
+    assert_eq!((pruned.images.len(), pruned.layers.len(), pruned.kept.len()), (1, 0, 1), "{pruned:?}");
+    place.store.prune(PruneOptions::new()).expect("now they go");
+    place.assert_untouched();
 }
 
 #[test]

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plyfs_store::{
-    ContainerOptions, Digest, ErrorKind, Image, Inspected, MountOptions, NewImage, Parent, Removal, Store, User,
+    ContainerOptions, Digest, ErrorKind, Image, Inspected, MountOptions, NewImage, Parent, Progress, Removal, Step,
+    Store, User,
 };
 use plyfs_testkit::{require_root, tar_text};
 
@@ -83,7 +86,8 @@ fn root_a_chain_grows_to_what_the_kernel_stacks_and_a_layer_more_is_refused_befo
     let mut top = None;
     for depth in 1..=500 {
         let unpacked = operation.unpack_aside(&mut plyfs_diff::digested(&empty[..]), None).expect("unpacked");
-        top = Some(operation.put(unpacked, top).unwrap_or_else(|error| panic!("{depth}: {error}")).id);
+        top =
+            Some(operation.put(unpacked, top, Progress::none()).unwrap_or_else(|error| panic!("{depth}: {error}")).id);
     }
     let top = top.expect("500 layers");
     let mut archive = &empty[..];
@@ -95,6 +99,32 @@ fn root_a_chain_grows_to_what_the_kernel_stacks_and_a_layer_more_is_refused_befo
     let layer = fixture.store.layer(&top.to_string()).expect("there");
     let container = fixture.store.create(&layer, ContainerOptions::new()).expect("a container on all 500");
     container.mount(&MountOptions::new()).expect("the kernel stacks them").unmount().expect("unmounted");
+}
+
+#[test]
+fn root_putting_a_layer_onto_its_parent_may_be_cancelled_wherever_it_asks() {
+    require_root!();
+    let fixture = Fixture::new();
+    let base = tar_text::build("dir e\nsymlink d link=e").expect("a text");
+    // Led through a link of its parent: it is applied anew.
+    let upper = archive(&[("d/file", "content")]);
+    let put = |breaks_at: usize| {
+        let asked = AtomicUsize::new(0);
+        let ask = |_: &Step<'_>| match asked.fetch_add(1, Ordering::Relaxed) {
+            before if before == breaks_at => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        let mut operation = fixture.store.operation().expect("an operation");
+        let below = operation.apply(&mut &base[..], None, None).expect("applied").id;
+        let unpacked = operation.unpack_aside(&mut plyfs_diff::digested(&upper[..]), None).expect("unpacked");
+        let put = operation.put(unpacked, Some(below), Progress::new(&ask)).map(|_| asked.load(Ordering::Relaxed));
+        put.map_err(|error| error.kind())
+    };
+    let asked = put(usize::MAX).expect("put");
+    assert!(asked > 1, "asked once only: while it is applied anew nobody can stop it");
+    for breaks_at in 0..asked {
+        assert_eq!(put(breaks_at), Err(ErrorKind::Cancelled), "at question {breaks_at} of {asked}");
+    }
 }
 
 #[test]

@@ -199,6 +199,7 @@ fn root_a_manifest_that_no_image_took_up_is_not_left_behind() {
     let before = fixture.names();
 
     load(b"the same image in another compression");
+    fixture.store.reap().expect("reaped");
 
     assert_eq!(fixture.names(), before, "an image keeps the manifest it came with");
     let image = fixture.store.image_by_id(&id).expect("found");
