@@ -33,6 +33,8 @@ pub(crate) struct Incoming {
     pub config: Vec<u8>,
     /// The manifest as received; a docker-archive has none.
     pub manifest: Option<Vec<u8>>,
+    /// What its descriptor says it is for, where one does.
+    pub stated: Option<Stated>,
     /// The names it comes with.
     pub names: Vec<Reference>,
     /// Its layers, lowest first.
@@ -70,14 +72,19 @@ impl Wanted {
         self.0.as_ref().map_or_else(|| Cow::Owned(Platform::host()), Cow::Borrowed)
     }
 
-    /// Refuses an image whose config says it is for another platform than the one asked for.
-    fn check(&self, config: &[u8]) -> Result<()> {
+    /// Refuses an image for another platform than the one asked for, and one that says nowhere what it is for.
+    ///
+    /// The config is what runtimes go by; where that is silent, the descriptor is believed.
+    fn check(&self, image: &Incoming) -> Result<()> {
         let Some(asked) = &self.0 else { return Ok(()) };
-        let stated: Stated = parse(config, "config", &CONFIG)?;
-        if stated.is_empty() || asked.takes(&stated) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Unsupported, format!("an image for {stated}, and {asked} was asked for")))
+        let config: Stated = parse(&image.config, "config", &CONFIG)?;
+        let stated = [Some(&config), image.stated.as_ref()].into_iter().flatten().find(|stated| !stated.is_empty());
+        let message = match stated {
+            Some(stated) if asked.takes(stated) => return Ok(()),
+            Some(stated) => format!("an image for {stated}, and {asked} was asked for"),
+            None => format!("config: architecture: none is stated, and {asked} was asked for"),
+        };
+        Err(Error::new(ErrorKind::Unsupported, message))
     }
 }
 

@@ -91,7 +91,7 @@ impl<'a> Source<'a> {
     ///
     /// Of several variants that run on it the highest is taken: for `linux/arm/v7` one of v6 where there is none of v7. amd64
     /// alone is its lowest level, so that what needs a newer processor is taken only when it is asked for.
-    /// Where a platform was asked for, an image that says it is for another one is
+    /// Where a platform was asked for, an image that says it is for another one, or says nowhere what it is for, is
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     #[must_use]
     pub fn platform(mut self, platform: Platform) -> Self {

@@ -68,7 +68,7 @@ fn image(members: &Members, entry: &DockerEntry) -> Result<Incoming> {
     let layers = entry.layers.iter().zip(diff_ids);
     let layers =
         layers.map(|(member, diff_id)| IncomingLayer { diff_id, member: member.clone(), promise: None, foreign: None });
-    Ok(Incoming { id, config, manifest: None, names, layers: layers.collect(), notes: Vec::new() })
+    Ok(Incoming { id, config, manifest: None, stated: None, names, layers: layers.collect(), notes: Vec::new() })
 }
 
 fn tags(entry: &DockerEntry) -> Result<Vec<Reference>> {

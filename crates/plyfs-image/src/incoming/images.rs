@@ -67,7 +67,7 @@ impl<'a> Images<'a> {
     }
 
     fn check(&self, image: &Incoming) -> Result<()> {
-        self.wanted.check(&image.config)?;
+        self.wanted.check(image)?;
         config::check(&image.config)?;
         for layer in &image.layers {
             let checked = check_member(self.members, layer);

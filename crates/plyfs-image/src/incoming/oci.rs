@@ -86,14 +86,15 @@ enum Manifested {
 }
 
 fn image(members: &Members, descriptor: &Descriptor, wanted: &Wanted) -> Result<Manifested> {
-    let (what, media_type, bytes) = manifest(members, descriptor, wanted, 0)?;
-    let parsed = match Manifest::parse(&bytes, &media_type, &what) {
+    let (what, descriptor, bytes) = manifest(members, descriptor, wanted, 0)?;
+    let parsed = match Manifest::parse(&bytes, &descriptor.media_type, &what) {
         Err(error) if error.kind() == ErrorKind::Unsupported && has_subject(&bytes) => {
             return Ok(Manifested::About(error));
         }
         parsed => parsed?,
     };
-    of_manifest(members, &what, parsed, bytes, layout::blob_path).map(Manifested::Image)
+    let image = of_manifest(members, &what, parsed, bytes, layout::blob_path)?;
+    Ok(Manifested::Image(Incoming { stated: descriptor.platform, ..image }))
 }
 
 /// The image of a manifest, which is called `what` and was read from these bytes; each blob is the member that `path` gives
@@ -114,16 +115,16 @@ pub(super) fn of_manifest(
         Ok(IncomingLayer { diff_id, member, promise: Some(promise), foreign: layer.foreign() })
     });
     let (id, layers) = (Digest::of(&config), layers.collect::<Result<_>>()?);
-    Ok(Incoming { id, config, manifest: Some(bytes), names: Vec::new(), layers, notes: Vec::new() })
+    Ok(Incoming { id, config, manifest: Some(bytes), stated: None, names: Vec::new(), layers, notes: Vec::new() })
 }
 
-/// Follows indexes down to a manifest: what it is called, its media type, its bytes.
+/// Follows indexes down to a manifest: what it is called, its descriptor, its bytes.
 fn manifest(
     members: &Members,
     descriptor: &Descriptor,
     wanted: &Wanted,
     depth: usize,
-) -> Result<(String, String, Vec<u8>)> {
+) -> Result<(String, Descriptor, Vec<u8>)> {
     let media_type = descriptor.media_type.as_str();
     let is_index = [layout::MEDIA_INDEX, layout::MEDIA_DOCKER_LIST].contains(&media_type);
     let word = if is_index { "index" } else { "manifest" };
@@ -133,7 +134,7 @@ fn manifest(
     }
     let bytes = blob(members, descriptor, layout::blob_path, &what)?;
     if !is_index {
-        return Ok((what, media_type.into(), bytes));
+        return Ok((what, descriptor.clone(), bytes));
     }
     if depth >= MAX_INDEX_DEPTH {
         return Err(Error::new(ErrorKind::InvalidInput, format!("{what}: indexes nest too deep")));

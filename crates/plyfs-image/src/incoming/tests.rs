@@ -405,6 +405,34 @@ fn an_image_for_another_platform_than_asked_for_is_refused() {
 }
 
 #[test]
+fn an_image_that_says_nowhere_what_it_is_for_is_refused_where_a_platform_was_asked_for() {
+    let arm = || Wanted(Some("linux/arm64".parse().expect("a platform")));
+    let refused = |build: &Build, words: &[&str]| {
+        assert_eq!(build.read().expect("nobody asked").len(), 1);
+        let error = build.read_for(&arm()).expect_err("refused");
+        let text = chain(&error);
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{text} does not name {words:?}");
+    };
+    let silent = config(&["one"]);
+    for config in
+        [silent.replace(r#""os":"linux","#, ""), silent.clone(), silent.replacen('{', r#"{"architecture":"","#, 1)]
+    {
+        let mut build = docker("c.json", &config, &["np:1"], &["l"]);
+        refused(build.add("l", "one"), &["image np:1: config: architecture: ", "linux/arm64"]);
+    }
+
+    // By a descriptor, which is asked where the config is silent.
+    let mut build = Build::default();
+    let image = build.image("one", json!({ANNOTATION_REF_NAME: "np:1"}));
+    refused(build.index(std::slice::from_ref(&image)), &["image np:1: config: architecture: "]);
+    build.0.retain(|(name, _)| name != OCI_INDEX);
+    refused(build.index(&[on(image.clone(), "amd64")]), &["image np:1: an image for linux/amd64"]);
+    build.0.retain(|(name, _)| name != OCI_INDEX);
+    assert_eq!(build.index(&[on(image, "arm64/v8")]).read_for(&arm()).expect("its descriptor says so").len(), 1);
+}
+
+#[test]
 fn a_layout_that_is_wrong_is_refused_and_says_where() {
     let with = |change: &dyn Fn(&mut Build, &mut Value)| {
         let mut build = Build::default();
