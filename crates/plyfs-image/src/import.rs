@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use plyfs_diff::{Chain, ExportOptions};
+use plyfs_diff::{Chain, Digest, ExportOptions};
 use plyfs_store::{AppliedLayer, Image, Layer, LayerId, Operation, Progress, Reference, Stage, Store};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -60,7 +60,7 @@ impl ImportOptions {
 ///
 /// The archive may be compressed, and is a changeset: upon a parent its whiteouts delete. A directory is taken
 /// as it is, and without root only as far as it can be read; one that the store lies in is
-/// [`ErrorKind::InvalidInput`]. What no layer can hold, such as a socket, is left out;
+/// [`ErrorKind::InvalidInput`], as is an archive without a single byte. What no layer can hold, such as a socket, is left out;
 /// [`import_telling`] says what. Durable on return.
 pub fn import(store: &Store, source: Source<'_>, options: ImportOptions, progress: Progress<'_>) -> Result<Image> {
     import_telling(store, source, options, progress).map(|built| built.image)
@@ -79,6 +79,10 @@ pub fn import_telling(
         let id = publish(store, progress, |operation| {
             let parent = options.parent.as_ref();
             let mut top = stage(operation, source, parent.and_then(Image::top), progress)?;
+            if top.diff_id == Digest::of("") {
+                // Of a sender that failed before its first byte; an archive of nothing still has its end.
+                return Err(Error::new(ErrorKind::InvalidInput, "no tar archive: there is nothing in it"));
+            }
             (skipped, skipped_more) = (std::mem::take(&mut top.skipped), top.skipped_more);
             let base = parent.map_or_else(|| Ok(Base::Layers(Vec::new())), Base::image)?;
             let comment = options.message.unwrap_or_else(|| format!("Imported from {from}"));

@@ -349,6 +349,10 @@ fn root_standard_input_that_is_closed_empty_or_stalls_is_refused_in_one_line_and
             "standard input stalls: nothing came for 300ms",
         ),
         (2, "PLYFS import --timeout soon app.tar new:1", "no duration"),
+        (5, "PLYFS import - app:1 <&-", "there is nothing in it"),
+        (5, "PLYFS import /dev/null app:1", "there is nothing in it"),
+        (5, "false | PLYFS import - app:1", "there is nothing in it"),
+        (5, "false | gzip | PLYFS import - app:1", "there is nothing in it"),
     ] {
         let ran = shell(script).code(code);
         let said = ran.words();
@@ -359,4 +363,6 @@ fn root_standard_input_that_is_closed_empty_or_stalls_is_refused_in_one_line_and
     }
     // Redirected, an archive is read where it lies.
     shell("PLYFS load <app.tar").success();
+    // An archive that is its end alone is one.
+    shell("head -c 1024 /dev/zero | PLYFS import - none:1").success();
 }
