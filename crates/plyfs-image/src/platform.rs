@@ -134,7 +134,8 @@ impl fmt::Display for Stated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // From outside: on one line, and no longer than a platform is.
         let part = |text: &str| text.escape_debug().take(MAX_PART).collect::<String>();
-        write!(f, "{}/{}", part(&self.os), part(&self.architecture))?;
+        let named = |name: &str, text: &str| if text.is_empty() { format!("(no {name})") } else { part(text) };
+        write!(f, "{}/{}", named("os", &self.os), named("architecture", &self.architecture))?;
         self.variant.iter().try_for_each(|variant| write!(f, "/{}", part(variant)))
     }
 }

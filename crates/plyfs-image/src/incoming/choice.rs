@@ -32,7 +32,7 @@ pub(super) fn of_list<'a>(all: &'a [Descriptor], wanted: &Wanted) -> Result<Vec<
     for (name, named) in &named {
         if named.best.is_none() && named.platforms.len() > 1 {
             let what = name.map_or_else(|| "the archive".to_owned(), crate::error::shown);
-            return Err(none_for(&what, &platform, named.platforms.iter().copied()));
+            return Err(none_for(&what, &platform, &listed(named.platforms.iter().copied())));
         }
     }
     let is_best = |image: &&Descriptor| {
@@ -54,30 +54,50 @@ struct Named<'a> {
 /// The descriptor of an index that is taken; the only one, if nothing says what it is for.
 ///
 /// What the archive does not hold is no choice, unless it holds none: who exports one platform of an image writes the index
-/// of all.
+/// of all. Where that is the wanted one, the error names its manifest.
 pub(super) fn of_index<'a>(members: &Members, index: &'a Index, wanted: &Wanted, what: &str) -> Result<&'a Descriptor> {
     let platform = wanted.platform();
-    let mut all: Vec<_> = images(&index.manifests).collect();
-    let there = all.iter().map(|image| is_there(members, image)).collect::<Result<Vec<_>>>()?;
-    if there.contains(&true) {
-        let mut there = there.into_iter();
-        all.retain(|_| there.next().unwrap_or(true));
+    let (mut there, mut gone) = (Vec::new(), Vec::new());
+    for image in images(&index.manifests) {
+        if is_there(members, image)? { &mut there } else { &mut gone }.push(image);
     }
-    if let [only] = all[..]
+    if there.is_empty() {
+        std::mem::swap(&mut there, &mut gone);
+    }
+    if let [only] = there[..]
         && only.platform.is_none()
     {
         return Ok(only);
     }
     let mut stated = Vec::new();
-    for image in all {
+    for image in there {
         let says = match &image.platform {
             Some(platform) => Some(platform.clone()),
             None => config_of(members, image)?.and_then(|config| crate::json::parse(&config, "config", &CONFIG).ok()),
         };
         stated.extend(says.map(|says| (image, says)));
     }
-    let best = stated.iter().filter_map(|(image, says)| Some((platform.rank(says)?, image))).min_by_key(|best| best.0);
-    best.map(|(_, image)| *image).ok_or_else(|| none_for(what, &platform, stated.iter().map(|(_, says)| says)))
+    if let Some((image, _)) = best(&platform, stated.iter().map(|(image, says)| (*image, says))) {
+        return Ok(image);
+    }
+    if images(&index.manifests).next().is_none() {
+        let rest = if index.manifests.is_empty() { "" } else { ", only attestations" };
+        return Err(Error::new(ErrorKind::Unsupported, format!("{what}: no image in it{rest}")));
+    }
+    let listed = listed(stated.iter().map(|(_, says)| says));
+    Err(match best(&platform, gone.iter().filter_map(|image| Some((*image, image.platform.as_ref()?)))) {
+        Some((image, says)) => left_out(what, image, says, &listed)?,
+        None => none_for(what, &platform, &listed),
+    })
+}
+
+/// The first of those that suit a platform best.
+fn best<'a, 'b>(
+    platform: &Platform,
+    all: impl Iterator<Item = (&'a Descriptor, &'b Stated)>,
+) -> Option<(&'a Descriptor, &'b Stated)> {
+    let ranked = all.filter_map(|(image, says)| Some((platform.rank(says)?, image, says)));
+    ranked.min_by_key(|(rank, ..)| *rank).map(|(_, image, says)| (image, says))
 }
 
 /// Says whether the archive holds what a descriptor points at; of one that points nowhere, that it is to be told when taken.
@@ -89,9 +109,19 @@ fn images(all: &[Descriptor]) -> impl Iterator<Item = &Descriptor> {
     all.iter().filter(|descriptor| !descriptor.is_attestation())
 }
 
-fn none_for<'a>(what: &str, platform: &Platform, there: impl Iterator<Item = &'a Stated>) -> Error {
+fn none_for(what: &str, platform: &Platform, listed: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("{what}: no image for {platform} in it, but images {listed}"))
+}
+
+/// The wanted image is one that the archive does not hold.
+fn left_out(what: &str, image: &Descriptor, says: &Stated, listed: &str) -> Result<Error> {
+    let digest = image.promise("manifest")?.digest;
+    let message = format!("{what}: manifest {digest} for {says} is not in the archive, which has images {listed}");
+    Ok(Error::new(ErrorKind::Unsupported, message))
+}
+
+/// What the images that are there are for.
+fn listed<'a>(there: impl Iterator<Item = &'a Stated>) -> String {
     let there: Vec<_> = there.take(MAX_LISTED).map(ToString::to_string).collect();
-    let there =
-        if there.is_empty() { "none that says what it is for".into() } else { format!("for {}", there.join(", ")) };
-    Error::new(ErrorKind::Unsupported, format!("{what}: no image for {platform} in it, but {there}"))
+    if there.is_empty() { "that do not say what they are for".into() } else { format!("for {}", there.join(", ")) }
 }

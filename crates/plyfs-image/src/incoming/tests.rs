@@ -263,6 +263,41 @@ fn the_variant_that_suits_best_is_taken_wherever_it_stands() {
 }
 
 #[test]
+fn where_no_image_of_an_index_is_for_the_wanted_platform_the_error_says_what_there_is_instead() {
+    let said = |choices: &dyn Fn(&mut Build) -> Vec<Value>| {
+        let mut build = Build::default();
+        let all = choices(&mut build);
+        let index = json!({"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": all}).to_string();
+        let nested = build.blob(MEDIA_INDEX, index);
+        let error = build.index(&[nested]).read_for(&Wanted(Some("amd64".parse().expect("one")))).expect_err("none");
+        let text = chain(&error);
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}");
+        text.split_once(": ").expect("behind the index").1.to_owned()
+    };
+    let absent = || on(Build::default().image("gone", Value::Null), "amd64");
+    let gone =
+        absent()["digest"].as_str().map(|digest| format!("manifest {digest} for linux/amd64")).expect("a digest");
+    let with_absent = said(&|build| vec![absent(), on(build.image("here", Value::Null), "arm64")]);
+    assert_eq!(with_absent, format!("{gone} is not in the archive, which has images for linux/arm64"));
+
+    let about = |build: &mut Build| build.image("about", json!({ANNOTATION_REFERENCE_TYPE: "attestation-manifest"}));
+    assert_eq!(said(&|build| vec![about(build)]), "no image in it, only attestations");
+    assert_eq!(said(&|_| Vec::new()), "no image in it");
+
+    let on_none = |os: &str, build: &mut Build| {
+        let mut image = build.image("here", Value::Null);
+        image["platform"] = json!({"os": os, "architecture": ""});
+        image
+    };
+    for (os, shown) in [("", "(no os)/(no architecture)"), ("linux", "linux/(no architecture)")] {
+        assert_eq!(
+            said(&|build| vec![on_none(os, build)]),
+            format!("no image for linux/amd64 in it, but images for {shown}")
+        );
+    }
+}
+
+#[test]
 fn of_images_of_one_name_for_other_platforms_none_is_taken_for_the_wanted_one() {
     let mut build = Build::default();
     let name = || json!({ANNOTATION_IMAGE_NAME: "docker.io/library/multi:latest", ANNOTATION_REF_NAME: "latest"});
@@ -319,7 +354,7 @@ fn of_an_index_whose_other_images_were_left_out_of_the_archive_what_is_there_is_
     let error = build.read_for(&wanted("s390x")).expect_err("none");
     let text = chain(&error);
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}");
-    assert!(text.ends_with("but for linux/arm/v5, linux/arm/v6"), "{text}");
+    assert!(text.ends_with("but images for linux/arm/v5, linux/arm/v6"), "{text}");
 
     let index = json!({"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": all[2..]}).to_string();
     let nested = build.blob(MEDIA_INDEX, index);
