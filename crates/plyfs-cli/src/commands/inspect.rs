@@ -1,4 +1,7 @@
 //! `inspect`: everything about one thing, with docker's field names where docker has the field.
+//!
+//! What docker calls a size are the lengths of files and symbolic links, each file once; what is set aside for them on disk stands
+//! beside it, under `Allocated…`.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -32,6 +35,7 @@ fn container_shape(store: &Store, container: &Container) -> Result<Value> {
     let chain = parent.as_ref().map(Layer::chain).transpose()?.unwrap_or_default();
     let chain_size = parent.map(|parent| parent.chain_usage()).unwrap_or_default();
     let own = own_usage(container)?;
+    let all = own + chain_size;
     // Docker's driver home: the store's own is exactly that.
     let directory = store.path().join(DRIVER).join(container.id().to_string());
     let mut data = json!({});
@@ -53,13 +57,15 @@ fn container_shape(store: &Store, container: &Container) -> Result<Value> {
         "HostConfig": { "ReadonlyRootfs": container.is_read_only() },
         "GraphDriver": { "Name": DRIVER, "Data": data },
         "MountedAt": container.mounted_at()?.map(|path| path_text(&path)),
-        "SizeRw": own.allocated,
-        "SizeRootFs": (own + chain_size).allocated,
+        "SizeRw": own.apparent,
+        "SizeRootFs": all.apparent,
+        "AllocatedSizeRw": own.allocated,
+        "AllocatedSizeRootFs": all.allocated,
     }))
 }
 
 fn image_shape(image: &Image) -> Result<Value> {
-    let chain = image.layers()?;
+    let (chain, usage) = (image.layers()?, image.usage()?);
     let config = ConfigShape::of(image, &image.config()?).unwrap_or_default();
     let diff_ids: Vec<_> = chain.iter().rev().map(|layer| layer.diff_id().map(|digest| digest.to_string())).collect();
     let last = config.history.as_array().and_then(|history| history.last());
@@ -86,7 +92,8 @@ fn image_shape(image: &Image) -> Result<Value> {
         "Variant": text(&config.variant),
         "Os": image.os(),
         "OsVersion": text(&config.os_version),
-        "Size": image.usage()?.allocated,
+        "Size": usage.apparent,
+        "AllocatedSize": usage.allocated,
         "GraphDriver": { "Name": DRIVER, "Data": data },
         "RootFS": { "Type": "layers", "Layers": diff_ids },
         "Layers": chain.iter().rev().map(|layer| layer.id().to_string()).collect::<Vec<_>>(),
@@ -105,8 +112,8 @@ fn layer_shape(layer: &Layer) -> Result<Value> {
         "ChainId": layer.chain_id().map(|digest| digest.to_string()),
         "Created": human::rfc3339(layer.created_unix()),
         "Depth": layer.depth(),
-        "Size": usage.allocated,
-        "ApparentSize": usage.apparent,
+        "Size": usage.apparent,
+        "AllocatedSize": usage.allocated,
         "Inodes": usage.inodes,
         "ArchiveSize": layer.archive_size(),
         "Link": layer.link().to_string(),
