@@ -7,6 +7,7 @@
 
 mod encoder;
 mod gzip;
+mod window;
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -18,6 +19,7 @@ use plyfs_sys::buffer::Buffered;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::CHUNK;
 pub(crate) use encoder::Encoder;
+pub(crate) use window::WindowLog;
 
 /// The gzip level of layers that are written unless asked otherwise: what docker, podman and gzip(1) use.
 const GZIP_LEVEL: u32 = 6;
@@ -27,8 +29,6 @@ const GZIP_LEVELS: RangeInclusive<u32> = 1..=9;
 const ZSTD_LEVEL: u32 = 3;
 /// Levels of zstd that may be asked for: those beyond take hundreds of megabytes.
 const ZSTD_LEVELS: RangeInclusive<u32> = 1..=19;
-/// The largest zstd window accepted unless asked otherwise, as a power of two: 32 MiB, what level 20 of zstd(1) uses.
-const ZSTD_WINDOW_LOG: u32 = 25;
 /// What libzstd returns for a frame whose window is larger: `ZSTD_error_frameParameter_windowTooLarge`, negated.
 const ZSTD_WINDOW_TOO_LARGE: usize = 0_usize.wrapping_sub(16);
 /// What an xz stream may make its decoder take: enough for the largest preset, whose dictionary has 64 MiB, and no more
@@ -37,26 +37,6 @@ const ZSTD_WINDOW_TOO_LARGE: usize = 0_usize.wrapping_sub(16);
 const XZ_MEMORY: u64 = 96 << 20;
 /// The longest prefix that [`Content::of`] looks at.
 pub(crate) const MAGIC_LEN: usize = 6;
-
-/// The largest window a zstd stream may have, as a power of two; its decoder keeps as much in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WindowLog(pub(crate) u32);
-
-impl WindowLog {
-    /// The largest that libzstd reads.
-    pub(crate) const MOST: Self = Self(31);
-
-    /// The window asked for, or the nearest that libzstd reads: it takes 0 for a default of its own, and refuses 1 to 9.
-    pub(crate) fn new(log: u32) -> Self {
-        Self(log.clamp(10, Self::MOST.0))
-    }
-}
-
-impl Default for WindowLog {
-    fn default() -> Self {
-        Self(ZSTD_WINDOW_LOG)
-    }
-}
 
 /// How layers are compressed on their way out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -186,8 +166,8 @@ pub(crate) enum Decoder<R: Read> {
     Gzip(Box<GzDecoder<Input<R>>>),
     /// After the last gzip member, which the checksum confirmed.
     GzipEnd,
-    /// zstd; libzstd goes from frame to frame by itself.
-    Zstd(Box<zstd::stream::read::Decoder<'static, Input<R>>>, WindowLog),
+    /// zstd; libzstd goes from frame to frame by itself. Its limit, and the window of its first frame.
+    Zstd(Box<zstd::stream::read::Decoder<'static, Input<R>>>, WindowLog, Option<u64>),
     /// xz, all streams of it.
     #[cfg(feature = "xz")]
     Xz(Box<liblzma::bufread::XzDecoder<Input<R>>>),
@@ -206,10 +186,10 @@ impl<R: Read> Decoder<R> {
     /// Looks at the first bytes of `input` and chooses; xz and bzip2 are [`ErrorKind::Unsupported`] without their
     /// features.
     pub(crate) fn new(mut input: R, window: WindowLog) -> Result<Self> {
-        let mut start = Vec::with_capacity(MAGIC_LEN);
-        let read = input.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut start);
+        let mut start = Vec::with_capacity(window::MAX_HEADER);
+        let read = input.by_ref().take(window::MAX_HEADER as u64).read_to_end(&mut start);
         read.map_err(|error| Error::io("read the first bytes", error))?;
-        let content = Content::of(&start);
+        let (content, asked) = (Content::of(&start), window::asked(&start));
         let input = Buffered::new(CHUNK, io::Cursor::new(start).chain(input));
         #[cfg(not(all(feature = "xz", feature = "bzip2")))]
         let unsupported = |name| Err(Error::new(ErrorKind::Unsupported, format!("{name} compression")));
@@ -222,7 +202,7 @@ impl<R: Read> Decoder<R> {
                     Ok(decoder)
                 });
                 let decoder = decoder.map_err(|error| Error::io("start a zstd decoder", error))?;
-                Ok(Self::Zstd(Box::new(decoder), window))
+                Ok(Self::Zstd(Box::new(decoder), window, asked))
             }
             #[cfg(feature = "xz")]
             Content::Xz => {
@@ -278,7 +258,7 @@ impl<R: Read> Read for Decoder<R> {
         let read = match self {
             Self::Plain(input) => return input.read(buffer),
             Self::Gzip(_) | Self::GzipEnd => self.read_gzip(buffer),
-            Self::Zstd(decoder, _) => decoder.read(buffer),
+            Self::Zstd(decoder, ..) => decoder.read(buffer),
             #[cfg(feature = "xz")]
             Self::Xz(decoder) => decoder.read(buffer),
             #[cfg(feature = "bzip2")]
@@ -294,12 +274,10 @@ impl<R: Read> Decoder<R> {
         if error.kind() == io::ErrorKind::Interrupted || crate::error::is_from_below(&error) {
             return error;
         }
-        if let Self::Zstd(_, WindowLog(most)) = self
+        if let Self::Zstd(_, most, asked) = self
             && error.to_string() == zstd::zstd_safe::get_error_name(ZSTD_WINDOW_TOO_LARGE)
         {
-            let message =
-                format!("the zstd stream asks for a window beyond Source::zstd_window, {} bytes", 1_u64 << most);
-            return Error::new(ErrorKind::InvalidInput, message).into_io();
+            return most.exceeded(*asked).into_io();
         }
         #[cfg(feature = "xz")]
         if wants_too_much(&error) {
@@ -342,6 +320,7 @@ fn another_member_follows(input: &mut impl BufRead) -> io::Result<bool> {
 mod tests {
     use std::io::Write;
 
+    use super::window::ZSTD_WINDOW_LOG;
     use super::*;
 
     fn packed(compression: Compression, plain: &[u8]) -> Vec<u8> {
@@ -521,12 +500,19 @@ mod tests {
         assert_eq!(decoded(ZSTD_WINDOW_LOG, ZSTD_WINDOW_LOG).expect("allowed"), b"small");
         assert_eq!(decoded(27, 27).expect("asked for"), b"small");
         assert_eq!(decoded(10, 0).expect("the least there is"), b"small");
-        for (log, most) in [(26, ZSTD_WINDOW_LOG), (24, 23), (26, 0), (26, 9)] {
+        for (log, most, limit) in [(26, ZSTD_WINDOW_LOG, 25), (24, 23, 23), (26, 0, 10), (26, 9, 10)] {
             let error = decoded(log, most).expect_err("too large");
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}");
             let source = std::error::Error::source(&error).expect("a cause").to_string();
-            assert!(source.contains("Source::zstd_window"), "{source}");
+            let (asked, limit) = (1 << log, 1 << limit);
+            let expected = format!("the zstd stream asks for a window of {asked} bytes, and {limit} are the most");
+            assert_eq!(source, expected);
         }
+        // Behind a frame that may be read.
+        let both = [with_window(10), with_window(26)].concat();
+        let mut decoder = Decoder::new(io::Cursor::new(both), WindowLog::default()).expect("a decoder");
+        let error = decoder.read_to_end(&mut Vec::new()).expect_err("too large").to_string();
+        assert_eq!(error, "the zstd stream asks for a window of more than 33554432 bytes, which are the most");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use plyfs::prelude::*;
-use plyfs::{Archive, Compression, Format, Image, ImportOptions, Instruction, Loaded, Reference, Source, Store};
+use plyfs::{
+    Archive, Compression, ErrorKind, Format, Image, ImportOptions, Instruction, Loaded, Reference, Source, Store,
+};
 use serde::Serialize;
 
 use crate::cli::{Import, Load, Reading, Save};
@@ -18,6 +20,9 @@ use crate::outfile::OutFile;
 use crate::progress::with_bar;
 use crate::session::{self, Session, is_dash};
 use crate::words;
+
+/// The windows of zstd streams, as powers of two, that are offered where one is refused: of `zstd --long`, and the largest.
+const LARGER_WINDOWS: [u32; 2] = [27, 31];
 
 #[derive(Debug, Serialize)]
 struct LoadedShape {
@@ -46,7 +51,8 @@ pub(crate) fn load(session: &mut Session, args: &Load) -> Result<()> {
     let source = source(args.input.as_ref().unwrap_or(&args.source), &args.reading)?;
     let source = platform.into_iter().fold(source, Source::platform).keep_blobs(args.keep_blobs);
     let store = session.ensure()?;
-    let loaded = with_bar(session.out.is_quiet(), |progress| store.load(source, progress))?;
+    let loaded = with_bar(session.out.is_quiet(), |progress| store.load(source, progress));
+    let loaded = loaded.map_err(|error| hint_window(error.into(), &args.reading))?;
     let shapes = loaded.iter().map(LoadedShape::of).collect::<Result<Vec<_>>>()?;
     for shape in &shapes {
         let name = shape.loaded_names.first().unwrap_or(&shape.image.id);
@@ -72,7 +78,8 @@ pub(crate) fn import(session: &mut Session, args: &Import) -> Result<()> {
     let options = ImportOptions::new().name(name).parent(parent.as_ref());
     let options = args.message.iter().fold(options, ImportOptions::message);
     let options = changes.into_iter().fold(options, ImportOptions::change);
-    let built = with_bar(session.out.is_quiet(), |progress| store.import_telling(source, options, progress))?;
+    let built = with_bar(session.out.is_quiet(), |progress| store.import_telling(source, options, progress));
+    let built = built.map_err(|error| hint_window(error.into(), &args.reading))?;
     say_skipped(&built.skipped, built.skipped_more);
     let shape = ImageShape::of(&built.image)?;
     session.out.answer(&shape.id, &shape)
@@ -86,6 +93,19 @@ fn source(path: &Path, reading: &Reading) -> Result<Source<'static>> {
         false => Source::path(path)?,
     };
     Ok(timeout.into_iter().fold(source.zstd_window(reading.zstd_window), Source::timeout))
+}
+
+/// Says how a zstd stream is read whose window is larger than what was allowed.
+fn hint_window(failure: Failure, reading: &Reading) -> Failure {
+    // It has no kind of its own.
+    let is_window = failure.kind() == Some(ErrorKind::InvalidInput)
+        && failure.to_string().contains("the zstd stream asks for a window of");
+    let larger = LARGER_WINDOWS.into_iter().find(|log| *log > reading.zstd_window);
+    match larger.filter(|_| is_window) {
+        Some(log) => failure
+            .hint(format!("--zstd-window {log} allows windows of 2 to the power of {log} bytes, and as much memory")),
+        None => failure,
+    }
 }
 
 /// Standard input, which brings an archive.

@@ -120,6 +120,28 @@ fn root_archives_that_are_not_what_they_say_are_refused() {
 }
 
 #[test]
+fn root_a_zstd_stream_with_a_larger_window_is_refused_with_the_flag_that_allows_it() {
+    plyfs_testkit::require_root!();
+    let bench = Bench::with_image();
+    // The header of a frame, which tells its window, and an empty block.
+    let stream = |log: u8| [&b"\x28\xb5\x2f\xfd\0"[..], &[(log - 10) << 3], b"\x01\0\0"].concat();
+    fs::write(bench.temp.join("27.zst"), stream(27)).expect("written");
+    fs::write(bench.temp.join("28.zst"), stream(28)).expect("written");
+    for (args, asked, most, hint) in [
+        (&["load", "27.zst"][..], 27, 25, 27),
+        (&["import", "27.zst", "new:1"], 27, 25, 27),
+        (&["load", "28.zst", "--zstd-window", "27"], 28, 27, 31),
+    ] {
+        let (asked, most) = (1 << asked, 1 << most);
+        let words = bench.refused(5, args);
+        assert!(words.contains(&format!("window of {asked} bytes, and {most} are the most")), "{words}");
+        assert!(words.contains(&format!("hint: --zstd-window {hint} ")), "{words}");
+    }
+    let words = bench.refused(5, ["load", "27.zst", "--zstd-window", "27"]);
+    assert!(words.contains("there is nothing in it") && !words.contains("hint: "), "{words}");
+}
+
+#[test]
 fn root_layers_that_reach_outside_are_refused() {
     plyfs_testkit::require_root!();
     let bench = busy_bench();
