@@ -13,6 +13,7 @@ use crate::json::{or_default, parse, parse_stored};
 use crate::layout::{MAX_DOCUMENT, MAX_FACT, MAX_LAYERS};
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Document {
     #[serde(default, deserialize_with = "or_default")]
     os: String,
@@ -21,6 +22,7 @@ struct Document {
 
 /// What the store's record of an image repeats from its config.
 #[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(expecting = "an object")]
 pub(crate) struct Facts {
     /// When the image was built, as written.
     pub created: Option<String>,
@@ -47,6 +49,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<()> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RootFs {
     #[serde(default, rename = "type")]
     kind: String,
@@ -114,11 +117,11 @@ mod tests {
     fn a_config_that_no_runtime_reads_is_refused_by_the_field_and_one_with_nulls_is_not() {
         for (text, field) in [
             (r#"{"author":1}"#, "config: author"),
-            (r#"{"config":"x"}"#, "config: config: invalid type"),
+            (r#"{"config":"x"}"#, r#"config: config: invalid type: string "x", expected an object"#),
             (r#"{"config":{"Env":"A=b"}}"#, "config: config.Env"),
             (r#"{"config":{"Env":["A=b",1]}}"#, "config: config.Env[1]"),
             (r#"{"config":{"Labels":{"a":1}}}"#, "config: config.Labels.a"),
-            (r#"{"config":{"Cmd":{}}}"#, "config: config.Cmd"),
+            (r#"{"config":{"Cmd":{}}}"#, "config: config.Cmd: neither a text nor a list of texts"),
             (r#"{"config":{"ExposedPorts":["80"]}}"#, "config: config.ExposedPorts"),
             (r#"{"config":{"ExposedPorts":{"80/tcp":1}}}"#, "config: config.ExposedPorts.80/tcp"),
             (r#"{"config":{"Volumes":{"/x":[]}}}"#, "config: config.Volumes./x"),
@@ -126,6 +129,10 @@ mod tests {
             (r#"{"config":{"Tty":"yes"}}"#, "config: config.Tty"),
             (r#"{"config":{"StopTimeout":1.5}}"#, "config: config.StopTimeout"),
             (r#"{"config":{"Healthcheck":{"Interval":"30s"}}}"#, "config: config.Healthcheck.Interval"),
+            (
+                r#"{"config":{"Healthcheck":1}}"#,
+                "config: config.Healthcheck: invalid type: integer `1`, expected an object",
+            ),
             (r#"{"config":{"Healthcheck":{"Test":"x"}}}"#, "config: config.Healthcheck.Test"),
             (r#"{"config":{"Env":["A=1"],"env":["A=2"]}}"#, r#"config: config: key "env", which others read as "Env""#),
             (r#"{"container_config":{"Env":1}}"#, "config: container_config.Env"),
@@ -133,6 +140,7 @@ mod tests {
             (r#"{"docker_version":20}"#, "config: docker_version"),
             (r#"{"os.features":"x"}"#, "config: os.features"),
             (r#"{"history":{}}"#, "config: history"),
+            (r#"{"history":["x"]}"#, r#"config: history[0]: invalid type: string "x", expected an object"#),
             (r#"{"history":[{"created_by":5}]}"#, "config: history[0].created_by"),
             (r#"{"history":[{"created":"x"}]}"#, "config: history[0].created"),
             (r#"{"history":[{},{"empty_layer":"no"}]}"#, "config: history[1].empty_layer"),

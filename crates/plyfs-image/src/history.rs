@@ -25,12 +25,14 @@ pub struct HistoryEntry {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Document {
     #[serde(default, deserialize_with = "or_default")]
     history: Vec<Option<Told>>,
 }
 
 #[derive(Default, Deserialize)]
+#[serde(expecting = "an object")]
 struct Told {
     created: Option<String>,
     created_by: Option<String>,

@@ -41,6 +41,7 @@ impl LabelFilter {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Document {
     #[serde(default)]
     config: Value,

@@ -17,7 +17,7 @@ use crate::platform::Stated;
 
 /// A pointer to a blob.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 pub(crate) struct Descriptor {
     #[serde(default, deserialize_with = "or_default")]
     pub media_type: String,
@@ -54,7 +54,7 @@ impl Descriptor {
 
 /// An OCI index or a Docker manifest list.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 pub(crate) struct Index {
     schema_version: Option<u32>,
     #[serde(default, deserialize_with = "or_default")]
@@ -82,7 +82,7 @@ impl Index {
 
 /// An OCI or Docker schema 2 manifest.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 pub(crate) struct Manifest {
     #[serde(default)]
     schema_version: u32,
@@ -129,7 +129,7 @@ impl Manifest {
 /// The media type that a document states of itself; empty where it does not.
 pub(crate) fn stated_type(document: &[u8]) -> String {
     #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase")]
+    #[serde(rename_all = "camelCase", expecting = "an object")]
     struct Document {
         media_type: Option<String>,
     }
@@ -139,6 +139,7 @@ pub(crate) fn stated_type(document: &[u8]) -> String {
 /// Says whether a manifest is about another one, as signatures and the like are that registries attach to an image.
 pub(crate) fn has_subject(manifest: &[u8]) -> bool {
     #[derive(Deserialize)]
+    #[serde(expecting = "an object")]
     struct Document {
         subject: Option<IgnoredAny>,
     }
@@ -156,7 +157,7 @@ fn same_type(inside: &str, descriptor: &str, what: &str) -> Result<()> {
 
 /// One image in the `manifest.json` of a docker-archive.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
 pub(crate) struct DockerEntry {
     pub config: String,
     #[serde(default, deserialize_with = "or_default")]

@@ -110,6 +110,7 @@ impl FromStr for Platform {
 
 /// What a descriptor or a config states of its image.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(expecting = "an object")]
 pub(crate) struct Stated {
     #[serde(default, deserialize_with = "or_default")]
     os: String,

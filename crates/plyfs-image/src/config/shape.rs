@@ -15,6 +15,7 @@ use crate::error::shown;
 
 /// A config but for what [`super`] reads of it.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct Shape {
     created: Option<Time>,
     author: Option<String>,
@@ -36,7 +37,7 @@ pub(super) struct Shape {
 
 /// What a container of the image starts with.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Execution {
     user: Option<String>,
     exposed_ports: Option<Set>,
@@ -71,7 +72,7 @@ type Set = BTreeMap<String, Option<BTreeMap<String, IgnoredAny>>>;
 
 /// What tells whether a container works; times are nanoseconds.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Health {
     test: Option<Vec<Option<String>>>,
     interval: Option<i64>,
@@ -83,7 +84,7 @@ struct Health {
 
 /// A command; docker before 1.10 wrote one of a single word as a text.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "neither a text nor a list of texts")]
 enum Words {
     Many(Vec<Option<String>>),
     One(String),
@@ -91,6 +92,7 @@ enum Words {
 
 /// One instruction of the history.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Told {
     created: Option<Time>,
     created_by: Option<String>,

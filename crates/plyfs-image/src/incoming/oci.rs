@@ -62,7 +62,7 @@ pub(super) fn read(members: &Members, wanted: &Wanted, images: &mut Images<'_>) 
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 struct LayoutFile {
     image_layout_version: String,
 }
