@@ -39,7 +39,8 @@ pub enum Format {
 
 impl Format {
     /// How layers are compressed unless it is said.
-    fn compression(self) -> Compression {
+    #[must_use]
+    pub fn compression(self) -> Compression {
         match self {
             Self::DockerArchive => Compression::None,
             Self::OciArchive | Self::OciLayout => Compression::Gzip,

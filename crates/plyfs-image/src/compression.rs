@@ -52,6 +52,16 @@ pub enum Compression {
 }
 
 impl Compression {
+    /// The levels it has, if it has any.
+    #[must_use]
+    pub fn levels(self) -> Option<RangeInclusive<u32>> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some(GZIP_LEVELS),
+            Self::Zstd => Some(ZSTD_LEVELS),
+        }
+    }
+
     /// What follows the media type of a plain layer.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
@@ -96,12 +106,8 @@ impl Level {
     /// The level `level` of `compression`; one that it does not have is [`ErrorKind::InvalidInput`].
     pub(crate) fn new(compression: Compression, level: Option<u32>) -> Result<Self> {
         let Some(asked) = level else { return Ok(Self(None)) };
-        let levels = match compression {
-            Compression::None => {
-                return Err(Error::new(ErrorKind::InvalidInput, format!("level {asked} without a compression")));
-            }
-            Compression::Gzip => GZIP_LEVELS,
-            Compression::Zstd => ZSTD_LEVELS,
+        let Some(levels) = compression.levels() else {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("level {asked} without a compression")));
         };
         if levels.contains(&asked) {
             return Ok(Self(level));

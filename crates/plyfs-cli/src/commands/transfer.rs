@@ -130,6 +130,7 @@ pub(crate) fn save(session: &mut Session, args: &Save) -> Result<()> {
         let failure = Failure::usage("a layout is a directory and cannot be written to standard output");
         return Err(failure.hint("--format oci-archive is a layout in one file"));
     }
+    args.level.map_or(Ok(()), |level| check_level(format, args.compression.map(Compression::from), level))?;
     let store = session.open()?;
     let images = args.images.iter().map(|name| session::image(&store, name)).collect::<Result<Vec<_>>>()?;
     // As with docker: an image asked for by one name goes out with that one, and by its id with none.
@@ -150,6 +151,21 @@ pub(crate) fn save(session: &mut Session, args: &Save) -> Result<()> {
     })?;
     to.save(archive(format, out.file()))?;
     out.finish()
+}
+
+/// Refuses a level that the compression does not have.
+fn check_level(format: Format, compression: Option<Compression>, level: u32) -> Result<()> {
+    let compression = compression.unwrap_or_else(|| format.compression());
+    match compression.levels() {
+        None => {
+            Err(Failure::usage(format!("--level {level} without a compression")).hint("--compression gzip or zstd"))
+        }
+        Some(levels) if !levels.contains(&level) => {
+            let message = format!("--level {level}: {compression} has {} to {}", levels.start(), levels.end());
+            Err(Failure::usage(message))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 /// One archive file in a format that has one.
