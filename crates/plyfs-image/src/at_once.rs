@@ -4,7 +4,6 @@
 //! two write into one directory. The largest layer begins first, so that the threads end at about the same time. A thread
 //! that finds no layer left makes room for one that decompresses or digests for a layer that is still unpacked.
 
-use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,8 +14,8 @@ use crate::handover::Helpers;
 
 /// Unpacks the layers of these sizes with as many threads as the store has free; gives them in the order they came in.
 ///
-/// `unpack` gets the number of a layer and the threads that become free, and wraps its input with [`Stop::reader`] of `stop`: the
-/// first failure stops all others, and is the one that is returned.
+/// `unpack` gets the number of a layer and the threads that become free, and asks `stop` meanwhile: the first failure stops all
+/// others, and is the one that is returned.
 pub(crate) fn unpack_at_once<'e>(
     operation: &Operation,
     sizes: &[u64],
@@ -32,7 +31,7 @@ pub(crate) fn unpack_at_once<'e>(
             match unpack(layer, &helpers) {
                 Ok(unpacked) => done.lock().unwrap_or_else(PoisonError::into_inner).push((layer, unpacked)),
                 Err(error) => {
-                    if !stop.0.swap(true, Ordering::AcqRel) {
+                    if stop.say() {
                         *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     }
                     return;
@@ -76,24 +75,17 @@ fn largest_first(sizes: &[u64]) -> Vec<usize> {
 pub(crate) struct Stop(AtomicBool);
 
 impl Stop {
-    /// A reader of `inner` that fails once another layer has, if others are unpacked beside it.
-    pub(crate) fn reader<R>(stop: Option<&Self>, inner: R) -> Stoppable<'_, R> {
-        Stoppable { stop, inner }
+    /// Says that one has failed; whether it is the first.
+    pub(crate) fn say(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
     }
-}
 
-/// A reader that others may end.
-pub(crate) struct Stoppable<'a, R> {
-    stop: Option<&'a Stop>,
-    inner: R,
-}
-
-impl<R: Read> Read for Stoppable<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stop.is_some_and(|stop| stop.0.load(Ordering::Acquire)) {
-            return Err(Error::new(ErrorKind::Cancelled, "another layer failed").into_io());
+    /// Fails once one has.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.0.load(Ordering::Acquire) {
+            true => Err(Error::new(ErrorKind::Cancelled, "another layer failed")),
+            false => Ok(()),
         }
-        self.inner.read(buffer)
     }
 }
 
@@ -107,12 +99,10 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_ends_when_another_failed() {
+    fn the_first_failure_stops_all_and_is_told_from_the_others() {
         let stop = Stop::default();
-        let mut reader = Stop::reader(Some(&stop), &b"abc"[..]);
-        reader.read_exact(&mut [0]).expect("nothing failed yet");
-        stop.0.store(true, Ordering::Release);
-        let error = Error::io("read", reader.read_exact(&mut [0]).expect_err("stopped"));
-        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        stop.check().expect("nothing failed yet");
+        assert!(stop.say() && !stop.say(), "only one is the first");
+        assert_eq!(stop.check().expect_err("stopped").kind(), ErrorKind::Cancelled);
     }
 }

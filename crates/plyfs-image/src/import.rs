@@ -5,6 +5,7 @@ use std::io::Read;
 use plyfs_diff::{Chain, Digest, ExportOptions};
 use plyfs_store::{AppliedLayer, Image, Layer, LayerId, Operation, Progress, Reference, Stage, Store};
 
+use crate::asked::Asked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::instruction::Instruction;
 use crate::publish::as_layer::as_layer;
@@ -138,9 +139,8 @@ fn stage<'a>(
     let (name, window) = (source.name().to_owned(), source.window());
     match source.tree(progress)? {
         Tree::Stream { archive, size, unwanted } => {
-            let what = name.clone();
-            let archive = progress.reader(archive, Stage::Unpack, name, size);
-            unpack(operation, archive, &unwanted, parent, window, &what)
+            let asked = Asked::new(progress, Stage::Unpack, name, size, None);
+            unpack(operation, archive, &asked, &unwanted, parent, window)
         }
         Tree::Directory(directory) => {
             let store = operation.store();

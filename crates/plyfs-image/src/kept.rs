@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use plyfs_diff::Digest;
 use plyfs_store::{ChainId, DiffId, LayerId, Operation, Stage};
 
+use crate::asked::Asked;
 use crate::compression::WindowLog;
 use crate::digest::{Promise, Verified};
 use crate::error::{Error, ErrorKind, Result};
@@ -92,9 +93,10 @@ impl Load<'_> {
     /// Reads the blob of a layer that is there, and holds it to both digests: a manifest may list another one.
     fn copy_blob(&self, layer: &IncomingLayer, promise: Promise, copy: Option<File>) -> Result<()> {
         let member = self.members.open(&layer.member)?.ok_or_else(|| missing(&layer.member))?;
-        let member = self.progress.reader(member, Stage::Receive, layer.diff_id.to_string(), Some(promise.size));
+        let asked = Asked::new(self.progress, Stage::Receive, layer.diff_id.to_string(), Some(promise.size), None);
+        let member = asked.reader(member);
         let what = format!("layer {}, blob {}", layer.diff_id, promise.digest);
-        let digest = diff_id_of(Tee::new(Verified::new(member, promise), copy), self.window, &what)?;
+        let digest = diff_id_of(Tee::new(Verified::new(member, promise), copy), &asked, self.window, &what)?;
         if digest == layer.diff_id {
             return Ok(());
         }
@@ -103,8 +105,13 @@ impl Load<'_> {
 }
 
 /// Reads a layer, compressed or not, to its end; the digest of its plain bytes.
-pub(crate) fn diff_id_of(blob: impl Read + Send, window: WindowLog, what: &str) -> Result<DiffId> {
-    decompressed(blob, window, &Helpers::default(), what, |plain| {
+pub(crate) fn diff_id_of<'e>(
+    blob: impl Read + Send + 'e,
+    asked: &Asked<'e>,
+    window: WindowLog,
+    what: &str,
+) -> Result<DiffId> {
+    decompressed(blob, asked, window, &Helpers::default(), what, |plain| {
         let read = io::copy(plain, &mut io::sink()).and_then(|_| plain.digest());
         read.map(|(digest, _)| digest).map_err(|error| Error::io("decompress", error))
     })

@@ -55,6 +55,7 @@
 //!   compresses anew, so that a manifest has another digest.
 
 mod archive;
+mod asked;
 mod at_once;
 mod commit;
 mod compression;

@@ -10,6 +10,7 @@ use plyfs_store::{
     AppliedLayer, ChainId, Image, LayerId, Operation, Progress, Reference, Stage, Store, UnpackedLayer, chain_id,
 };
 
+use crate::asked::Asked;
 use crate::at_once::{Stop, unpack_at_once};
 use crate::compression::{Decoder, WindowLog};
 use crate::digest::Verified;
@@ -18,7 +19,7 @@ use crate::handover::Helpers;
 use crate::incoming::{self, Incoming, IncomingLayer, missing};
 use crate::kept::{self, Copied, Tee};
 use crate::layout::MAX_LAYERS_OF_ALL;
-use crate::members::Members;
+use crate::members::{Member, Members};
 use crate::publish::{add_image, publish, published};
 use crate::source::Source;
 use crate::unpack::decompressed;
@@ -246,32 +247,35 @@ impl Load<'_> {
         apply: impl FnOnce(&mut dyn Digested) -> Result<T>,
     ) -> Result<T> {
         let member = self.members.open(&layer.member)?.ok_or_else(|| missing(&layer.member))?;
-        let size = member.size();
-        let member = Stop::reader(stop, member);
-        let member = self.progress.reader(member, Stage::Unpack, layer.diff_id.to_string(), Some(size));
+        let asked = self.asked(layer, &member, stop);
+        let member = asked.reader(member);
         let what = format!("layer {}", layer.diff_id);
         let read = match kept::blob_of(layer) {
             Some(promise) => {
                 let what = format!("{what}, blob {}", promise.digest);
-                decompressed(Tee::new(Verified::new(member, promise), copy), self.window, helpers, &what, apply)
+                decompressed(Tee::new(Verified::new(member, promise), copy), &asked, self.window, helpers, &what, apply)
             }
             // A blob with the DiffId for its digest is plain, and held to the DiffId anyway.
-            None => decompressed(member, self.window, helpers, &what, apply),
+            None => decompressed(member, &asked, self.window, helpers, &what, apply),
         };
-        read.map_err(|error| self.judge(error, layer))
+        read.map_err(|error| self.judge(error, layer, stop))
+    }
+
+    /// Who is asked while the layer in `member` is read.
+    fn asked<'e>(&'e self, layer: &IncomingLayer, member: &Member, stop: Option<&'e Stop>) -> Asked<'e> {
+        Asked::new(self.progress, Stage::Unpack, layer.diff_id.to_string(), Some(member.size()), stop)
     }
 
     /// Tells an archive that is malformed from one that only became so: bytes that are not those of the DiffId are
     /// [`ErrorKind::Corrupt`].
-    fn judge(&self, error: Error, layer: &IncomingLayer) -> Error {
+    fn judge(&self, error: Error, layer: &IncomingLayer, stop: Option<&Stop>) -> Error {
         if error.kind() != ErrorKind::InvalidInput {
             return error;
         }
         let Ok(Some(member)) = self.members.open(&layer.member) else { return error };
-        let size = member.size();
-        let member = self.progress.reader(member, Stage::Unpack, layer.diff_id.to_string(), Some(size));
-        let Ok(plain) = Decoder::new(member, self.window) else { return error };
-        let mut plain = DigestReader::new(plain);
+        let asked = self.asked(layer, &member, stop);
+        let Ok(plain) = Decoder::new(asked.reader(member), self.window) else { return error };
+        let mut plain = DigestReader::new(asked.plain(plain));
         if let Err(failed) = io::copy(&mut plain, &mut io::sink()) {
             let failed = Error::io(format!("read layer {}", layer.diff_id), failed);
             return if failed.kind() == ErrorKind::Cancelled { failed } else { error };

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use plyfs_store::{DiffId, Document, Progress, Rebuilt, StoreOptions};
 
+use crate::asked::Asked;
 use crate::compression::WindowLog;
 use crate::config;
 use crate::error::Error;
@@ -21,7 +22,7 @@ pub fn rebuild(options: StoreOptions, path: impl AsRef<Path>, progress: Progress
 
 /// What a compressed layer holds, whatever window it needs.
 fn layer(blob: &mut (dyn Read + Send)) -> io::Result<DiffId> {
-    diff_id_of(blob, WindowLog::MOST, "it").map_err(Error::into_io)
+    diff_id_of(blob, &Asked::nobody(), WindowLog::MOST, "it").map_err(Error::into_io)
 }
 
 /// What a blob is; `None` for one that is neither config nor manifest.

@@ -5,6 +5,7 @@ use std::io::Read;
 use plyfs_diff::{DigestReader, Digested, digested};
 use plyfs_store::{AppliedLayer, LayerId, Operation};
 
+use crate::asked::Asked;
 use crate::compression::{Decoder, WindowLog};
 use crate::error::{Error, Result};
 use crate::handover::{Helpers, handed_over};
@@ -13,17 +14,18 @@ use crate::patience::Unwanted;
 /// Unpacks `input`, read to its end, into a layer upon `parent`.
 ///
 /// When unpacking fails, `unwanted` is said: `input` may wait for more on another thread. When `input` fails, or is not what its
-/// compression says, its error is the one returned, under the name `what`.
+/// compression says, its error is the one returned, under the name of what is `asked` about.
 pub(crate) fn unpack(
     operation: &mut Operation,
     input: impl Read + Send,
+    asked: &Asked<'_>,
     unwanted: &Unwanted,
     parent: Option<LayerId>,
     window: WindowLog,
-    what: &str,
 ) -> Result<AppliedLayer> {
     let worker = operation.store().workers(1);
-    decompressed(input, window, &Helpers::of(worker.count()), what, |archive| {
+    let input = asked.reader(input);
+    decompressed(input, asked, window, &Helpers::of(worker.count()), asked.item(), |archive| {
         let applied = operation.apply_digested(archive, parent, None).inspect_err(|_| unwanted.say());
         applied.map_err(|error| Error::store("unpack", error))
     })
@@ -31,9 +33,11 @@ pub(crate) fn unpack(
 
 /// Hands the plain bytes of `input` to `apply`, which reads them to their end.
 ///
+/// `input` [asks](Asked::reader) while it is read; it is `asked` also where it gives plain bytes for long without being read.
 /// Where one of `helpers` is free it decompresses, or digests what is plain: the dearest that can be done apart from writing.
 pub(crate) fn decompressed<'e, T>(
     input: impl Read + Send + 'e,
+    asked: &Asked<'e>,
     window: WindowLog,
     helpers: &Helpers<'e>,
     what: &str,
@@ -44,5 +48,5 @@ pub(crate) fn decompressed<'e, T>(
     if decoder.is_plain() {
         return handed_over(DigestReader::new(decoder), helpers, unreadable, |plain| apply(plain));
     }
-    handed_over(decoder, helpers, unreadable, |plain| apply(&mut digested(plain)))
+    handed_over(asked.plain(decoder), helpers, unreadable, |plain| apply(&mut digested(plain)))
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use plyfs_image::{Archive, Compression, ErrorKind, Source};
+use plyfs_image::{Archive, Compression, ErrorKind, ImportOptions, Source};
 use plyfs_store::{Progress, Stage, Step, Store};
 use plyfs_testkit::oci::{self, LayerTar, Plain};
 use plyfs_testkit::process::Process;
@@ -141,6 +141,69 @@ fn root_a_load_cancelled_in_the_middle_of_a_large_layer_leaves_nothing() {
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{}", story(&error));
     place.assert_untouched();
     place.load(&archive);
+}
+
+/// Stops when something that was read whole is reported for the eighth time: all of it was made of a few bytes.
+fn stop_after_the_last_byte(stage: Stage) -> impl Fn(&Step<'_>) -> ControlFlow<()> + Sync {
+    let left = AtomicU64::new(8);
+    move |step: &Step<'_>| {
+        let is_whole = step.stage == stage && step.expected == Some(step.done);
+        let is_enough = is_whole && left.fetch_sub(1, Ordering::Relaxed) == 1;
+        if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// A layer that is compressed to a few kilobytes.
+fn hollow(start: LayerTar) -> Vec<u8> {
+    start.file("zeros", vec![0; LARGE]).finish()
+}
+
+#[test]
+fn root_a_load_is_cancelled_in_the_middle_of_what_a_few_bytes_hold() {
+    require_root!();
+    let base = || LayerTar::new().file("base", "x");
+    let climbs = LayerTar::new().file("../climbs", "refused, and then looked at as a whole");
+    let layers = [
+        vec![hollow(LayerTar::new())],
+        vec![hollow(base()), base().finish()],
+        vec![hollow(climbs)],
+        (0..3).map(|number| hollow(LayerTar::new().file(format!("{number}"), ""))).collect(),
+    ];
+    for layers in layers {
+        for compression in [oci::Compression::Gzip, oci::Compression::Zstd] {
+            for threads in [0, 4] {
+                let place = Place::with_threads(threads);
+                let archive = place.temp.join("image");
+                Plain::new("localhost/hollow:1", layers.clone()).write_oci_archive(compression, &archive);
+                let stop = stop_after_the_last_byte(Stage::Unpack);
+                let source = Source::path(&archive).expect("opened");
+                let error = plyfs_image::load(&place.store, source, Progress::new(&stop)).expect_err("cancelled");
+                assert_eq!(error.kind(), ErrorKind::Cancelled, "{compression:?}, {threads}: {}", story(&error));
+                place.assert_untouched();
+            }
+        }
+    }
+}
+
+#[test]
+fn root_what_reads_a_layer_of_a_few_bytes_for_an_import_or_its_blob_is_cancelled_too() {
+    require_root!();
+    let (place, layer) = (Place::new(), hollow(LayerTar::new()));
+    let layer_file = place.temp.join("layer");
+    fs::write(&layer_file, oci::Compression::Zstd.apply(&layer)).expect("written");
+    let stop = stop_after_the_last_byte(Stage::Unpack);
+    let (source, options) = (Source::path(&layer_file).expect("opened"), ImportOptions::new());
+    let error = plyfs_image::import(&place.store, source, options, Progress::new(&stop)).expect_err("cancelled");
+    assert_eq!(error.kind(), ErrorKind::Cancelled, "{}", story(&error));
+    place.assert_untouched();
+
+    let archive = place.temp.join("image");
+    Plain::new("localhost/hollow:1", vec![layer]).write_oci_archive(oci::Compression::Zstd, &archive);
+    place.load(&archive);
+    let stop = stop_after_the_last_byte(Stage::Receive);
+    let source = Source::path(&archive).expect("opened").keep_blobs(true);
+    let error = plyfs_image::load(&place.store, source, Progress::new(&stop)).expect_err("cancelled");
+    assert_eq!(error.kind(), ErrorKind::Cancelled, "{}", story(&error));
 }
 
 #[test]
