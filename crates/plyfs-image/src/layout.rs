@@ -72,9 +72,11 @@ pub(crate) const MAX_DOCUMENTS: u64 = 32 << 20;
 pub(crate) const MAX_ITEMS: usize = 1 << 14;
 /// The most members an archive may have.
 pub(crate) const MAX_MEMBERS: usize = 1 << 16;
+/// The most headers an archive may have: those of members, of directories, and those that hold for all that follow.
+pub(crate) const MAX_HEADERS: usize = 4 * MAX_MEMBERS;
 /// The longest name of a member.
 pub(crate) const MAX_MEMBER_NAME: u32 = 4096;
-/// What the names of all members may take together.
+/// What the names of all members, and of what their links lead to, may take together.
 pub(crate) const MAX_MEMBER_NAMES: usize = 8 << 20;
 /// The most descriptors an index may list.
 pub(crate) const MAX_DESCRIPTORS: usize = 4096;

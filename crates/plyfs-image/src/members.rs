@@ -64,8 +64,10 @@ struct Archived {
 
 impl Members {
     /// Indexes a plain tar file by its headers; the file may not change while it is used.
-    pub(crate) fn of_file(file: File) -> Result<Self> {
-        let index = index::of_file(&file)?;
+    ///
+    /// `report` may stop the reading; nothing is kept, and that is what it is told.
+    pub(crate) fn of_file(file: File, report: &mut dyn FnMut(u64) -> Result<()>) -> Result<Self> {
+        let index = index::of_file(&file, report)?;
         Ok(Self::of(Place::Archive(Archived::new(file, index))))
     }
 

@@ -154,7 +154,7 @@ impl<'a> Source<'a> {
             Kind::File(file) => {
                 let again = file.try_clone().map_err(|error| Error::io("duplicate its descriptor", error))?;
                 match Decoder::new(file, self.window)? {
-                    Decoder::Plain(_) => Members::of_file(again),
+                    Decoder::Plain(_) => Members::of_file(again, &mut kept(&self.name, progress)),
                     packed => keep(packed, &self.name, spool, progress),
                 }
             }
@@ -200,9 +200,13 @@ impl<'a> Tree<'a> {
 }
 
 fn keep(stream: Decoder<impl Read>, name: &str, spool: BorrowedFd<'_>, progress: Progress<'_>) -> Result<Members> {
-    let mut report = |kept| {
+    Members::of_stream(stream, spool, &mut kept(name, progress))
+}
+
+/// Reports how much is kept.
+fn kept(name: &str, progress: Progress<'_>) -> impl FnMut(u64) -> Result<()> {
+    move |kept| {
         let reported = progress.report(Stage::Receive, name, kept, None);
         reported.map_err(|error| Error::new(error.kind(), "receive").because(error))
-    };
-    Members::of_stream(stream, spool, &mut report)
+    }
 }

@@ -1,6 +1,7 @@
 //! Reading the headers of a tar archive into a map of names.
 //!
-//! What the headers may cost is bounded by the limits of [`crate::layout`]; the parser applies a PAX size to the
+//! What the headers may cost is bounded by the limits of [`crate::layout`], and after some of them it is asked whether to go
+//! on, since they may be all there is; the parser applies a PAX size to the
 //! content it belongs to, so no member can hide inside another. A missing end mark is accepted at a header's
 //! boundary, as every tar reader does; an archive cut anywhere else is [`ErrorKind::Corrupt`].
 
@@ -14,13 +15,16 @@ use tar_core::parse::{Limits, ParseEvent, ParsedEntry, Parser};
 
 use super::{Node, name};
 use crate::error::{Error, ErrorKind, Result, shown};
-use crate::layout::{CHUNK, MAX_MEMBER_NAME, MAX_MEMBER_NAMES, MAX_MEMBERS};
+use crate::layout::{CHUNK, MAX_HEADERS, MAX_MEMBER_NAME, MAX_MEMBER_NAMES, MAX_MEMBERS};
 
 /// How much is read of what follows the end mark: tar(1) fills up to 10 KiB, and to no more than 16 MiB when told to.
 const MAX_TRAILER: u64 = 64 << 20;
 
 /// The largest headers of one member: long names and PAX records.
-const MAX_HEADERS: u32 = 256 << 10;
+const MAX_METADATA: u32 = 256 << 10;
+
+/// After how many headers it is asked whether to go on; each may have [`MAX_METADATA`].
+const ASK_EVERY: usize = 256;
 
 type Nodes = BTreeMap<Vec<u8>, Node>;
 
@@ -38,25 +42,30 @@ trait Input {
     fn append(&mut self, buffer: &mut Vec<u8>, wanted: usize) -> io::Result<()>;
     /// Passes `size` bytes of content and `padding` after it; tells where the content can be read later.
     fn content(&mut self, name: &[u8], size: u64, padding: u64, keep: bool) -> Result<u64>;
+    /// Asks whether to go on.
+    fn ask(&mut self) -> Result<()>;
     /// Passes what follows the end mark.
     fn finish(&mut self) -> Result<()>;
 }
 
+/// Is told how many bytes of content were kept, and may stop the reading.
+pub(super) type Report<'a> = &'a mut dyn FnMut(u64) -> Result<()>;
+
 /// Indexes a file by position, reading headers only.
-pub(super) fn of_file(file: &File) -> Result<Index> {
+pub(super) fn of_file(file: &File, report: Report<'_>) -> Result<Index> {
     let size = file.metadata().map_err(|error| Error::io("read its size", error))?.len();
-    build(&mut Positioned { file, at: 0, size })
+    build(&mut Positioned { file, at: 0, size, report })
 }
 
 /// Reads a stream to its end and writes the content of plain files one after another into `kept`.
-pub(super) fn of_stream(stream: impl Read, kept: &File, report: &mut dyn FnMut(u64) -> Result<()>) -> Result<Index> {
+pub(super) fn of_stream(stream: impl Read, kept: &File, report: Report<'_>) -> Result<Index> {
     build(&mut Spooling { stream, kept, at: 0, report })
 }
 
 fn build(input: &mut impl Input) -> Result<Index> {
-    let limits = Limits { max_metadata_size: MAX_HEADERS, max_path_len: Some(MAX_MEMBER_NAME), ..Limits::default() };
+    let limits = Limits { max_metadata_size: MAX_METADATA, max_path_len: Some(MAX_MEMBER_NAME), ..Limits::default() };
     let mut parser = Parser::new(limits);
-    let (mut nodes, mut names, mut buffer) = (Nodes::new(), 0, Vec::new());
+    let (mut nodes, mut names, mut headers, mut buffer) = (Nodes::new(), 0, 0, Vec::new());
     loop {
         let parsed = parser.parse(&buffer).map_err(|error| match nodes.len() {
             // What the parser missed in a photograph is nothing to a person.
@@ -80,6 +89,7 @@ fn build(input: &mut impl Input) -> Result<Index> {
                 return Ok(Index { nodes, has_end: false });
             }
             ParseEvent::GlobalExtensions { consumed, .. } => {
+                count(&mut headers, input)?;
                 buffer.drain(..consumed);
                 continue;
             }
@@ -90,6 +100,7 @@ fn build(input: &mut impl Input) -> Result<Index> {
             ParseEvent::Entry { entry, .. } => (entry, true),
             ParseEvent::SparseEntry { entry, .. } => (entry, false),
         };
+        count(&mut headers, input)?;
         let key = name::normalise(&entry.path)?;
         let size = content_size(&entry);
         let padding = (512 - size % 512) % 512;
@@ -109,6 +120,9 @@ fn build(input: &mut impl Input) -> Result<Index> {
         };
         buffer.clear();
         names += key.len();
+        if let Node::Link(target) = &node {
+            names += target.len();
+        }
         nodes.insert(key, node);
         if nodes.len() > MAX_MEMBERS || names > MAX_MEMBER_NAMES {
             return Err(Error::new(
@@ -117,6 +131,15 @@ fn build(input: &mut impl Input) -> Result<Index> {
             ));
         }
     }
+}
+
+/// Counts a header, and asks after every so many.
+fn count(headers: &mut usize, input: &mut impl Input) -> Result<()> {
+    *headers += 1;
+    if *headers > MAX_HEADERS {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("more than {MAX_HEADERS} headers")));
+    }
+    if headers.is_multiple_of(ASK_EVERY) { input.ask() } else { Ok(()) }
 }
 
 /// How much content follows the header; links state sizes that mean nothing.
@@ -147,6 +170,7 @@ struct Positioned<'a> {
     file: &'a File,
     at: u64,
     size: u64,
+    report: Report<'a>,
 }
 
 impl Input for Positioned<'_> {
@@ -173,6 +197,11 @@ impl Input for Positioned<'_> {
         Ok(offset)
     }
 
+    /// Nothing is kept of what is read where it lies.
+    fn ask(&mut self) -> Result<()> {
+        (self.report)(0)
+    }
+
     fn finish(&mut self) -> Result<()> {
         Ok(())
     }
@@ -183,7 +212,7 @@ struct Spooling<'a, R> {
     stream: R,
     kept: &'a File,
     at: u64,
-    report: &'a mut dyn FnMut(u64) -> Result<()>,
+    report: Report<'a>,
 }
 
 impl<R: Read> Spooling<'_, R> {
@@ -227,6 +256,10 @@ impl<R: Read> Input for Spooling<'_, R> {
         }
         self.pass(padding, |_, _| Ok(()))?; // the last member's padding may be missing
         Ok(offset)
+    }
+
+    fn ask(&mut self) -> Result<()> {
+        (self.report)(self.at)
     }
 
     /// Reads the rest, so that a compressed archive's checksum is verified and a pipe's writer can finish; of one that does

@@ -2,7 +2,9 @@
 
 use crate::error::{Error, ErrorKind, Result, shown};
 
-/// Takes out `.` parts, doubled and leading slashes; a `..` part or an empty name is refused.
+/// Takes out `.` parts, doubled and leading slashes; a `..` part is refused.
+///
+/// Of the archive's root, as tar(1) calls it `./`, nothing is left: the name is empty.
 pub(super) fn normalise(name: &[u8]) -> Result<Vec<u8>> {
     let climbs = || Error::new(ErrorKind::InvalidInput, format!("member {} climbs out with ..", shown(name)));
     join(Vec::new(), name, false).ok_or_else(climbs)
@@ -44,6 +46,13 @@ mod tests {
     fn every_spelling_of_a_name_is_one_key() {
         for name in ["a/b", "./a/b", "a//b", "/a/./b", "a/b/"] {
             assert_eq!(normalise(name.as_bytes()).expect("a name"), b"a/b", "{name}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_root_is_empty() {
+        for name in ["", ".", "./", "/", ".//."] {
+            assert_eq!(normalise(name.as_bytes()).expect("a name"), b"", "{name:?}");
         }
     }
 

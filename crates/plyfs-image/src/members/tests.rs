@@ -2,15 +2,19 @@
 
 use super::*;
 use crate::archive::tar::TarWriter;
-use crate::layout::MAX_MEMBERS;
+use crate::layout::{MAX_HEADERS, MAX_MEMBER_NAMES, MAX_MEMBERS};
 
-/// One way to read the same archive.
+/// The ways to read the same archive.
 fn both_ways(bytes: &[u8]) -> [Result<Members>; 2] {
+    both_ways_reporting(bytes, &mut |_| Ok(()))
+}
+
+fn both_ways_reporting(bytes: &[u8], report: &mut dyn FnMut(u64) -> Result<()>) -> [Result<Members>; 2] {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let spool = fs::open_dir(temp.path()).expect("open");
     std::fs::write(temp.path().join("a.tar"), bytes).expect("written");
     let file = File::open(temp.path().join("a.tar")).expect("open");
-    [Members::of_file(file), Members::of_stream(bytes, spool.as_fd(), &mut |_| Ok(()))]
+    [Members::of_file(file, report), Members::of_stream(bytes, spool.as_fd(), report)]
 }
 
 fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -139,7 +143,8 @@ fn a_document_that_claims_a_gigabyte_is_refused_before_it_is_read() {
     let file = File::options().read(true).write(true).create_new(true).open(&path).expect("a file");
     file.write_all_at(&header("manifest.json", tar_core::EntryType::Regular, "", 1 << 30), 0).expect("written");
     file.set_len((1 << 30) + 4096).expect("a hole");
-    let error = Members::of_file(file).expect("an archive").document("manifest.json").expect_err("too large");
+    let error =
+        Members::of_file(file, &mut |_| Ok(())).expect("an archive").document("manifest.json").expect_err("too large");
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("manifest.json"), "{error}");
 }
@@ -157,6 +162,73 @@ fn the_number_of_members_is_bounded() {
     }
     for members in both_ways(&bytes) {
         assert_eq!(members.expect_err("too many").kind(), ErrorKind::InvalidInput);
+    }
+}
+
+/// Headers of which any number are one member at most, and no content.
+fn empty_headers() -> [(&'static str, Vec<u8>); 5] {
+    use tar_core::EntryType::{Directory, Regular, Symlink, XGlobalHeader};
+    let mut pax = tar_core::PaxBuilder::new();
+    pax.add("comment", b"holds for all that follow");
+    let pax = pax.finish();
+    let mut global = header("pax", XGlobalHeader, "", pax.len() as u64);
+    global.extend(pax);
+    global.resize(1024, 0);
+    [
+        ("directories", header("a/", Directory, "", 0)),
+        ("the root", header("./", Directory, "", 0)),
+        ("a file without a name", header(".", Regular, "", 0)),
+        ("a link", header("link", Symlink, "target", 0)),
+        ("global headers", global),
+    ]
+}
+
+/// Gives the same bytes again and again.
+struct Again(Vec<u8>, usize);
+
+impl Read for Again {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = (&self.0[self.1..]).read(buffer)?;
+        self.1 = (self.1 + read) % self.0.len();
+        Ok(read)
+    }
+}
+
+#[test]
+fn the_number_of_headers_is_bounded_whatever_they_are_of() {
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    let spool = fs::open_dir(temp.path()).expect("open");
+    for (what, block) in empty_headers() {
+        let bounded = Again(block, 0).take(2048 * MAX_HEADERS as u64);
+        let error = Members::of_stream(bounded, spool.as_fd(), &mut |_| Ok(())).expect_err(what);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{what}: {error}");
+        assert!(error.to_string().contains("headers"), "{what}: {error}");
+    }
+}
+
+#[test]
+fn an_archive_of_headers_alone_can_be_stopped() {
+    for (what, block) in empty_headers() {
+        let mut asked = 0;
+        let mut stop = |_| {
+            asked += 1;
+            if asked % 3 == 0 { Err(Error::new(ErrorKind::Cancelled, "stopped")) } else { Ok(()) }
+        };
+        for members in both_ways_reporting(&block.repeat(1000), &mut stop) {
+            assert_eq!(members.expect_err(what).kind(), ErrorKind::Cancelled, "{what}");
+        }
+        assert_eq!(asked, 6, "{what}");
+    }
+}
+
+#[test]
+fn what_links_lead_to_counts_with_the_names() {
+    let target = "long/".repeat(800);
+    let link = |number| header(&format!("{number}"), tar_core::EntryType::Symlink, &target, 0);
+    let bytes: Vec<u8> = (0..=MAX_MEMBER_NAMES / target.len()).flat_map(link).collect();
+    for members in both_ways(&bytes) {
+        let error = members.expect_err("too long names");
+        assert_eq!((error.kind(), error.to_string().contains("names")), (ErrorKind::InvalidInput, true), "{error}");
     }
 }
 
