@@ -39,7 +39,7 @@ pub(crate) struct Incoming {
     pub names: Vec<Reference>,
     /// Its layers, lowest first.
     pub layers: Vec<IncomingLayer>,
-    /// What was left out, in words.
+    /// What was left out, in words; where there was no room for all of them, how much more.
     pub notes: Vec<String>,
 }
 

@@ -77,6 +77,7 @@ mod kept;
 mod labels;
 mod layout;
 mod load;
+mod losses;
 mod manifest;
 mod members;
 mod patience;

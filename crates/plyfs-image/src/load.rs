@@ -19,13 +19,11 @@ use crate::handover::Helpers;
 use crate::incoming::{self, Incoming, IncomingLayer, missing};
 use crate::kept::{self, Copied, Tee};
 use crate::layout::MAX_LAYERS_OF_ALL;
+use crate::losses::Room;
 use crate::members::{Member, Members};
 use crate::publish::{add_image, publish, published};
 use crate::source::Source;
 use crate::unpack::decompressed;
-
-/// How many bytes of words are said of what layers could not hold, of all images of one load together.
-const WORDS_MOST: usize = 4 << 20;
 
 /// What one image of an archive became.
 #[derive(Clone, Debug)]
@@ -78,7 +76,7 @@ fn stage_all(
     let load = Load { members: &members, keeps_blobs, window, progress };
     let mut known = load.layers(operation, &images)?;
     let copied = load.copied(&images, &known);
-    let (mut skipped, mut room) = (Vec::new(), WORDS_MOST);
+    let (mut skipped, mut room) = (Vec::new(), Room::beside(images.iter().flat_map(|image| &image.notes)));
     for image in &images {
         let staged = load.stage(operation, image, &mut known, &mut room);
         skipped.push(staged.map_err(|error| Error::wrap(image.label(), error))?);
@@ -112,17 +110,6 @@ pub(crate) fn chains(image: &Incoming) -> Vec<ChainId> {
         *below
     };
     image.layers.iter().scan(None, fold).collect()
-}
-
-/// The first losses in words, as many as there is room for; one that does not fit takes all of it.
-fn say<T: ToString>(lost: &[T], room: &mut usize) -> Vec<String> {
-    let fit = |lost: &T| {
-        let words = (*room > 0).then(|| lost.to_string())?;
-        let left = room.checked_sub(size_of::<String>() + words.len());
-        *room = left.unwrap_or_default();
-        left.map(|_| words)
-    };
-    lost.iter().map_while(fit).collect()
 }
 
 /// What is known of a chain before its image is staged.
@@ -205,7 +192,7 @@ impl Load<'_> {
         operation: &mut Operation,
         image: &Incoming,
         known: &mut HashMap<ChainId, Known>,
-        room: &mut usize,
+        room: &mut Room,
     ) -> Result<Vec<String>> {
         let staging = |error| Error::store("stage", error);
         let (mut skipped, mut more) = (image.notes.clone(), 0);
@@ -223,7 +210,7 @@ impl Load<'_> {
                     })?
                 }
             };
-            let said = say(&applied.skipped, room);
+            let said = room.say(&applied.skipped);
             more += applied.skipped_more + (applied.skipped.len() - said.len()) as u64;
             skipped.extend(said);
             below = Some(applied.id);
@@ -287,19 +274,5 @@ impl Load<'_> {
                 Error::new(ErrorKind::Corrupt, message).because(error)
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn losses_are_said_while_there_is_room_and_then_no_more() {
-        let mut room = 2 * (size_of::<String>() + 3);
-        assert_eq!(say(&["one", "two"], &mut room), ["one", "two"]);
-        let mut room = 2 * (size_of::<String>() + 3);
-        assert_eq!(say(&["one", "three", "two"], &mut room), ["one"], "in their order, without gaps");
-        assert!(say(&["x"], &mut room).is_empty() && room == 0, "what comes later finds no room either");
     }
 }

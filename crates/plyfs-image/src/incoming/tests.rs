@@ -395,6 +395,40 @@ fn a_name_that_two_images_have_is_that_of_the_later_one() {
     assert_eq!(names(&images), [["svc:2"], ["svc:1"]]);
 }
 
+/// An archive of so many images, listed in turn as often, each time with all of these names.
+fn rivals(count: usize, rounds: usize, tags: &[String]) -> Vec<Incoming> {
+    let (mut build, mut entries) = (Build::default(), Vec::new());
+    build.add("l", "one");
+    for number in 0..count {
+        build.add(&format!("{number}.json"), config(&[&number.to_string()]));
+        entries.push(json!({"Config": format!("{number}.json"), "RepoTags": tags, "Layers": ["l"]}));
+    }
+    let list: Value = entries.iter().cycle().take(count * rounds).cloned().collect();
+    build.add(DOCKER_MANIFEST, list.to_string()).read().expect("images")
+}
+
+#[test]
+fn a_name_that_is_taken_again_and_again_is_said_once_of_who_loses_it() {
+    let images = rivals(2, 100, &["b:1".into(), "a:1".into()]);
+    let expected: [&[&str]; 2] = [&[], &["b:1", "a:1"]];
+    assert_eq!(names(&images), expected);
+    assert_eq!((images[0].notes.len(), images[1].notes.len()), (2, 0), "{:?}", images[0].notes);
+}
+
+#[test]
+fn what_is_said_of_lost_names_is_bounded_and_the_rest_counted() {
+    let tags: Vec<_> = (0..MAX_NAMES).map(|number| format!("{}/{number}:1", "x".repeat(90))).collect();
+    let images = rivals(36, 1, &tags);
+    let notes = || images.iter().flat_map(|image| &image.notes);
+    let bytes: usize = notes().map(|note| size_of::<String>() + note.len()).sum();
+    assert!((4 << 20..(4 << 20) + (8 << 10)).contains(&(bytes + 256)), "{bytes} bytes");
+    let count = |note: &String| {
+        note.strip_suffix(" more names that it does not get").map_or(1, |n| n.parse().expect("a count"))
+    };
+    assert_eq!(notes().map(count).sum::<usize>(), 35 * MAX_NAMES, "said or counted");
+    assert_eq!(images[35].names.len(), MAX_NAMES);
+}
+
 #[test]
 fn a_document_named_a_thousand_times_is_held_once_and_many_large_ones_are_refused() {
     let large = config(&["one"]).replacen('{', &format!(r#"{{"pad":"{}","#, "x".repeat(3 << 20)), 1);
