@@ -261,28 +261,38 @@ impl Bench<'_> {
         check(command("rm").args(["-rf", "--"]).arg(&tree))
     }
 
-    /// Loads that are asked to stop when this much of them in per cent was unpacked, and when all was.
+    /// Loads that are asked to stop when this much of them in per cent was read, and when all was unpacked; and one in the
+    /// middle of what a few bytes hold.
     fn cancel(&self, report: &mut Report) -> Result<()> {
         announce("load cancelled");
-        let data = self.disk.join("cancelled");
-        let dir = data.to_str().context("a path that is not UTF-8")?;
         for (form, name) in [(Form::Gzip, "gzip"), (Form::Docker, "plain")] {
-            let archive = self.corpus.archive(form);
-            for percent in ["10", "50", "90", "100"] {
-                let mut took = Series::new("plyfs");
-                for _ in 0..self.rounds {
-                    settle(self.disk, Cache::Dropped, &[&archive])?;
-                    let archive = archive.to_str().context("a path that is not UTF-8")?;
-                    let all = samples(self.cancel, &[dir, archive, percent])?;
-                    took.samples.extend(all.get("returned").context("no sample of its return")?.samples.iter());
-                    let staged = all.get("left in staging").context("no count of what is left")?;
-                    ensure!(staged.samples == [0.0], "a load cancelled at {percent} % leaves something in staging");
-                    check(command("rm").args(["-rf", "--"]).arg(&data))?;
-                }
+            for percent in ["10", "50", "90", "99", "100"] {
                 let what = format!("load, {name}, cancelled at {percent} %: time to return");
-                report.figure(&what, Unit::Seconds, &took, Some(Goal::AtMost(0.1)));
+                self.cancel_at(&what, &self.corpus.archive(form), &[percent], report)?;
             }
         }
+        let hollow = self.disk.join("hollow.tar");
+        check(command(self.cancel).arg("hollow").arg(&hollow))?;
+        let what = "load of 2 GiB of zeros in zstd, cancelled in the middle: time to return";
+        self.cancel_at(what, &hollow, &["50", "500"], report)?;
+        gone(&hollow)
+    }
+
+    fn cancel_at(&self, what: &str, archive: &Path, moment: &[&str], report: &mut Report) -> Result<()> {
+        let data = self.disk.join("cancelled");
+        let text = |path: &'_ Path| path.to_str().map(str::to_owned).context("a path that is not UTF-8");
+        let (dir, file) = (text(&data)?, text(archive)?);
+        let arguments = [&[dir.as_str(), &file], moment].concat();
+        let mut took = Series::new("plyfs");
+        for _ in 0..self.rounds {
+            settle(self.disk, Cache::Dropped, &[archive])?;
+            let all = samples(self.cancel, &arguments)?;
+            took.samples.extend(all.get("returned").context("no sample of its return")?.samples.iter());
+            let staged = all.get("left in staging").context("no count of what is left")?;
+            ensure!(staged.samples == [0.0], "{what}: something is left in staging");
+            check(command("rm").args(["-rf", "--"]).arg(&data))?;
+        }
+        report.figure(what, Unit::Seconds, &took, Some(Goal::AtMost(0.1)));
         Ok(())
     }
 
