@@ -65,7 +65,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Says how much was read; fails with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) when it is not to go on.
-    fn ask(&self) -> io::Result<()> {
+    pub(crate) fn ask(&self) -> io::Result<()> {
         let Work { progress, stage, item, expected, stop, read } = &*self.0;
         stop.map_or(Ok(()), Stop::check).map_err(Error::into_io)?;
         Ok(progress.report(*stage, item, read.load(Ordering::Relaxed), *expected)?)

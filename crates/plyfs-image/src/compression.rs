@@ -230,6 +230,14 @@ impl<R: Read> Decoder<R> {
         matches!(self, Self::Plain(_))
     }
 
+    /// How many bytes of what it decompressed it keeps, as far as that may be many and the stream begins by saying so.
+    pub(crate) fn window(&self) -> u64 {
+        match self {
+            Self::Zstd(_, most, asked) => asked.unwrap_or(1 << most.0),
+            _ => 0,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Plain(_) => "plain",

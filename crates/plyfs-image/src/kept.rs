@@ -8,13 +8,13 @@ use plyfs_diff::Digest;
 use plyfs_store::{ChainId, DiffId, LayerId, Operation, Stage};
 
 use crate::asked::Asked;
-use crate::compression::WindowLog;
 use crate::digest::{Promise, Verified};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handover::Helpers;
 use crate::incoming::{Incoming, IncomingLayer, missing};
 use crate::load::{Load, chains};
 use crate::unpack::decompressed;
+use crate::windows::Windows;
 
 /// A reader that writes what is read into a file as well.
 pub(crate) struct Tee<R> {
@@ -96,7 +96,7 @@ impl Load<'_> {
         let asked = Asked::new(self.progress, Stage::Receive, layer.diff_id.to_string(), Some(promise.size), None);
         let member = asked.reader(member);
         let what = format!("layer {}, blob {}", layer.diff_id, promise.digest);
-        let digest = diff_id_of(Tee::new(Verified::new(member, promise), copy), &asked, self.window, &what)?;
+        let digest = diff_id_of(Tee::new(Verified::new(member, promise), copy), &asked, &self.windows, &what)?;
         if digest == layer.diff_id {
             return Ok(());
         }
@@ -108,10 +108,10 @@ impl Load<'_> {
 pub(crate) fn diff_id_of<'e>(
     blob: impl Read + Send + 'e,
     asked: &Asked<'e>,
-    window: WindowLog,
+    windows: &Windows,
     what: &str,
 ) -> Result<DiffId> {
-    decompressed(blob, asked, window, &Helpers::default(), what, |plain| {
+    decompressed(blob, asked, windows, &Helpers::default(), what, |plain| {
         let read = io::copy(plain, &mut io::sink()).and_then(|_| plain.digest());
         read.map(|(digest, _)| digest).map_err(|error| Error::io("decompress", error))
     })

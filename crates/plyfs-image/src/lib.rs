@@ -87,6 +87,7 @@ mod rebuild;
 mod save;
 mod source;
 mod unpack;
+mod windows;
 
 pub use archive::{Archive, Format};
 pub use commit::{CommitOptions, commit, commit_telling};

@@ -12,7 +12,7 @@ use plyfs_store::{
 
 use crate::asked::Asked;
 use crate::at_once::{Stop, unpack_at_once};
-use crate::compression::{Decoder, WindowLog};
+use crate::compression::Decoder;
 use crate::digest::Verified;
 use crate::error::{Error, ErrorKind, Result, at_most};
 use crate::handover::Helpers;
@@ -24,6 +24,7 @@ use crate::members::{Member, Members};
 use crate::publish::{add_image, publish, published};
 use crate::source::Source;
 use crate::unpack::decompressed;
+use crate::windows::Windows;
 
 /// What one image of an archive became.
 #[derive(Clone, Debug)]
@@ -69,11 +70,11 @@ fn stage_all(
 ) -> Result<Vec<(Incoming, Vec<String>)>> {
     let staging = |error| Error::store("stage", error);
     let spool = operation.spool().map_err(staging)?;
-    let (wanted, keeps_blobs, window) = (source.wanted(), source.keeps_blobs(), source.window());
+    let (wanted, keeps_blobs, windows) = (source.wanted(), source.keeps_blobs(), Windows::up_to(source.window()));
     let members = source.members(spool.as_fd(), progress)?;
     let images = incoming::read(&members, &wanted)?;
     operation.claim(all_chains(&images)?, progress).map_err(staging)?;
-    let load = Load { members: &members, keeps_blobs, window, progress };
+    let load = Load { members: &members, keeps_blobs, windows, progress };
     let mut known = load.layers(operation, &images)?;
     let copied = load.copied(&images, &known);
     let (mut skipped, mut room) = (Vec::new(), Room::beside(images.iter().flat_map(|image| &image.notes)));
@@ -124,7 +125,7 @@ enum Known {
 pub(crate) struct Load<'a> {
     pub members: &'a Members,
     keeps_blobs: bool,
-    pub window: WindowLog,
+    pub windows: Windows,
     pub progress: Progress<'a>,
 }
 
@@ -240,10 +241,17 @@ impl Load<'_> {
         let read = match kept::blob_of(layer) {
             Some(promise) => {
                 let what = format!("{what}, blob {}", promise.digest);
-                decompressed(Tee::new(Verified::new(member, promise), copy), &asked, self.window, helpers, &what, apply)
+                decompressed(
+                    Tee::new(Verified::new(member, promise), copy),
+                    &asked,
+                    &self.windows,
+                    helpers,
+                    &what,
+                    apply,
+                )
             }
             // A blob with the DiffId for its digest is plain, and held to the DiffId anyway.
-            None => decompressed(member, &asked, self.window, helpers, &what, apply),
+            None => decompressed(member, &asked, &self.windows, helpers, &what, apply),
         };
         read.map_err(|error| self.judge(error, layer, stop))
     }
@@ -261,7 +269,8 @@ impl Load<'_> {
         }
         let Ok(Some(member)) = self.members.open(&layer.member) else { return error };
         let asked = self.asked(layer, &member, stop);
-        let Ok(plain) = Decoder::new(asked.reader(member), self.window) else { return error };
+        let Ok(plain) = Decoder::new(asked.reader(member), self.windows.most) else { return error };
+        let Ok(_turn) = self.windows.wait(plain.window(), &asked) else { return error };
         let mut plain = DigestReader::new(asked.plain(plain));
         if let Err(failed) = io::copy(&mut plain, &mut io::sink()) {
             let failed = Error::io(format!("read layer {}", layer.diff_id), failed);

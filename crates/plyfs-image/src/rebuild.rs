@@ -11,6 +11,7 @@ use crate::config;
 use crate::error::Error;
 use crate::kept::diff_id_of;
 use crate::manifest::{Descriptor, Manifest};
+use crate::windows::Windows;
 
 /// Makes the journal of the store at `path` anew from its directories and blobs; durable on return.
 ///
@@ -22,7 +23,7 @@ pub fn rebuild(options: StoreOptions, path: impl AsRef<Path>, progress: Progress
 
 /// What a compressed layer holds, whatever window it needs.
 fn layer(blob: &mut (dyn Read + Send)) -> io::Result<DiffId> {
-    diff_id_of(blob, &Asked::nobody(), WindowLog::MOST, "it").map_err(Error::into_io)
+    diff_id_of(blob, &Asked::nobody(), &Windows::up_to(WindowLog::MOST), "it").map_err(Error::into_io)
 }
 
 /// What a blob is; `None` for one that is neither config nor manifest.

@@ -10,6 +10,7 @@ use crate::compression::{Decoder, WindowLog};
 use crate::error::{Error, Result};
 use crate::handover::{Helpers, handed_over};
 use crate::patience::Unwanted;
+use crate::windows::Windows;
 
 /// Unpacks `input`, read to its end, into a layer upon `parent`.
 ///
@@ -25,7 +26,7 @@ pub(crate) fn unpack(
 ) -> Result<AppliedLayer> {
     let worker = operation.store().workers(1);
     let input = asked.reader(input);
-    decompressed(input, asked, window, &Helpers::of(worker.count()), asked.item(), |archive| {
+    decompressed(input, asked, &Windows::up_to(window), &Helpers::of(worker.count()), asked.item(), |archive| {
         let applied = operation.apply_digested(archive, parent, None).inspect_err(|_| unwanted.say());
         applied.map_err(|error| Error::store("unpack", error))
     })
@@ -38,13 +39,14 @@ pub(crate) fn unpack(
 pub(crate) fn decompressed<'e, T>(
     input: impl Read + Send + 'e,
     asked: &Asked<'e>,
-    window: WindowLog,
+    windows: &Windows,
     helpers: &Helpers<'e>,
     what: &str,
     apply: impl FnOnce(&mut dyn Digested) -> Result<T>,
 ) -> Result<T> {
     let unreadable = |error| Error::io(format!("read {what}"), error);
-    let decoder = Decoder::new(input, window).map_err(|error| Error::wrap(format!("read {what}"), error))?;
+    let decoder = Decoder::new(input, windows.most).map_err(|error| Error::wrap(format!("read {what}"), error))?;
+    let _turn = windows.wait(decoder.window(), asked)?;
     if decoder.is_plain() {
         return handed_over(DigestReader::new(decoder), helpers, unreadable, |plain| apply(plain));
     }
