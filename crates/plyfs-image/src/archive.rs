@@ -3,6 +3,7 @@
 //! The same images give the same bytes: members in a fixed order, of root and of the epoch; layers shared by
 //! images are written once, in the order they are first needed. Configs are written as they were received.
 
+mod aside;
 mod docker;
 mod made;
 mod oci;
@@ -105,7 +106,8 @@ impl<'a> Archive<'a> {
     /// An OCI layout in the directory at `path`, which is made when it is missing.
     ///
     /// To a layout that is there the images are added, and their names taken over; a directory that holds
-    /// anything else is [`ErrorKind::Exists`].
+    /// anything else is [`ErrorKind::Exists`]. Several may save into one at the same time; other programs know nothing of
+    /// the lock on the directory that keeps them apart.
     pub fn layout(path: impl AsRef<Path>) -> Self {
         let target = Target::Directory(path.as_ref().into());
         Self { target, format: Format::OciLayout, compression: None, level: None, names: None }

@@ -1,10 +1,14 @@
 //! The directory of a layout, and what writing into it has made so far: a failure takes that back, and nothing else.
+//!
+//! Several may save into it at once. A name in it is given and taken back under its lock, which nobody holds while a layer is
+//! written.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use plyfs_sys::lock::{Lock, Sharing};
 use plyfs_sys::{CallError, fs};
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -50,6 +54,13 @@ impl Made {
         &self.root
     }
 
+    /// Waits until nobody else gives or takes back names in the layout.
+    pub(super) fn lock(&self) -> Result<Lock> {
+        // Opened once more: a duplicate would be locked until the last of them is closed.
+        let again = fs::open_dir_at(&self.root, ".");
+        again.and_then(|root| Lock::take(root, Sharing::Exclusive)).map_err(|error| Error::call("layout", error))
+    }
+
     /// Makes the directory `part` in `parent`, which is `name` below the root, unless it is there.
     pub(super) fn ensure_dir(
         &mut self,
@@ -82,6 +93,10 @@ impl Made {
 impl Drop for Made {
     /// Best effort: what another has put into the directories meanwhile stays, and they with it.
     fn drop(&mut self) {
+        if self.own.is_none() && self.directories.is_empty() && self.files.is_empty() {
+            return;
+        }
+        let _lock = self.lock();
         for (name, inode) in self.files.drain(..).rev() {
             if fs::stat_at(&self.root, &name).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == inode) {
                 let _ = fs::unlink_at(&self.root, &name);

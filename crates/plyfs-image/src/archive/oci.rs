@@ -27,11 +27,11 @@ use crate::json::fields::MANIFEST;
 use crate::json::parse;
 use crate::layout::{self, MAX_DESCRIPTORS, blob_path};
 
-/// Writes all images; in a directory, beside those that are there.
+/// Writes all images; in a directory, beside those that are there, and those that others add meanwhile.
 pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, packing: Packing) -> Result<()> {
-    let before = sink.index()?;
-    sink.document(layout::OCI_LAYOUT, layout::OCI_LAYOUT_CONTENT.as_bytes())?;
-    sink.blob_directories()?;
+    // One that nothing can be added to is refused before the layers are written.
+    index(sink.index()?.as_deref(), Vec::new())?;
+    sink.begin_layout()?;
     let (mut blobs, mut paths, mut descriptors) = (Blobs::default(), BTreeMap::new(), Vec::new());
     for image in images {
         if paths.contains_key(&image.id) {
@@ -48,7 +48,7 @@ pub(super) fn write(images: &[Outgoing<'_>], sink: &mut Sink<'_>, packing: Packi
         descriptors.extend(named(&blob, &image.names));
         paths.insert(image.id, layers.iter().map(|(_, blob)| blob_path(&blob.digest)).collect::<Vec<_>>());
     }
-    sink.document(layout::OCI_INDEX, &to_bytes(&index(before.as_deref(), descriptors)?)?)?;
+    sink.merge_index(|before| to_bytes(&index(before, descriptors)?))?;
     if sink.is_archive() {
         let layers = |image: &Outgoing<'_>| paths[&image.id].clone();
         sink.document(layout::DOCKER_MANIFEST, &to_bytes(&entries(images, blob_path, layers))?)?;

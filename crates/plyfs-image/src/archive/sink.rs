@@ -2,15 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Seek, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use plyfs_diff::DigestWriter;
 use plyfs_sys::buffer::Buffered;
 use plyfs_sys::fs;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use rustix::io::Errno;
+use plyfs_sys::lock::Lock;
 
+use super::aside::Aside;
 use super::made::Made;
 use super::tar::TarWriter;
 use super::{KeptForm, OutgoingLayer, Packing, Scratch};
@@ -18,11 +18,8 @@ use crate::compression::{Compression, Encoder};
 use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::{EVEN, pump};
-use crate::layout::{CHUNK, OCI_BLOBS, OCI_INDEX, OCI_LAYOUT};
+use crate::layout::{CHUNK, OCI_BLOBS, OCI_INDEX, OCI_LAYOUT, OCI_LAYOUT_CONTENT};
 use crate::members::Members;
-
-/// The mode of files in a layout.
-const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 
 /// Where members go.
 pub(super) enum Sink<'a> {
@@ -38,16 +35,17 @@ impl<'a> Sink<'a> {
         Self::Archive { tar: TarWriter::new(BufWriter::with_capacity(CHUNK, writer)), scratch }
     }
 
-    /// Makes or opens the directory of a layout.
+    /// Makes or opens the directory of a layout, and says in it that it is one before another save looks.
     pub(super) fn directory(path: &Path) -> Result<Self> {
         let failed = |error| Error::call(format!("layout {}", path.display()), error);
         let mut made = Made::ensure(path)?;
+        let lock = made.lock()?;
         let names: Vec<_> = fs::read_dir(made.root()).map_err(failed)?.into_iter().map(|entry| entry.name).collect();
         if !names.is_empty() && !names.iter().any(|name| name == OCI_LAYOUT) {
             let message = format!("layout {}: the directory holds something else", path.display());
             return Err(Error::new(ErrorKind::Exists, message));
         }
-        let mut blobs = made.root().try_clone().map_err(|error| Error::io("duplicate a descriptor", error))?;
+        let mut blobs = duplicate(made.root())?;
         let mut end = 0;
         for part in OCI_BLOBS.split_inclusive('/') {
             end += part.len();
@@ -55,6 +53,8 @@ impl<'a> Sink<'a> {
             made.ensure_dir(&blobs, part, &OCI_BLOBS[..end]).map_err(failed)?;
             blobs = fs::open_dir_at(&blobs, part).map_err(failed)?;
         }
+        // Also where one is: that may be another save's, which takes back what nobody has put in its place.
+        placed(&mut made, OCI_LAYOUT, OCI_LAYOUT_CONTENT.as_bytes(), &lock)?;
         Ok(Self::Directory { made, blobs })
     }
 
@@ -67,33 +67,37 @@ impl<'a> Sink<'a> {
     pub(super) fn index(&self) -> Result<Option<Vec<u8>>> {
         match self {
             Self::Archive { .. } => Ok(None),
-            Self::Directory { made, .. } => {
-                let again = made.root().try_clone().map_err(|error| Error::io("duplicate a descriptor", error))?;
-                Members::of_directory(again).document(OCI_INDEX)
-            }
+            Self::Directory { made, .. } => Members::of_directory(duplicate(made.root())?).document(OCI_INDEX),
         }
     }
 
-    /// Writes the directories above the blobs; a layout on disk has them already.
-    pub(super) fn blob_directories(&mut self) -> Result<()> {
+    /// Writes the index that `merged` makes of the one that is there; no other save does so between the two.
+    pub(super) fn merge_index(&mut self, merged: impl FnOnce(Option<&[u8]>) -> Result<Vec<u8>>) -> Result<()> {
+        let lock = match self {
+            Self::Archive { .. } => return self.document(OCI_INDEX, &merged(None)?),
+            Self::Directory { made, .. } => made.lock()?,
+        };
+        let bytes = merged(self.index()?.as_deref())?;
+        match self {
+            Self::Archive { .. } => Ok(()),
+            Self::Directory { made, .. } => placed(made, OCI_INDEX, &bytes, &lock),
+        }
+    }
+
+    /// Writes what stands before the blobs; a layout on disk has it already.
+    pub(super) fn begin_layout(&mut self) -> Result<()> {
         let Self::Archive { tar, .. } = self else { return Ok(()) };
+        tar.file(OCI_LAYOUT, OCI_LAYOUT_CONTENT.len() as u64, OCI_LAYOUT_CONTENT.as_bytes())?;
         let above = OCI_BLOBS.match_indices('/').map(|(slash, _)| &OCI_BLOBS[..slash]);
         above.chain([OCI_BLOBS]).try_for_each(|directory| tar.directory(directory))
     }
 
-    /// Writes a document.
+    /// Writes a document; into a layout on disk, one among the blobs.
     pub(super) fn document(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Archive { tar, .. } => tar.file(name, bytes.len() as u64, bytes),
             Self::Directory { made, blobs } => {
-                let base = name.rsplit('/').next().unwrap_or(name);
-                let written = |mut file: &File| file.write_all(bytes).map_err(|error| Error::io(base, error));
-                let write = |file: &File| written(file).map(|()| name.to_owned());
-                if name.starts_with(OCI_BLOBS) {
-                    return renamed(blobs, made, write);
-                }
-                let root = made.root().try_clone().map_err(|error| Error::io("duplicate a descriptor", error))?;
-                renamed(&root, made, write)
+                renamed(blobs, made, |file| write_all(file, name, bytes).map(|()| name.to_owned()))
             }
         }
     }
@@ -199,42 +203,25 @@ fn pack(layer: &OutgoingLayer<'_>, packing: Packing, output: impl Write) -> Resu
 
 /// Lets `write` fill a new file in `directory` and give it the name it returns, a member's, whose last part is that of the file;
 /// nothing is left when it fails, and what replaced nothing is noted.
-///
-/// Where the file system can, the file has no name until it is whole, so that nothing is left of a process that is killed
-/// either.
 fn renamed(directory: &OwnedFd, made: &mut Made, write: impl FnOnce(&File) -> Result<String>) -> Result<()> {
-    let failed = |error| Error::call("layout", error);
-    let mut random = [0; 8];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-        .map_err(|errno| Error::new(ErrorKind::from_errno(errno), "getrandom"))?;
-    let temporary = format!(".plyfs-{:016x}", u64::from_ne_bytes(random));
-    let (file, is_named) = match fs::open_at(directory, ".", OFlags::TMPFILE | OFlags::RDWR, FILE_MODE) {
-        // EISDIR is how a kernel answers that does not know the flag.
-        Err(error) if matches!(error.errno(), Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-            (fs::create_file_at(directory, &temporary, FILE_MODE).map_err(failed)?, true)
-        }
-        opened => (opened.map_err(failed)?, false),
-    };
-    let file = File::from(file);
-    let renamed = write(&file).and_then(|member| {
-        let name = member.rsplit('/').next().unwrap_or(&member);
-        if !is_named {
-            // Linking cannot replace what is there, renaming can.
-            let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
-            rustix::fs::linkat(CWD, nameless, directory, &temporary, AtFlags::SYMLINK_FOLLOW)
-                .map_err(|errno| Error::new(ErrorKind::from_errno(errno), "layout: linkat").because(errno))?;
-        }
-        let is_new = fs::stat_at(directory, name).is_err_and(|error| error.is_not_found());
-        fs::chmod_at(directory, &temporary, FILE_MODE) // whatever the umask is
-            .and_then(|()| fs::rename_at(directory, &temporary, directory, name))
-            .map_err(failed)?;
-        if is_new {
-            made.note(member, &file);
-        }
-        Ok(())
-    });
-    if renamed.is_err() {
-        let _ = fs::unlink_at(directory, &temporary); // best effort: the error matters more
-    }
-    renamed
+    let aside = Aside::new(directory)?;
+    let member = write(aside.file())?;
+    let lock = made.lock()?; // not while it is written
+    aside.place(member, made, &lock)
+}
+
+/// Puts a document into the directory of a layout by who has its lock.
+fn placed(made: &mut Made, name: &str, bytes: &[u8], lock: &Lock) -> Result<()> {
+    let root = duplicate(made.root())?;
+    let aside = Aside::new(&root)?;
+    write_all(aside.file(), name, bytes)?;
+    aside.place(name.to_owned(), made, lock)
+}
+
+fn write_all(mut file: &File, name: &str, bytes: &[u8]) -> Result<()> {
+    file.write_all(bytes).map_err(|error| Error::io(name, error))
+}
+
+fn duplicate(directory: &OwnedFd) -> Result<OwnedFd> {
+    directory.try_clone().map_err(|error| Error::io("duplicate a descriptor", error))
 }

@@ -273,6 +273,53 @@ fn a_layout_takes_further_images_and_moves_names() {
 }
 
 #[test]
+fn who_saves_into_a_layout_keeps_what_another_adds_meanwhile_and_one_that_fails_takes_none_of_it_back() {
+    for fails in [false, true] {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let path = temp.path().join("layout");
+        let to = path.clone();
+        let save = move |images: &[Outgoing<'_>]| write(images, Archive::layout(&to), 2, &|| Ok(None));
+        let other = save.clone();
+        let mut slow = outgoing(&[1, 2], &["slow:1", "moved:1"], true);
+        // Its first blob is there when another begins, which has that too, and ends.
+        slow.layers[1].open = Box::new(move || {
+            other(&[outgoing(&[1, 3], &["quick:1", "moved:1"], true)])?;
+            let bytes: Box<dyn Read + Send> = match fails {
+                true => Box::new(Rotten(1000)),
+                false => Box::new(io::Cursor::new(layer_bytes(2))),
+            };
+            Ok(bytes)
+        });
+
+        assert_eq!(save(&[slow]).map_err(|error| error.kind()), if fails { Err(ErrorKind::Corrupt) } else { Ok(()) });
+
+        let images = read_back(&Members::of_directory(plyfs_sys::fs::open_dir(&path).expect("open")));
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let quick = |all: &[&str]| (names(all), vec![layer_bytes(1), layer_bytes(3)]);
+        let expected = match fails {
+            true => vec![quick(&["quick:1", "moved:1"])],
+            false => {
+                vec![quick(&["quick:1"]), (names(&["slow:1", "moved:1"]), vec![layer_bytes(1), layer_bytes(2)])]
+            }
+        };
+        assert!(images == expected, "fails: {fails}, names {:?}", images.iter().map(|of| &of.0).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_layout_whose_index_is_none_is_refused_before_a_layer_is_read() {
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    write(&[outgoing(&[1], &["a:1"], true)], Archive::layout(temp.path()), 2, &|| Ok(None)).expect("written");
+    for bad in ["no JSON", "{}", r#"{"manifests":[],"manifests":[]}"#] {
+        std::fs::write(temp.path().join(crate::layout::OCI_INDEX), bad).expect("written");
+        let mut image = outgoing(&[2], &["b:1"], true);
+        image.layers[0].open = Box::new(|| panic!("it is not needed"));
+        let error = write(&[image], Archive::layout(temp.path()), 2, &|| Ok(None)).expect_err(bad);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
+    }
+}
+
+#[test]
 fn a_directory_that_holds_something_else_is_left_alone() {
     let temp = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(temp.path().join("file"), "mine").expect("written");
