@@ -129,14 +129,17 @@ impl Sound {
         Ok(Outer::Other)
     }
 
-    /// What the value of a key is, unless the key is one that others read as another; `had` are the fields before it.
-    fn below(self, key: &str, had: &mut Vec<usize>) -> std::result::Result<&'static Kind, String> {
-        let Some((field, name, kind)) = self.0.field(key) else { return Ok(&Kind::Any) };
-        let is_another = key != name && matches!(self.0, Kind::Object(_));
-        if is_another || had.contains(&field) {
+    /// What the value of a key is, unless the key is one that others read as another, or as one that was there; `had` are the
+    /// fields before it, each with its key.
+    fn below(self, key: &str, had: &mut Vec<(&'static str, String)>) -> std::result::Result<&'static Kind, String> {
+        let Some((name, kind)) = self.0.field(key) else { return Ok(&Kind::Any) };
+        if key != name && matches!(self.0, Kind::Object(_)) {
             return Err(format!("key {}, which others read as {}", shown(key), shown(name)));
         }
-        had.push(field);
+        if let Some((_, before)) = had.iter().find(|(field, _)| *field == name) {
+            return Err(format!("keys {} and {}, which are the same to others", shown(before), shown(key)));
+        }
+        had.push((name, key.to_owned()));
         Ok(kind)
     }
 }

@@ -1,17 +1,21 @@
 //! The types of what a config says for those who run its image: what runtimes refuse is refused when it comes in.
 //!
 //! They are those of the OCI image specification, read as Go reads them: any field may be `null` or absent, and one that is not
-//! named here may be anything.
+//! named here may be anything. Where another spelling of a field is taken, it is held to the same type.
 
 #![expect(dead_code, reason = "that the fields can be read is all that is asked")]
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use jiff::civil::{self, Date};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
 
 use crate::error::shown;
+use crate::json::fields::{EXECUTION, HEALTH, Kind};
 
 /// A config but for what [`super`] reads of it.
 #[derive(Deserialize)]
@@ -24,15 +28,69 @@ pub(super) struct Shape {
     os_version: Option<String>,
     #[serde(rename = "os.features")]
     os_features: Option<Vec<Option<String>>>,
-    config: Option<Execution>,
+    config: Option<ByHand<Execution>>,
     history: Option<Vec<Option<Told>>>,
     // What docker adds.
-    container_config: Option<Execution>,
+    container_config: Option<ByHand<Execution>>,
     container: Option<String>,
     comment: Option<String>,
     docker_version: Option<String>,
     id: Option<String>,
     parent: Option<String>,
+}
+
+/// A value whose fields may be spelt in another case, each of which was found to be there once.
+struct ByHand<T>(T);
+
+/// A value that has a [`Kind::ByHand`].
+trait Spelt {
+    const KIND: &Kind;
+}
+
+impl Spelt for Execution {
+    const KIND: &Kind = &EXECUTION;
+}
+
+impl Spelt for Health {
+    const KIND: &Kind = &HEALTH;
+}
+
+impl<'de, T: Deserialize<'de> + Spelt> Deserialize<'de> for ByHand<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de> + Spelt> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(Renamed { entries, kind: T::KIND }))
+            }
+        }
+        from.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+/// Entries of an object whose keys are the names of the fields that others take them for.
+struct Renamed<A> {
+    entries: A,
+    kind: &'static Kind,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Renamed<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        let Some(key) = self.entries.next_key::<String>()? else { return Ok(None) };
+        let name = self.kind.field(&key).map_or(key.as_str(), |(name, _)| name);
+        seed.deserialize(name.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.entries.next_value_seed(seed)
+    }
 }
 
 /// What a container of the image starts with.
@@ -50,7 +108,7 @@ struct Execution {
     stop_signal: Option<String>,
     shell: Option<Words>,
     on_build: Option<Vec<Option<String>>>,
-    healthcheck: Option<Health>,
+    healthcheck: Option<ByHand<Health>>,
     stop_timeout: Option<i64>,
     // What docker adds, most of it of the container that an image was committed from.
     hostname: Option<String>,

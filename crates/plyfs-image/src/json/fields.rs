@@ -20,11 +20,10 @@ pub(crate) enum Kind {
 type Names = &'static [(&'static str, &'static Kind)];
 
 impl Kind {
-    /// The field that a key is, or would be to those who do not mind case: its number, name and kind.
-    pub(super) fn field(&self, key: &str) -> Option<(usize, &'static str, &'static Self)> {
+    /// The field that a key is, or would be to those who do not mind case: its name and kind.
+    pub(crate) fn field(&self, key: &str) -> Option<(&'static str, &'static Self)> {
         let (Self::Object(names) | Self::ByHand(names)) = self else { return None };
-        let place = names.iter().position(|(name, _)| is_same(name, key))?;
-        Some((place, names[place].0, names[place].1))
+        names.iter().find(|(name, _)| is_same(name, key)).copied()
     }
 }
 
@@ -89,7 +88,8 @@ pub(crate) static CONFIG: Kind = Kind::Object(&[
 static TOLD: Kind =
     Kind::Object(&[("created", ANY), ("created_by", ANY), ("author", ANY), ("comment", ANY), ("empty_layer", ANY)]);
 
-static EXECUTION: Kind = Kind::ByHand(&[
+/// What a config says of containers.
+pub(crate) static EXECUTION: Kind = Kind::ByHand(&[
     ("User", ANY),
     ("ExposedPorts", ANY),
     ("Env", ANY),
@@ -103,9 +103,23 @@ static EXECUTION: Kind = Kind::ByHand(&[
     ("Shell", ANY),
     ("OnBuild", ANY),
     ("Healthcheck", &HEALTH),
+    // What docker adds.
+    ("Hostname", ANY),
+    ("Domainname", ANY),
+    ("MacAddress", ANY),
+    ("Image", ANY),
+    ("AttachStdin", ANY),
+    ("AttachStdout", ANY),
+    ("AttachStderr", ANY),
+    ("OpenStdin", ANY),
+    ("StdinOnce", ANY),
+    ("Tty", ANY),
+    ("NetworkDisabled", ANY),
+    ("ArgsEscaped", ANY),
 ]);
 
-static HEALTH: Kind = Kind::ByHand(&[
+/// What a config says of the check of a container.
+pub(crate) static HEALTH: Kind = Kind::ByHand(&[
     ("Test", ANY),
     ("Interval", ANY),
     ("Timeout", ANY),
