@@ -1,15 +1,18 @@
 //! Configs of images that are made here: the parent's, grown by one layer.
 //!
-//! What the parent's config says is kept, known or not, in its order, but for what is true of the parent alone; only what
-//! describes the new layer is added: its DiffId, its history entry, the time and the author. Same input, same bytes, same
-//! image id.
+//! What the parent's config says is kept, known or not, as it is spelt and in its order, but for what is true of the parent
+//! alone; only what describes the new layer is added: its DiffId, its history entry, the time and the author. What is neither
+//! read nor changed stays the bytes it was. Same input, same bytes, same image id.
 
 use jiff::Timestamp;
 use plyfs_diff::Digest;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::instruction::{self, Instruction};
+use crate::json::object::{Object, malformed};
 use crate::json::parse_stored;
 use crate::platform::host_architecture;
 
@@ -38,12 +41,13 @@ pub(crate) struct Made<'a> {
 
 /// The config of an image that has one layer more than the image of `parent`.
 pub(crate) fn on_image(parent: &[u8], made: &Made<'_>) -> Result<Vec<u8>> {
-    let mut config: Map<String, Value> = parse_stored(parent, "the parent's config")?;
-    for key in OF_THE_PARENT_ALONE {
-        config.shift_remove(key);
-    }
-    if let Some(execution) = config.get_mut("config").and_then(Value::as_object_mut) {
-        execution.shift_remove(TRIGGERS);
+    let mut config: Object = parse_stored(parent, "the parent's config")?;
+    OF_THE_PARENT_ALONE.iter().for_each(|key| config.remove(key));
+    if config.read::<Object>("config").is_some_and(|execution| execution.raw(TRIGGERS).is_some()) {
+        config.edit("config", |execution: &mut Object| {
+            execution.remove(TRIGGERS);
+            Ok(())
+        })?;
     }
     grow(config, made)
 }
@@ -51,82 +55,77 @@ pub(crate) fn on_image(parent: &[u8], made: &Made<'_>) -> Result<Vec<u8>> {
 /// The config of an image without a parent image, over layers with these DiffIds, lowest first.
 pub(crate) fn on_layers(below: &[Digest], made: &Made<'_>) -> Result<Vec<u8>> {
     let below: Vec<String> = below.iter().map(Digest::to_string).collect();
-    let config = json!({
-        "created": null,
-        "architecture": host_architecture(),
-        "os": "linux",
-        "config": {},
-        "rootfs": { "type": "layers", "diff_ids": below },
-        "history": [],
-    });
-    match config {
-        Value::Object(config) => grow(config, made),
-        _ => unreachable!("an object was built"),
-    }
+    let mut config = Object::default();
+    config.set("created", &())?;
+    config.set("architecture", host_architecture())?;
+    config.set("os", "linux")?;
+    config.set("config", &json!({}))?;
+    config.set("rootfs", &json!({ "type": "layers", "diff_ids": below }))?;
+    config.set("history", &json!([]))?;
+    grow(config, made)
 }
 
-fn grow(mut config: Map<String, Value>, made: &Made<'_>) -> Result<Vec<u8>> {
-    let created = Value::from(made.created.to_string());
-    config.insert("created".into(), created.clone());
+fn grow(mut config: Object, made: &Made<'_>) -> Result<Vec<u8>> {
+    let created = made.created.to_string();
+    config.set("created", &created)?;
     if let Some(author) = made.author {
-        config.insert("author".into(), author.into());
+        config.set("author", author)?;
     }
     if !made.changes.is_empty() {
-        instruction::apply(made.changes, object(&mut config, "config")?)?;
+        config.edit("config", |execution| instruction::apply(made.changes, execution))?;
     }
     let below = push_diff_id(&mut config, made.diff_id)?;
-    let mut entry = Map::from_iter([("created".into(), created), ("created_by".into(), made.created_by.into())]);
+    let mut entry = Object::default();
+    entry.set("created", &created)?;
+    entry.set("created_by", made.created_by)?;
     let words = [("author", made.author), ("comment", made.comment)];
-    entry.extend(words.into_iter().filter_map(|(key, word)| word.map(|word| (key.into(), word.into()))));
-    push_history(&mut config, below, entry)?;
-    serde_json::to_vec(&config).map_err(|error| {
-        Error::new(ErrorKind::InvalidInput, "the new config").because(error) // nesting is all that could be wrong
-    })
+    let mut words = words.into_iter().filter_map(|(key, word)| Some((key, word?)));
+    words.try_for_each(|(key, word)| entry.set(key, word))?;
+    push_history(&mut config, below, &entry)?;
+    serde_json::to_vec(&config).map_err(|error| Error::new(ErrorKind::InvalidInput, "the new config").because(error))
 }
 
 /// Adds the DiffId; returns how many there were.
-fn push_diff_id(config: &mut Map<String, Value>, diff_id: Digest) -> Result<usize> {
-    let rootfs = config.get_mut("rootfs").and_then(Value::as_object_mut).ok_or_else(|| malformed("rootfs"))?;
-    let list = list(rootfs, "diff_ids")?;
-    list.push(diff_id.to_string().into());
-    Ok(list.len() - 1)
+fn push_diff_id(config: &mut Object, diff_id: Digest) -> Result<usize> {
+    if config.read::<Object>("rootfs").is_none() {
+        return Err(malformed("rootfs"));
+    }
+    config.edit("rootfs", |rootfs: &mut Object| {
+        rootfs.edit("diff_ids", |list: &mut Vec<Box<RawValue>>| {
+            list.push(raw("diff_ids", &diff_id.to_string())?);
+            Ok(list.len() - 1)
+        })
+    })
 }
 
 /// Adds a history entry; a history that tells of fewer layers than there are is filled up with empty entries, so
 /// that every layer keeps its own.
-fn push_history(config: &mut Map<String, Value>, layers: usize, entry: Map<String, Value>) -> Result<()> {
-    let history = list(config, "history")?;
-    let makes_a_layer = |entry: &&Value| entry.get("empty_layer").and_then(Value::as_bool) != Some(true);
-    let told = history.iter().filter(makes_a_layer).count();
-    history.extend(std::iter::repeat_n(json!({}), layers.saturating_sub(told)));
-    history.push(entry.into());
-    Ok(())
+fn push_history(config: &mut Object, layers: usize, entry: &Object) -> Result<()> {
+    config.edit("history", |history: &mut Vec<Box<RawValue>>| {
+        let is_empty = |entry: &RawValue| Some(serde_json::from_str::<Told>(entry.get()).ok()?.empty_layer);
+        let told = history.iter().filter(|entry| is_empty(entry) != Some(true)).count();
+        for _ in told..layers {
+            history.push(raw("history", &json!({}))?);
+        }
+        history.push(raw("history", entry)?);
+        Ok(())
+    })
 }
 
-/// The object `key`, made when it is absent or null.
-fn object<'a>(config: &'a mut Map<String, Value>, key: &str) -> Result<&'a mut Map<String, Value>> {
-    let value = config.entry(key).or_insert(Value::Null);
-    if value.is_null() {
-        *value = json!({});
-    }
-    value.as_object_mut().ok_or_else(|| malformed(key))
+/// What of a history entry says whether it made a layer.
+#[derive(Deserialize)]
+struct Told {
+    empty_layer: bool,
 }
 
-/// The list `key`, made when it is absent or null.
-fn list<'a>(object: &'a mut Map<String, Value>, key: &str) -> Result<&'a mut Vec<Value>> {
-    let value = object.entry(key).or_insert(Value::Null);
-    if value.is_null() {
-        *value = Value::Array(Vec::new());
-    }
-    value.as_array_mut().ok_or_else(|| malformed(key))
-}
-
-fn malformed(field: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("the parent's config: {field} is not what it should be"))
+fn raw(field: &str, value: &impl Serialize) -> Result<Box<RawValue>> {
+    to_raw_value(value).map_err(|error| malformed(field).because(error))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn made(diff: &str) -> Made<'static> {
@@ -180,6 +179,36 @@ mod tests {
         assert_eq!(config(&[]), json!({"Env": []}));
         let own = ["ONBUILD RUN b".parse().expect("an instruction")];
         assert_eq!(config(&own), json!({"Env": [], "OnBuild": ["RUN b"]}));
+    }
+
+    #[test]
+    fn fields_in_another_case_are_the_ones_that_are_meant_and_what_comes_of_them_comes_in_again() {
+        let rootfs = r#"{"type":"layers","diff_ids":[]}"#;
+        let parent =
+            format!(r#"{{"config":{{"env":["A=1"],"labels":{{"k":"v"}},"onbuild":["RUN x"]}},"rootfs":{rootfs}}}"#);
+        let changes = ["ENV B=2", "LABEL l=w"].map(|text| text.parse().expect("an instruction"));
+        let bytes = on_image(parent.as_bytes(), &Made { changes: &changes, ..made("two") }).expect("a config");
+        crate::config::check(&bytes).expect("what is made here comes in again");
+        assert_eq!(value(&bytes)["config"], json!({"env": ["A=1", "B=2"], "labels": {"k": "v", "l": "w"}}));
+    }
+
+    #[test]
+    fn what_is_not_changed_stays_the_bytes_it_was() {
+        let told = r#"{ "created_by" : "COPY", "n":1.50 }"#;
+        let kept = [r#""z":{ "a" : [ 0,0 ], "b":1e999 }"#, r#""Other": [ 1.0 ]"#, told, r#""x" : 1"#];
+        let [zeta, other, told, more] = kept;
+        let parent = format!(
+            r#"{{{zeta},"config":{{{other},"OnBuild":[]}},"rootfs":{{"type":"layers",{more},"diff_ids":[]}},"history":[{told}]}}"#
+        );
+        let text = String::from_utf8(on_image(parent.as_bytes(), &made("two")).expect("a config")).expect("text");
+        // What stands between a key and its value is nobody's.
+        for kept in [r#"{ "a" : [ 0,0 ], "b":1e999 }"#, r#""Other":[ 1.0 ]"#, told, r#""x":1"#] {
+            assert!(text.contains(kept), "{kept} in {text}");
+        }
+        let config = r#"{ "Env" : [ "A=1" ] }"#;
+        let parent = format!(r#"{{"config":{config},"rootfs":{{"type":"layers","diff_ids":[]}}}}"#);
+        let text = String::from_utf8(on_image(parent.as_bytes(), &made("two")).expect("a config")).expect("text");
+        assert!(text.contains(config), "{text}");
     }
 
     #[test]

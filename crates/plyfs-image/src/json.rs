@@ -4,6 +4,7 @@
 //! received goes out again to programs that do look.
 
 pub(crate) mod fields;
+pub(crate) mod object;
 
 use std::borrow::Cow;
 use std::collections::HashSet;

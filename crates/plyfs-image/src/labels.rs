@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use plyfs_store::{Image, Kept, PruneOptions, Pruned, Reason, Store, Subject};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::object::Object;
 use crate::json::parse_stored;
 
 /// A label that an image must have, or must not.
@@ -43,8 +45,7 @@ impl LabelFilter {
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct Document {
-    #[serde(default)]
-    config: Value,
+    config: Option<Box<RawValue>>,
 }
 
 /// The labels an image's config says; what is no text there is none.
@@ -55,7 +56,19 @@ pub fn labels(image: &Image) -> Result<BTreeMap<String, String>> {
 fn read(image: &Image) -> Result<BTreeMap<String, String>> {
     let bytes = image.config().map_err(|error| Error::store("its config", error))?;
     let document: Document = parse_stored(&bytes, "its config")?;
-    let labels = document.config.get("Labels").and_then(Value::as_object).into_iter().flatten();
+    document.config.map_or_else(|| Ok(BTreeMap::new()), |config| said(&config))
+}
+
+/// The labels that what a config says of containers has; one that cannot be read is not one without labels.
+fn said(config: &RawValue) -> Result<BTreeMap<String, String>> {
+    if !config.get().starts_with('{') {
+        return Ok(BTreeMap::new());
+    }
+    let unread = |error| Error::new(ErrorKind::InvalidInput, "its config").because(error);
+    let execution: Object = serde_json::from_str(config.get()).map_err(unread)?;
+    let labels = execution.raw("Labels").map_or("null", RawValue::get);
+    let labels: Value = serde_json::from_str(labels).map_err(unread)?;
+    let labels = labels.as_object().into_iter().flatten();
     Ok(labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
 }
 
@@ -96,6 +109,21 @@ fn is_of_image(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_found_however_their_field_is_spelt_and_those_that_cannot_be_read_are_not_none() {
+        let read = |text: &str| said(&RawValue::from_string(text.to_owned()).expect("JSON"));
+        let both = BTreeMap::from([("K", "2"), ("k", "v")].map(|(key, value)| (key.to_owned(), value.to_owned())));
+        for field in ["Labels", "labels", "LABELS"] {
+            let config = format!(r#"{{"Env":5,"{field}":{{"k":"v","n":1,"K":"2"}}}}"#);
+            assert_eq!(read(&config).expect("readable"), both, "{field}");
+        }
+        for none in ["{}", "[]", "null", r#"{"Labels":null}"#, r#"{"Labels":[1]}"#] {
+            assert!(read(none).expect("readable").is_empty(), "{none}");
+        }
+        let deep = format!(r#"{{"Labels":{}{}}}"#, "[".repeat(500), "]".repeat(500));
+        assert_eq!(read(&deep).expect_err("too deep").kind(), ErrorKind::InvalidInput);
+    }
 
     #[test]
     fn a_label_fits_by_its_key_or_by_key_and_value_and_can_be_denied() {

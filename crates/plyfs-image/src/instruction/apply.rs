@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::expand::expand;
 use super::signal::is_signal;
 use super::{Command, Instruction, Kind, Parsed, refused};
-use crate::error::{Error, ErrorKind, Result, shown};
+use crate::error::{Result, shown};
+use crate::json::object::Object;
 
 /// Ports that one `EXPOSE` may name: a range is a list.
 const MAX_PORTS: usize = 65_536;
@@ -18,7 +19,7 @@ const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 ///
 /// An `ENTRYPOINT` takes the inherited `CMD` away, which was meant for the old one, unless a `CMD` stands among the
 /// instructions as well: so a Dockerfile does.
-pub(crate) fn apply(instructions: &[Instruction], config: &mut Map<String, Value>) -> Result<()> {
+pub(crate) fn apply(instructions: &[Instruction], config: &mut Object) -> Result<()> {
     let sets_cmd = instructions.iter().any(|instruction| matches!(instruction.kind, Kind::Cmd(_)));
     instructions.iter().try_for_each(|instruction| {
         let expanded = expanded(&instruction.kind, config).map_err(|why| refused(&instruction.text, &why))?;
@@ -29,7 +30,7 @@ pub(crate) fn apply(instructions: &[Instruction], config: &mut Map<String, Value
 impl Instruction {
     /// Refuses what is wrong whatever the variables hold.
     pub(super) fn check(&self) -> Parsed<()> {
-        let mut plain = Map::new();
+        let mut plain = Object::default();
         match expanded(&self.kind, &plain) {
             Err(why) if !self.text.contains('$') => Err(why),
             Ok(kind) => change(kind, &mut plain, false).map_err(|error| error.to_string()),
@@ -51,8 +52,8 @@ impl Instruction {
 }
 
 /// The same with what its words mean under this config.
-fn expanded(kind: &Kind, config: &Map<String, Value>) -> Parsed<Kind> {
-    let variables = config.get("Env").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+fn expanded(kind: &Kind, config: &Object) -> Parsed<Kind> {
+    let variables: Vec<Value> = config.read("Env").unwrap_or_default();
     let value = |name: &str| {
         let mut pairs = variables.iter().filter_map(|pair| pair.as_str()?.split_once('='));
         pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
@@ -81,43 +82,40 @@ fn expanded(kind: &Kind, config: &Map<String, Value>) -> Parsed<Kind> {
 }
 
 /// Does what an instruction says whose variables were put in.
-fn change(kind: Kind, config: &mut Map<String, Value>, sets_cmd: bool) -> Result<()> {
+fn change(kind: Kind, config: &mut Object, sets_cmd: bool) -> Result<()> {
     match kind {
-        Kind::Cmd(command) => set(config, "Cmd", in_shell(command, config)),
+        Kind::Cmd(command) => config.set("Cmd", &in_shell(command, config)),
         Kind::Entrypoint(command) => {
-            set(config, "Entrypoint", in_shell(command, config));
             if !sets_cmd {
-                config.shift_remove("Cmd");
+                config.remove("Cmd");
             }
+            config.set("Entrypoint", &in_shell(command, config))
         }
-        Kind::Env(pairs) => set_variables(config, &pairs)?,
-        Kind::Expose(ports) => insert(config, "ExposedPorts", ports.into_iter().map(|port| (port, json!({}))))?,
-        Kind::Healthcheck(check) => set(config, "Healthcheck", check),
-        Kind::Label(pairs) => insert(config, "Labels", pairs.into_iter().map(|(key, value)| (key, value.into())))?,
-        Kind::OnBuild(text) => array(config, "OnBuild")?.push(text.into()),
-        Kind::StopSignal(signal) => set(config, "StopSignal", signal),
-        Kind::User(user) => set(config, "User", user),
-        Kind::Volume(paths) => insert(config, "Volumes", paths.into_iter().map(|path| (path, json!({}))))?,
+        Kind::Env(pairs) => set_variables(config, &pairs),
+        Kind::Expose(ports) => insert(config, "ExposedPorts", ports.into_iter().map(|port| (port, json!({})))),
+        Kind::Healthcheck(check) => config.set("Healthcheck", &check),
+        Kind::Label(pairs) => insert(config, "Labels", pairs.into_iter().map(|(key, value)| (key, value.into()))),
+        Kind::OnBuild(text) => config.edit("OnBuild", |triggers: &mut Vec<Value>| {
+            triggers.push(text.into());
+            Ok(())
+        }),
+        Kind::StopSignal(signal) => config.set("StopSignal", &signal),
+        Kind::User(user) => config.set("User", &user),
+        Kind::Volume(paths) => insert(config, "Volumes", paths.into_iter().map(|path| (path, json!({})))),
         Kind::WorkDir(path) => {
-            let before = config.get("WorkingDir").and_then(Value::as_str).unwrap_or_default();
-            let joined = absolute(before, &path);
-            set(config, "WorkingDir", joined);
+            let before: String = config.read("WorkingDir").unwrap_or_default();
+            config.set("WorkingDir", &absolute(&before, &path))
         }
     }
-    Ok(())
-}
-
-fn set(config: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
-    config.insert(key.into(), value.into());
 }
 
 /// The words that run a command.
-fn in_shell(command: Command, config: &Map<String, Value>) -> Vec<String> {
+fn in_shell(command: Command, config: &Object) -> Vec<String> {
     let line = match command {
         Command::Exec(words) => return words,
         Command::Shell(line) => line,
     };
-    let named = config.get("Shell").and_then(Value::as_array).filter(|shell| !shell.is_empty());
+    let named = config.read("Shell").filter(|shell: &Vec<Value>| !shell.is_empty());
     let named = named.map(|shell| shell.iter().filter_map(|part| part.as_str().map(str::to_owned)).collect());
     let mut words: Vec<String> = named.unwrap_or_else(|| SHELL.map(str::to_owned).to_vec());
     words.push(line);
@@ -146,43 +144,27 @@ fn ports(text: &str) -> Parsed<Vec<String>> {
 }
 
 /// Sets variables where they stand, new ones at the end.
-fn set_variables(config: &mut Map<String, Value>, pairs: &[(String, String)]) -> Result<()> {
-    let variables = array(config, "Env")?;
-    for (key, value) in pairs {
-        let text = Value::from(format!("{key}={value}"));
-        let is_it =
-            |known: &Value| known.as_str().and_then(|known| known.split_once('=')).is_some_and(|(k, _)| k == key);
-        match variables.iter_mut().find(|known| is_it(known)) {
-            Some(known) => *known = text,
-            None => variables.push(text),
+fn set_variables(config: &mut Object, pairs: &[(String, String)]) -> Result<()> {
+    config.edit("Env", |variables: &mut Vec<Value>| {
+        for (key, value) in pairs {
+            let text = Value::from(format!("{key}={value}"));
+            let is_it =
+                |known: &Value| known.as_str().and_then(|known| known.split_once('=')).is_some_and(|(k, _)| k == key);
+            match variables.iter_mut().find(|known| is_it(known)) {
+                Some(known) => *known = text,
+                None => variables.push(text),
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Adds members to an object; sorted, as Go writes a map.
-fn insert(config: &mut Map<String, Value>, key: &str, members: impl Iterator<Item = (String, Value)>) -> Result<()> {
-    let value = config.entry(key).or_insert(Value::Null);
-    let mut all: BTreeMap<String, Value> = match value.take() {
-        Value::Null => BTreeMap::new(),
-        Value::Object(known) => known.into_iter().collect(),
-        _ => return Err(malformed(key)),
-    };
-    all.extend(members);
-    *value = Value::Object(all.into_iter().collect());
-    Ok(())
-}
-
-fn array<'a>(config: &'a mut Map<String, Value>, key: &str) -> Result<&'a mut Vec<Value>> {
-    let value = config.entry(key).or_insert(Value::Null);
-    if value.is_null() {
-        *value = Value::Array(Vec::new());
-    }
-    value.as_array_mut().ok_or_else(|| malformed(key))
-}
-
-fn malformed(field: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, format!("the parent's config: {field} is not what it should be"))
+fn insert(config: &mut Object, key: &str, members: impl Iterator<Item = (String, Value)>) -> Result<()> {
+    config.edit(key, |known: &mut BTreeMap<String, Value>| {
+        known.extend(members);
+        Ok(())
+    })
 }
 
 /// The working directory `path` means from `before`: absolute, without `.` and `..`.

@@ -3,13 +3,18 @@
 use serde_json::json;
 
 use super::*;
+use crate::json::object::Object;
 
 /// What `instructions` make of `config`.
 fn changed(config: Value, instructions: &[&str]) -> Value {
     let parsed: Vec<Instruction> = instructions.iter().map(|text| text.parse().expect("an instruction")).collect();
-    let Value::Object(mut config) = config else { panic!("no object") };
+    let mut config = object(&config);
     apply(&parsed, &mut config).expect("applied");
-    Value::Object(config)
+    serde_json::to_value(&config).expect("JSON")
+}
+
+fn object(config: &Value) -> Object {
+    serde_json::from_str(&config.to_string()).expect("an object")
 }
 
 #[test]
@@ -59,6 +64,16 @@ fn what_was_there_is_kept_replaced_or_grown() {
 }
 
 #[test]
+fn a_field_spelt_in_another_case_is_the_one_that_is_changed() {
+    let before =
+        json!({"env": ["A=1"], "labels": {"a": "1", "A": "2"}, "CMD": ["old"], "workingdir": "/srv", "shell": ["ash"]});
+    let after = changed(before, &["ENV B=$A", "LABEL a=x", "WORKDIR app", "ENTRYPOINT run"]);
+    let expected = json!({"env": ["A=1", "B=1"], "labels": {"a": "x", "A": "2"}, "workingdir": "/srv/app", "shell": ["ash"],
+                          "Entrypoint": ["ash", "run"]});
+    assert_eq!(after, expected);
+}
+
+#[test]
 fn variables_are_those_of_the_config_and_of_the_instructions_before() {
     let before = json!({"Env": ["PATH=/bin", "PORT=80"], "Shell": ["/bin/bash", "-ec"]});
     let after = changed(
@@ -84,7 +99,7 @@ fn variables_are_those_of_the_config_and_of_the_instructions_before() {
 fn what_a_variable_makes_wrong_is_refused_when_it_is_known() {
     for text in ["EXPOSE $PORT", "USER $NONE", "VOLUME $NONE", "WORKDIR \"$NONE\"", "STOPSIGNAL $PORT", "ENV $NONE=1"] {
         let instruction: Instruction = text.parse().expect(text);
-        let Value::Object(mut config) = json!({"Env": ["PORT=http"]}) else { unreachable!() };
+        let mut config = object(&json!({"Env": ["PORT=http"]}));
         let error = apply(&[instruction], &mut config).expect_err(text);
         assert!(error.to_string().contains("change ") && error.kind() == ErrorKind::InvalidInput, "{error}");
     }
@@ -145,7 +160,7 @@ fn a_config_that_is_malformed_is_refused_by_its_field() {
     for (config, text, field) in
         [(json!({"Env": {}}), "ENV A=1", "Env"), (json!({"Labels": []}), "LABEL a=1", "Labels")]
     {
-        let Value::Object(mut config) = config else { panic!("no object") };
+        let mut config = object(&config);
         let error = apply(&[text.parse().expect("an instruction")], &mut config).expect_err("refused");
         assert!(error.to_string().contains(field), "{error}");
     }

@@ -28,7 +28,7 @@ impl Kind {
 }
 
 /// Says whether Go takes a key for a field: by Unicode's folding, two letters of which are ASCII in other cases.
-fn is_same(name: &str, key: &str) -> bool {
+pub(super) fn is_same(name: &str, key: &str) -> bool {
     let folded = |letter: char| match letter {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
