@@ -383,6 +383,26 @@ mod tests {
     }
 
     #[test]
+    fn no_level_of_zstd_remembers_more_than_two_megabytes_and_each_gives_the_same_bytes_by_any_threads() {
+        // A few jobs of any level, and words that come again.
+        let words: Vec<u8> =
+            (0..700_000u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 16).to_le_bytes()).collect();
+        for level in ZSTD_LEVELS {
+            let packed = |threads| {
+                let level = Level::new(Compression::Zstd, Some(level)).expect("a level");
+                packed_by(Compression::Zstd, level, threads, &words)
+            };
+            let bytes = packed(1);
+            // The magic number, the descriptor of a frame whose length nobody knew, then that of its window.
+            assert_eq!(bytes[4] & 0xe0, 0, "level {level}: neither a length nor a single segment");
+            assert!(10 + (bytes[5] >> 3) <= 21, "level {level}: a window of 2^{}", 10 + (bytes[5] >> 3));
+            if [1, 9, 13, 19].contains(&level) {
+                assert!(bytes == packed(4), "level {level}");
+            }
+        }
+    }
+
+    #[test]
     fn a_higher_level_packs_tighter_and_one_that_is_not_there_is_refused() {
         // Words that come again at no regular distance: what levels differ in.
         let words: String = (0..60_000u32).map(|n| format!("{} ", n.wrapping_mul(2_654_435_761) >> 22)).collect();

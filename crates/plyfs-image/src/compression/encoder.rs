@@ -7,8 +7,37 @@ use zstd::stream::raw::CParameter;
 use super::gzip::ParallelGzip;
 use super::{Compression, Level};
 
-/// What one zstd thread takes at a time: it bounds the memory, and where the cuts are must not depend on the threads.
-const ZSTD_JOB: u32 = 2 << 20;
+/// How a level of zstd is kept within bounds: what one thread takes at a time, what it remembers, and how many there are.
+///
+/// Left to itself libzstd lets jobs grow with the window, to 8 MiB at level 19 with tables of 80 MiB for each thread: who
+/// cancels waits for the jobs that run, more than ten seconds of them there. Where the cuts are must not depend on the threads.
+struct ZstdBounds {
+    /// Bytes of a job.
+    job: u32,
+    /// Most threads.
+    threads: u32,
+    /// What else is not the level's own.
+    parameters: &'static [CParameter],
+}
+
+/// The window, which a job sees no more of than itself and what it begins with, half as much; tables for as much.
+const WINDOW: [CParameter; 3] = [CParameter::WindowLog(21), CParameter::OverlapSizeLog(8), CParameter::HashLog(20)];
+
+impl ZstdBounds {
+    fn of(level: i32) -> Self {
+        const TREE: [CParameter; 4] = {
+            let [window, overlap, hash] = WINDOW;
+            [window, overlap, hash, CParameter::ChainLog(22)]
+        };
+        match level {
+            // Their windows have no more than 2 MiB anyway.
+            ..9 => Self { job: 2 << 20, threads: u32::MAX, parameters: &[] },
+            9..13 => Self { job: 2 << 20, threads: u32::MAX, parameters: &WINDOW },
+            // They search trees, each of 16 MiB, and take a second for a megabyte.
+            _ => Self { job: 1 << 20, threads: 2, parameters: &TREE },
+        }
+    }
+}
 
 /// A writer that compresses; [`Encoder::finish`] ends the stream.
 pub(crate) enum Encoder<W: Write> {
@@ -27,11 +56,13 @@ impl<W: Write> Encoder<W> {
             Compression::None => Self::Plain(output),
             Compression::Gzip => Self::Gzip(Box::new(ParallelGzip::new(output, level.gzip(), threads)?)),
             Compression::Zstd => {
+                let bounds = ZstdBounds::of(level.zstd());
                 let mut encoder = zstd::stream::write::Encoder::new(output, level.zstd())?;
                 encoder.include_checksum(true)?;
                 // One thread at least: a frame made in jobs has other bytes than one made without.
-                encoder.multithread(u32::try_from(threads).unwrap_or(u32::MAX).max(1))?;
-                encoder.set_parameter(CParameter::JobSize(ZSTD_JOB))?;
+                encoder.multithread(u32::try_from(threads).unwrap_or(u32::MAX).clamp(1, bounds.threads))?;
+                encoder.set_parameter(CParameter::JobSize(bounds.job))?;
+                bounds.parameters.iter().try_for_each(|parameter| encoder.set_parameter(*parameter))?;
                 Self::Zstd(Box::new(encoder))
             }
         })

@@ -1,16 +1,18 @@
-//! What a load may take of memory, threads and reading, however large the image is; and what a cancelled one leaves.
+//! What a load may take of memory, threads and reading, however large the image is, and a save and a commit of memory; and
+//! what a cancelled one leaves.
 //!
 //! A child of this test does the work in a process of its own, so that what is counted there is the work's alone.
 
 use std::fs;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use plyfs_image::{Archive, Compression, ErrorKind, ImportOptions, Source};
-use plyfs_store::{Progress, Stage, Step, Store};
+use plyfs_image::{Archive, CommitOptions, Compression, ErrorKind, ImportOptions, Source};
+use plyfs_store::{Container, ContainerOptions, NewImage, Progress, Stage, Step, Store};
 use plyfs_testkit::oci::{self, LayerTar, Plain};
 use plyfs_testkit::process::Process;
 use plyfs_testkit::temp::TempDir;
@@ -24,6 +26,10 @@ const PLACE: &str = "PLYFS_TEST_PLACE";
 
 /// The most memory a load may have resident.
 const MEMORY_KIB: u64 = 64 << 10;
+/// The most memory a save may have resident that packs as hard as it can.
+const PACKING_KIB: u64 = 80 << 10;
+/// The most memory a commit may take more for a config that is as long as may be.
+const COMMIT_KIB: u64 = 40 << 10;
 /// A layer that is large beside every buffer.
 const LARGE: usize = 16 << 20;
 /// How long a child may take on a machine with much else to do.
@@ -82,9 +88,38 @@ fn root_in_a_child_a_load_is_counted() {
                 store.layers().expect("listed").len()
             );
         }
+        "save" => {
+            let image = store.image("localhost/large:1").expect("it came in");
+            let archive = Archive::oci(io::sink()).compression(Compression::Zstd).level(19);
+            plyfs_image::save(&store, &[&image], archive, Progress::none()).expect("saved");
+            let kib = counted("/proc/self/status", "VmHWM");
+            assert!(kib <= PACKING_KIB, "{kib} KiB resident");
+        }
+        "commit" => {
+            let container = upon_long_config(&store);
+            let before = counted("/proc/self/status", "VmRSS");
+            fs::write("/proc/self/clear_refs", "5").expect("root forgets the peak");
+            plyfs_image::commit(&container, CommitOptions::new(), Progress::none()).expect("committed");
+            let kib = counted("/proc/self/status", "VmHWM").saturating_sub(before);
+            assert!(kib <= COMMIT_KIB, "{kib} KiB for a config of 4 MiB");
+        }
         "top" => assert!(read < LARGE as u64 / 2, "{read} bytes read for a small layer"),
         other => panic!("no work {other:?}"),
     }
+}
+
+/// A container of an image whose config has nearly 4 MiB in a field that nobody reads.
+fn upon_long_config(store: &Store) -> Container {
+    let zeros = format!("[{}]", vec!["0"; 16_000].join(","));
+    let unread = vec![zeros.as_str(); 120].join(",");
+    let config = format!(r#"{{"unread":[{unread}],"config":{{"Env":[]}},"rootfs":{{"type":"layers","diff_ids":[]}}}}"#);
+    let mut operation = store.operation().expect("an operation");
+    let id = operation.blob(config.as_bytes()).expect("staged");
+    let (top, manifest, names, built, architecture, os) = Default::default();
+    operation.image(NewImage { id, top, manifest, names, built, architecture, os });
+    operation.publish().expect("published");
+    let image = store.image_by_id(&id).expect("published");
+    store.create(&image, ContainerOptions::new()).expect("a container")
 }
 
 fn in_a_child(work: &str, place: &Path) {
@@ -104,6 +139,23 @@ fn root_many_large_layers_are_loaded_in_little_memory_by_few_threads() {
         image(12, LARGE).write_oci_archive(compression, &temp.join("image"));
         in_a_child("load", temp.path());
     }
+}
+
+#[test]
+fn root_the_hardest_compression_takes_little_memory() {
+    require_root!();
+    let temp = TempDir::new();
+    // As much as two jobs of the window that zstd would have.
+    image(1, 9 << 20).write_oci_archive(oci::Compression::None, &temp.join("image"));
+    in_a_child("save", temp.path());
+}
+
+#[test]
+fn root_what_nobody_reads_of_a_config_is_not_taken_apart_by_a_commit() {
+    require_root!();
+    let temp = TempDir::new();
+    image(1, 4096).write_oci_archive(oci::Compression::None, &temp.join("image"));
+    in_a_child("commit", temp.path());
 }
 
 #[test]
