@@ -177,8 +177,7 @@ impl Image {
     #[must_use]
     pub fn name_meant(&self, text: &str) -> Option<&Reference> {
         let name = text.parse::<Reference>().ok()?;
-        let found = lookup::spellings(&name).find_map(|name| self.names.iter().find(|own| **own == name));
-        found
+        lookup::spellings(&name).find_map(|name| self.names.iter().find(|own| **own == name))
     }
 
     /// What its layers take together, shared or not.
