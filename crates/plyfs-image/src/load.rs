@@ -45,7 +45,7 @@ pub struct Loaded {
 /// blob is to be kept and is not yet ([`Source::keep_blobs`]).
 /// Processes that load the same layers at once do the work once.
 ///
-/// One that is cancelled deletes what it unpacked for 50 ms; what is then left is in `trash`, seen by nobody, until the
+/// One that is cancelled deletes what it unpacked for 25 ms; what is then left is in `trash`, seen by nobody, until the
 /// next [`Store::reap`].
 #[doc(alias = "ApplyDiff")]
 pub fn load(store: &Store, source: Source<'_>, progress: Progress<'_>) -> Result<Vec<Loaded>> {

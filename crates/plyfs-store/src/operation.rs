@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long an operation that is abandoned deletes what it had staged.
-const TIDYING: Duration = Duration::from_millis(50);
+const TIDYING: Duration = Duration::from_millis(25);
 
 /// What an image's record will say; its config's bytes are staged by [`Operation::blob`].
 #[derive(Clone, Debug)]

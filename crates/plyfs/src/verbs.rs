@@ -12,7 +12,7 @@ use crate::Result;
 pub trait Images {
     /// Loads every image of an archive or layout. Durable on return; on an error nothing is kept.
     ///
-    /// One that is cancelled deletes what it unpacked for 50 ms; what is then left is in `trash`, seen by nobody, until the
+    /// One that is cancelled deletes what it unpacked for 25 ms; what is then left is in `trash`, seen by nobody, until the
     /// next [`Store::reap`].
     fn load(&self, source: Source<'_>, progress: Progress<'_>) -> Result<Vec<Loaded>>;
 
