@@ -313,7 +313,8 @@ mod tests {
         );
         let expected: Vec<u8> = (0..100).flat_map(|number| vec![number; CHUNK - usize::from(number)]).collect();
         assert!(taken.expect("pumped") == expected, "each buffer whole, one after the other");
-        assert!(addresses.len() < 10, "{} buffers for 100 pieces", addresses.len());
+        // Sixteen may wait for their digest, one for the taker, and each side has one or two.
+        assert!(addresses.len() < 25, "{} buffers for 100 pieces", addresses.len());
     }
 
     #[test]
