@@ -121,9 +121,8 @@ impl<'a> Archive<'a> {
 
     /// Sets how hard the compression tries: 1 to 9 for gzip, 6 unless set; 1 to 19 for zstd, 3 unless set.
     ///
-    /// From 13 on zstd has two threads at most, with 25 MiB for each.
-    ///
-    /// Another one is [`ErrorKind::InvalidInput`] when it is given to `save`, before anything is written.
+    /// Another one is [`ErrorKind::InvalidInput`] when it is given to `save`, before anything is written. From 13 on zstd has two
+    /// threads at most: each keeps far more than one of the levels below.
     pub fn level(mut self, level: u32) -> Self {
         self.level = Some(level);
         self

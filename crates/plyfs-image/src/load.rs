@@ -270,7 +270,10 @@ impl Load<'_> {
         let Ok(Some(member)) = self.members.open(&layer.member) else { return error };
         let asked = self.asked(layer, &member, stop);
         let Ok(plain) = Decoder::new(asked.reader(member), self.windows.most) else { return error };
-        let Ok(_turn) = self.windows.wait(plain.window(), &asked) else { return error };
+        let _turn = match self.windows.wait(plain.window(), &asked) {
+            Ok(turn) => turn,
+            Err(stopped) => return stopped,
+        };
         let mut plain = DigestReader::new(asked.plain(plain));
         if let Err(failed) = io::copy(&mut plain, &mut io::sink()) {
             let failed = Error::io(format!("read layer {}", layer.diff_id), failed);

@@ -14,7 +14,7 @@ use crate::digest::Promise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::members::temporary_file;
 
-/// Writes images with their names, layers they share once.
+/// Writes images with their names, or those of them that [`Archive::names`] has, layers they share once.
 ///
 /// Until it is done their layers are kept from removal, also those that are not written yet.
 ///
