@@ -52,3 +52,36 @@ pub(crate) fn decompressed<'e, T>(
     }
     handed_over(asked.plain(decoder), helpers, unreadable, |plain| apply(&mut digested(plain)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use plyfs_store::{Progress, Stage};
+
+    use super::*;
+    use crate::at_once::Stop;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_stream_with_a_wide_window_waits_while_another_has_one() {
+        let packed = |log| {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).expect("an encoder");
+            encoder.window_log(log).expect("a window");
+            encoder.write_all(b"content").expect("memory takes it");
+            encoder.finish().expect("memory takes it")
+        };
+        let (windows, stop) = (Windows::up_to(WindowLog::MOST), Stop::default());
+        let asked = Asked::new(Progress::none(), Stage::Unpack, "layer", None, Some(&stop));
+        let _turn = windows.wait(u64::MAX, &asked).expect("the first");
+        stop.say();
+        let read = |bytes: &[u8]| {
+            decompressed(bytes, &asked, &windows, &Helpers::default(), "it", |plain| {
+                let mut all = Vec::new();
+                plain.read_to_end(&mut all).map(|_| all).map_err(|error| Error::io("read", error))
+            })
+        };
+        assert_eq!(read(&packed(23)).expect("it waits for nobody"), b"content");
+        assert_eq!(read(&packed(25)).expect_err("it would wait").kind(), ErrorKind::Cancelled);
+    }
+}
